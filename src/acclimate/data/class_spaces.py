@@ -1,0 +1,187 @@
+"""The class spaces of the field, and how each kind of dataset maps into them.
+
+Sources of the tables: the Cityscapes label definitions (which GTA5 shares), the SYNTHIA-RAND-CITYSCAPES class list, the
+mappings of the ADVENT and ESL code, and the SegNet copy of CamVid. Every raw id a format defines is a key: those that
+are no class of a space are void, and any other value in a label file is an error.
+
+Two ids deserve a word. Cityscapes' licence plate is id -1, which an 8-bit label cannot hold and the official
+preparation never draws, so it does not occur; GTA5 writes it as 34. And 255 is *not* a Cityscapes label id: a
+file that holds it holds train ids already, and reading those as label ids would silently scramble the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.errors import unknown
+
+Colour = tuple[int, int, int]
+
+CITYSCAPES_COLOURS: dict[str, Colour] = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+"""The 19 train classes of Cityscapes in train-id order, with their official colours."""
+
+NINETEEN = tuple(CITYSCAPES_COLOURS)
+SIXTEEN = tuple(name for name in NINETEEN if name not in ("terrain", "truck", "train"))
+"""The classes SYNTHIA shares with Cityscapes."""
+THIRTEEN = tuple(name for name in SIXTEEN if name not in ("wall", "fence", "pole"))
+"""The 16 without the three thin or rare ones: the classes of the published mIoU*."""
+
+# raw id -> class name; ids that a format defines and no space uses are listed beside
+_CITYSCAPES_IDS = {
+    7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
+    20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car", 27: "truck",
+    28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle",
+}  # fmt: skip
+_SYNTHIA_IDS = {
+    1: "sky", 2: "building", 3: "road", 4: "sidewalk", 5: "fence", 6: "vegetation", 7: "pole", 8: "car",
+    9: "traffic sign", 10: "person", 11: "bicycle", 12: "motorcycle", 15: "traffic light", 16: "terrain", 17: "rider",
+    18: "truck", 19: "bus", 20: "train", 21: "wall",
+}  # fmt: skip
+KNOWN_IDS: dict[str, range] = {
+    "cityscapes": range(35),
+    "gta5": range(35),
+    "synthia": range(23),
+    "camvid": range(12),
+    "carla": range(13),
+}
+"""For each kind, the raw ids its format defines."""
+
+CAMVID_COLOURS: dict[str, Colour] = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "sign": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+"""CamVid's 11 classes in the order of its ids; id 11 is void."""
+_CAMVID_IDS = dict(enumerate(CAMVID_COLOURS))
+# CARLA's road line is road and its wall is building, as CamVid draws them; its "other" (3) is void. Id 0 is whatever
+# has no class: the reader keeps as sky only the part of it that reaches the top of the picture.
+_CARLA_IDS = {
+    0: "sky", 1: "building", 11: "building", 5: "pole", 6: "road", 7: "road", 8: "pavement", 9: "tree", 12: "sign",
+    2: "fence", 10: "car", 4: "pedestrian",
+}  # fmt: skip
+
+_SEVEN: dict[str, Colour] = {
+    "flat": (128, 64, 128),
+    "construction": (70, 70, 70),
+    "object": (153, 153, 153),
+    "nature": (107, 142, 35),
+    "sky": (70, 130, 180),
+    "human": (220, 20, 60),
+    "vehicle": (0, 0, 142),
+}
+_SEVEN_OF_NINETEEN = {
+    "road": "flat", "sidewalk": "flat", "terrain": "flat", "building": "construction", "wall": "construction",
+    "fence": "construction", "pole": "object", "traffic light": "object", "traffic sign": "object",
+    "vegetation": "nature", "sky": "sky", "person": "human", "rider": "human", "car": "vehicle", "truck": "vehicle",
+    "bus": "vehicle", "train": "vehicle", "motorcycle": "vehicle", "bicycle": "vehicle",
+}  # fmt: skip
+
+
+def mapping(classes: Iterable[str], names: Mapping[int, str], known: Iterable[int]) -> dict[int, int]:
+    """Raw id -> train id in ``classes``; ids in ``known`` without a class there are void."""
+    train_ids = {name: index for index, name in enumerate(classes)}
+    return {raw: train_ids.get(names.get(raw, ""), VOID) for raw in known}
+
+
+def _cityscapes(name: str, classes: tuple[str, ...], subsets: Mapping[str, tuple[str, ...]]) -> ClassSpace:
+    return ClassSpace(
+        name=name,
+        classes=classes,
+        colours=tuple(CITYSCAPES_COLOURS[each] for each in classes),
+        mappings={
+            "cityscapes": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["cityscapes"]),
+            "gta5": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["gta5"]),
+            "synthia": mapping(classes, _SYNTHIA_IDS, KNOWN_IDS["synthia"]),
+        },
+        subsets=subsets,
+    )
+
+
+def _cityscapes_7() -> ClassSpace:
+    """The super-classes of ESL's Mapillary experiments.
+
+    ESL's tables put terrain under *nature* for Cityscapes and under *flat* for every other set; here it is flat
+    everywhere, so that a network trained on one is scored fairly on another. Cityscapes' caravan (29) and trailer (30)
+    are vehicles there and void in GTA5.
+    """
+    cityscapes = {raw: _SEVEN_OF_NINETEEN[name] for raw, name in _CITYSCAPES_IDS.items()}
+    synthia = {raw: _SEVEN_OF_NINETEEN[name] for raw, name in _SYNTHIA_IDS.items()}
+    return ClassSpace(
+        name="cityscapes-7",
+        classes=tuple(_SEVEN),
+        colours=tuple(_SEVEN.values()),
+        mappings={
+            "cityscapes": mapping(_SEVEN, {**cityscapes, 29: "vehicle", 30: "vehicle"}, KNOWN_IDS["cityscapes"]),
+            "gta5": mapping(_SEVEN, cityscapes, KNOWN_IDS["gta5"]),
+            "synthia": mapping(_SEVEN, synthia, KNOWN_IDS["synthia"]),
+        },
+    )
+
+
+def _camvid(name: str, classes: tuple[str, ...], **others: Mapping[int, str]) -> ClassSpace:
+    return ClassSpace(
+        name=name,
+        classes=classes,
+        colours=tuple(CAMVID_COLOURS[each] for each in classes),
+        mappings={
+            kind: mapping(classes, names, KNOWN_IDS[kind]) for kind, names in {"camvid": _CAMVID_IDS, **others}.items()
+        },
+    )
+
+
+def _scenes() -> ClassSpace:
+    from acclimate.data.scenes.classes import SCENES_14
+
+    return SCENES_14
+
+
+CLASS_SPACES: dict[str, Callable[[], ClassSpace]] = {
+    "cityscapes-19": lambda: _cityscapes("cityscapes-19", NINETEEN, {"16": SIXTEEN, "13": THIRTEEN}),
+    "cityscapes-16": lambda: _cityscapes("cityscapes-16", SIXTEEN, {"13": THIRTEEN}),
+    "cityscapes-7": _cityscapes_7,
+    "camvid-11": lambda: _camvid("camvid-11", tuple(CAMVID_COLOURS)),
+    # the source has no bicyclists, so CamVid's are void
+    "carla-camvid-10": lambda: _camvid("carla-camvid-10", tuple(CAMVID_COLOURS)[:10], carla=_CARLA_IDS),
+    "scenes": _scenes,
+}
+"""Class spaces by name; each is made when asked for."""
+
+
+def class_space(name: str) -> ClassSpace:
+    """The class space of that name.
+
+    Raises:
+        UserError: no class space has that name.
+    """
+    if name not in CLASS_SPACES:
+        raise unknown("class space", name, CLASS_SPACES)
+    return CLASS_SPACES[name]()

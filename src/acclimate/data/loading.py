@@ -1,0 +1,284 @@
+"""Deterministic loading: the n-th batch is a pure function of (seed, n), for any number of workers and processes.
+
+No state is carried from batch to batch: the position of an item in the endless sequence of training items decides which
+image it is (through the permutation of its epoch) and how it is augmented. Going on at step k is therefore free, and
+exact.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from acclimate.data.sample import Batch, Dataset, Label
+from acclimate.data.transforms import Resample, Transform, resized, to_tensor
+from acclimate.errors import UserError
+
+_ORDER, _AUGMENTATION = 0, 1
+_PREFETCH = 4
+
+
+@dataclass
+class EvaluationBatch:
+    """Images to predict on, with labels as they are.
+
+    Attributes:
+        images: (B, 3, H, W) float32 RGB in [0, 1].
+        labels: one (h, w) array of train ids per image at its native size, void 255; or None.
+        names: one per image.
+        sizes: the native (height, width) of each image.
+        indices: the position of each image in the dataset.
+    """
+
+    images: Tensor
+    labels: list[Label] | None
+    names: list[str]
+    sizes: list[tuple[int, int]]
+    indices: list[int]
+
+
+def batches(
+    dataset: Dataset,
+    *,
+    transform: Transform,
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+    steps: int,
+    workers: int = 0,
+    labels: bool = True,
+    rank: int = 0,
+    world_size: int = 1,
+    stream: str = "source",
+) -> Iterator[Batch]:
+    """The batches of the steps ``first_step`` to ``steps - 1`` of a training run.
+
+    Item k of the batch of step n on process r is number ``(n * world_size + r) * batch_size + k`` of an endless
+    sequence that goes through the dataset epoch after epoch, each in its own random order.
+
+    Args:
+        dataset: where the images come from.
+        transform: what happens to each of them.
+        batch_size: images per batch and process.
+        seed: of orders and augmentations; not negative.
+        first_step: where to go on.
+        steps: where to end: the total, not the number still to come.
+        workers: loader processes; 0: load here, between the steps.
+        labels: whether to read labels; otherwise ``Batch.labels`` is None and label files are never opened.
+        rank, world_size: this training process and how many there are.
+        stream: name of the sequence: source and target get different orders from one seed.
+
+    Raises:
+        UserError: a file is at fault, labels are wanted and there are none, or images in a batch differ in size.
+    """
+    if labels and not dataset.has_labels:
+        raise UserError(
+            f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
+        )
+    items = _TrainingItems(dataset, transform, seed, stream, labels)
+    loader = _loader(
+        items,
+        workers=workers,
+        batch_sampler=_Steps(first_step, steps, batch_size, rank, world_size),
+        collate_fn=_collated,
+    )
+    return _training_batches(loader)
+
+
+def images_in_order(
+    dataset: Dataset,
+    *,
+    size: tuple[int, int] | None = None,
+    batch_size: int = 1,
+    workers: int = 0,
+    labels: bool = False,
+    start: int = 0,
+    resample: Resample = "bicubic",
+) -> Iterator[EvaluationBatch]:
+    """Every image once, in the dataset's order, for evaluation and labelling.
+
+    Args:
+        dataset: where the images come from.
+        size: (width, height) that images are resized to; None: native size. Labels always keep their own size.
+        batch_size: at most so many consecutive images of one size form a batch.
+        workers: loader processes.
+        labels: whether to read labels.
+        start: index of the first image, to go on where an interrupted run stopped.
+        resample: how images are resized; the default is that of :class:`Transform`.
+
+    Raises:
+        UserError: a file is at fault, or labels are wanted and there are none.
+    """
+    if labels and not dataset.has_labels:
+        raise UserError(f"{dataset.spec} ({dataset.split}) has no labels; `acclimate check` says what is there")
+    items = _OrderedItems(dataset, size, resample, labels)
+    loader = _loader(items, workers=workers, sampler=range(start, len(dataset)), batch_size=None, collate_fn=_unchanged)
+    return _grouped(loader, batch_size, labels)
+
+
+def epoch_order(size: int, *, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch goes through a dataset: a permutation of 0 … size - 1."""
+    order: NDArray[np.int64] = _epoch_order(size, seed, stream, epoch).copy()
+    return order
+
+
+@lru_cache(maxsize=8)  # a batch may straddle two epochs, and source and target take turns
+def _epoch_order(size: int, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
+    return _generator(seed, stream, _ORDER, epoch).permutation(size)
+
+
+def _generator(seed: int, stream: str, purpose: int, number: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), purpose, number])
+
+
+@dataclass
+class _Failed:
+    """A user's error on its way out of a loader process, which would otherwise arrive wrapped in a traceback."""
+
+    message: str
+
+
+@dataclass
+class _TrainingItems(TorchDataset[Any]):
+    dataset: Dataset
+    transform: Transform
+    seed: int
+    stream: str
+    labels: bool
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor | None, str] | _Failed:
+        epoch, offset = divmod(position, len(self.dataset))
+        index = int(_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
+        try:
+            image = self.dataset.image(index)
+            label = self.dataset.label(index) if self.labels else None
+            if label is not None and self.transform.size is None and label.shape != image.shape[:2]:
+                raise UserError(
+                    f"{self.dataset.spec}: the label of {self.dataset.names[index]} is {label.shape[1]}x"
+                    f"{label.shape[0]} and its image {image.shape[1]}x{image.shape[0]}; set size in the transform to "
+                    "resize both"
+                )
+            generator = _generator(self.seed, self.stream, _AUGMENTATION, position)
+            image_tensor, label_tensor = self.transform(image, label, generator)
+        except UserError as error:
+            return _Failed(str(error))
+        return image_tensor, label_tensor, self.dataset.names[index]
+
+
+@dataclass
+class _OrderedItems(TorchDataset[Any]):
+    dataset: Dataset
+    size: tuple[int, int] | None
+    resample: Resample
+    labels: bool
+
+    def __getitem__(self, index: int) -> EvaluationBatch | _Failed:
+        try:
+            image = self.dataset.image(index)
+            label = self.dataset.label(index) if self.labels else None
+        except UserError as error:
+            return _Failed(str(error))
+        height, width = image.shape[:2]
+        tensor = to_tensor(image if self.size is None else resized(image, self.size, self.resample))
+        name = self.dataset.names[index]
+        return EvaluationBatch(tensor[None], None if label is None else [label], [name], [(height, width)], [index])
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The positions of the items of each step's batch."""
+
+    first_step: int
+    steps: int
+    batch_size: int
+    rank: int
+    world_size: int
+
+    def __iter__(self) -> Iterator[range]:
+        for step in range(self.first_step, self.steps):
+            begin = (step * self.world_size + self.rank) * self.batch_size
+            yield range(begin, begin + self.batch_size)
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.first_step)
+
+
+def _collated(
+    items: list[tuple[Tensor, Tensor | None, str] | _Failed],
+) -> tuple[Tensor, Tensor | None, list[str]] | _Failed:
+    good: list[tuple[Tensor, Tensor | None, str]] = []
+    for item in items:
+        if isinstance(item, _Failed):
+            return item
+        good.append(item)
+    images, labels, names = zip(*good, strict=True)
+    sizes = {tuple(image.shape[1:]): name for image, name in zip(images, names, strict=True)}
+    if len(sizes) > 1:
+        (first, first_name), (second, second_name) = list(sizes.items())[:2]
+        return _Failed(
+            f"images of one batch differ in size: {first_name} is {first[1]}x{first[0]} and {second_name} is "
+            f"{second[1]}x{second[0]}; set size or crop in the transform (for instance "
+            "training.target_transform.size=[640,320]), or a batch size of 1"
+        )
+    return torch.stack(images), None if labels[0] is None else torch.stack(labels), list(names)
+
+
+def _unchanged(item: Any) -> Any:
+    return item
+
+
+def _loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any], Any], **options: Any) -> Any:
+    if workers > 0:
+        options["prefetch_factor"] = _PREFETCH
+    return DataLoader(
+        items,
+        num_workers=workers,
+        collate_fn=collate_fn,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # of its own: loading must not disturb the global one
+        **options,
+    )
+
+
+def _training_batches(loader: Any) -> Iterator[Batch]:
+    for loaded in loader:
+        if isinstance(loaded, _Failed):
+            raise UserError(loaded.message)
+        images, labels, names = loaded
+        yield Batch(images, labels, list(names))
+
+
+def _grouped(loader: Any, batch_size: int, labels: bool) -> Iterator[EvaluationBatch]:
+    waiting: list[EvaluationBatch] = []
+
+    def joined() -> EvaluationBatch:
+        return EvaluationBatch(
+            images=torch.cat([item.images for item in waiting]),
+            labels=[item.labels[0] for item in waiting if item.labels] if labels else None,
+            names=[item.names[0] for item in waiting],
+            sizes=[item.sizes[0] for item in waiting],
+            indices=[item.indices[0] for item in waiting],
+        )
+
+    for loaded in loader:
+        if isinstance(loaded, _Failed):
+            raise UserError(loaded.message)
+        if waiting and loaded.images.shape != waiting[0].images.shape:
+            yield joined()
+            waiting.clear()
+        waiting.append(loaded)
+        if len(waiting) == batch_size:
+            yield joined()
+            waiting.clear()
+    if waiting:
+        yield joined()

@@ -1,0 +1,151 @@
+"""What all readers of files share: a reader says where files lie and how ids are stored; the rest is here."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image, resized_ids
+from acclimate.data.sample import Dataset, Image, Label
+from acclimate.errors import UserError, unknown
+from acclimate.files import hash_of
+
+
+class FileDataset(Dataset):
+    """Images and labels in folders.
+
+    Args:
+        path: what follows ``kind:`` in the spec.
+        split: which part of the set.
+        space: what labels are mapped into; None: the kind's default.
+        tolerant: open even a set with faults, so that they can all be listed.
+
+    Raises:
+        UserError: the folder or split is missing or empty, an image has no label, or two have the same name.
+    """
+
+    kind: ClassVar[str]
+    description: ClassVar[str]
+    layout: ClassVar[str]
+    """What the folder should look like, for messages."""
+    default_space: ClassVar[str]
+    resizes_labels: ClassVar[bool] = False
+    """Whether labels may differ in size from their image and are then resized to it."""
+
+    def __init__(
+        self, path: Path, *, split: str = "train", space: ClassSpace | None = None, tolerant: bool = False
+    ) -> None:
+        self.root = Path(path).expanduser()
+        self.spec, self.split = f"{self.kind}:{path}", split
+        if not self.root.exists():
+            raise UserError(f"{self.spec}: there is no {self.root}; expected {self.layout}")
+        splits = self.splits(self.root)
+        if not splits:
+            raise UserError(f"{self.spec}: {self.root} is not laid out as {self.kind} data; expected {self.layout}")
+        if split not in splits:
+            raise unknown(f"split of {self.spec}:", split, splits)
+        self.class_space = space if space is not None else self.own_class_space()
+        self.listing = self.list_files()
+        self.has_labels = self.listing.labelled
+        self.names = [item.name for item in self.listing.items]
+        if not self.names:
+            self.listing.faults.insert(0, f"split {split!r} holds no images; expected {self.layout}")
+        if self.listing.faults and not tolerant:
+            more = len(self.listing.faults) - 1
+            rest = f" (and {more} more such problems: `acclimate check {self.spec}` lists all)" if more else ""
+            raise UserError(f"{self.spec}: {self.listing.faults[0]}{rest}")
+        self._table: IdTable | None = None
+        self._fingerprint: str | None = None
+
+    @classmethod
+    @abstractmethod
+    def splits(cls, root: Path) -> list[str]:
+        """The splits that are there; none if ``root`` is not laid out as this kind is."""
+
+    @classmethod
+    def splits_to_check(cls, root: Path) -> list[str]:
+        """The splits that together hold every file once."""
+        return cls.splits(root)
+
+    @abstractmethod
+    def list_files(self) -> Listing:
+        """The files of :attr:`split`."""
+
+    def own_class_space(self) -> ClassSpace:
+        """The class space labels are mapped into when none is asked for."""
+        return class_space(self.default_space)
+
+    def id_mapping(self) -> Mapping[int, int]:
+        """Raw id -> train id of :attr:`class_space`."""
+        space = self.class_space
+        if self.kind not in space.mappings and space.name in CLASS_SPACES:
+            # a class space read back from a checkpoint holds names and colours, but no mappings
+            registered = class_space(space.name)
+            space = registered if registered.classes == space.classes else space
+        if self.kind not in space.mappings:
+            fitting = [name for name in CLASS_SPACES if name != "scenes" and self.kind in class_space(name).mappings]
+            raise UserError(
+                f"{self.spec}: no mapping of {self.kind} labels into the class space {space.name} is known; "
+                f"class spaces that have one: {', '.join(fitting)}"
+            )
+        return space.mappings[self.kind]
+
+    def read_ids(self, path: Path) -> Ids:
+        """Raw ids of a label file."""
+        return read_ids(path)
+
+    def refined(self, label: Label, ids: Ids) -> Label:
+        """Hook: train ids after what only this kind knows, for instance pixels of the camera car."""
+        return label
+
+    def image(self, index: int) -> Image:
+        return read_image(self.listing.items[index].image)
+
+    def label(self, index: int) -> Label:
+        item = self.listing.items[index]
+        if item.label is None:
+            raise UserError(f"{self.spec}: {item.image} has no label; expected {self.layout}")
+        if self._table is None:
+            self._table = IdTable(self.id_mapping())
+        ids = self.read_ids(item.label)
+        label = self.refined(self._table.train_ids(ids, item.label, spec=self.spec), ids)
+        height, width = image_size(item.image)
+        if label.shape != (height, width):
+            if not self.resizes_labels:
+                raise UserError(
+                    f"{item.label} is {label.shape[1]}x{label.shape[0]} but its image {item.image.name} is "
+                    f"{width}x{height}; a label must have its image's size"
+                )
+            label = resized_ids(label, (width, height))
+        return label
+
+    def label_is_resized(self, index: int) -> bool:
+        """Whether the label's file has another size than its image."""
+        item = self.listing.items[index]
+        return item.label is not None and image_size(item.label) != image_size(item.image)
+
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            mapping = {str(raw): train for raw, train in self.id_mapping().items()} if self._maps_labels() else None
+            files = []
+            for item in self.listing.items:
+                stats = [path.stat() for path in (item.image, item.label) if path is not None]
+                files.append([item.name, [[stat.st_size, stat.st_mtime_ns] for stat in stats]])
+            self._fingerprint = hash_of([self.kind, self.split, list(self.class_space.classes), mapping, files])
+        return self._fingerprint
+
+    def _maps_labels(self) -> bool:
+        try:
+            self.id_mapping()
+        except UserError:
+            return False
+        return self.has_labels
+
+
+def folders_in(root: Path, names: tuple[str, ...]) -> list[str]:
+    """Those of ``names`` that are folders in ``root``."""
+    return [name for name in names if (root / name).is_dir()]

@@ -1,0 +1,37 @@
+"""Cityscapes (Cordts et al. 2016)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acclimate.data.readers.base import FileDataset, folders_in
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+
+IMAGE_END, LABEL_END = "_leftImg8bit", "_gtFine_labelIds"
+
+
+class Cityscapes(FileDataset):
+    """``leftImg8bit/SPLIT/CITY/*_leftImg8bit.png`` and ``gtFine/SPLIT/CITY/*_gtFine_labelIds.png``.
+
+    Label ids are mapped to train ids in memory; the official preparation script is not needed. Labels of the test split
+    are dummies: every pixel is void.
+    """
+
+    kind = "cityscapes"
+    description = "Cityscapes: leftImg8bit/ gtFine/ (labelIds); splits train, val, test"
+    layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png"
+    default_space = "cityscapes-19"
+
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        return folders_in(root / "leftImg8bit", ("train", "val", "test", "train_extra"))
+
+    def list_files(self) -> Listing:
+        labels = self.root / "gtFine" / self.split
+        images = found(self.root / "leftImg8bit" / self.split, IMAGE_SUFFIXES)
+        ids = [entry for entry in found(labels, LABEL_SUFFIXES) if entry[0].endswith(LABEL_END)]
+        return paired(
+            [entry for entry in images if entry[0].endswith(IMAGE_END)],
+            ids if labels.is_dir() else None,
+            label_name={IMAGE_END: LABEL_END},
+        )

@@ -1,0 +1,39 @@
+"""SYNTHIA-RAND-CITYSCAPES (Ros et al. 2016)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acclimate.data.readers.base import FileDataset
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired
+from acclimate.data.readers.png16 import is_png_of_16_bits, read_first_channel
+
+
+class Synthia(FileDataset):
+    """``RGB/NNNNNNN.png`` and ``GT/LABELS/NNNNNNN.png``: 16-bit colour PNGs, class id first, instance id second.
+
+    The path may be the ``RAND_CITYSCAPES`` folder or the one that holds it. Lane marking (22) is void, as in ESL, FADA
+    and DADA. Label files repackaged as single-channel ids are read too.
+    """
+
+    kind = "synthia"
+    description = "SYNTHIA-RAND-CITYSCAPES renders: RGB/ GT/LABELS/; one split, train"
+    layout = "RGB/NNNNNNN.png and GT/LABELS/NNNNNNN.png"
+    default_space = "cityscapes-16"
+
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        return ["train"] if (_inner(root) / "RGB").is_dir() else []
+
+    def list_files(self) -> Listing:
+        root = _inner(self.root)
+        labels = root / "GT" / "LABELS"
+        return paired(found(root / "RGB", IMAGE_SUFFIXES), found(labels, LABEL_SUFFIXES) if labels.is_dir() else None)
+
+    def read_ids(self, path: Path) -> Ids:
+        # Pillow would keep only the high byte of each 16-bit channel, which is always zero here
+        return read_first_channel(path) if is_png_of_16_bits(path) else super().read_ids(path)
+
+
+def _inner(root: Path) -> Path:
+    return root / "RAND_CITYSCAPES" if (root / "RAND_CITYSCAPES").is_dir() else root

@@ -1,0 +1,128 @@
+"""Opening datasets by spec: ``kind:path``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_spaces import CLASS_SPACES
+from acclimate.data.class_spaces import class_space as registered_class_space
+from acclimate.data.readers.base import FileDataset
+from acclimate.data.readers.camvid import CamVid
+from acclimate.data.readers.carla import Carla
+from acclimate.data.readers.cityscapes import Cityscapes
+from acclimate.data.readers.folder import Folder, described_class_space, read_description
+from acclimate.data.readers.gta5 import Gta5
+from acclimate.data.readers.synthia import Synthia
+from acclimate.data.sample import Dataset
+from acclimate.errors import UserError, unknown
+
+Opener = Callable[[str, str, ClassSpace | None], Dataset]
+"""(path, split, class space or None for the kind's own) -> dataset."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of dataset.
+
+    Attributes:
+        description: one line for ``acclimate list datasets``.
+        open: how it is opened.
+        own_class_space: path -> the class space it is read in when none is asked for.
+        reader: the class that reads it, for kinds that are files.
+    """
+
+    description: str
+    open: Opener
+    own_class_space: Callable[[str], ClassSpace]
+    reader: type[FileDataset] | None = None
+
+
+def _kind(reader: type[FileDataset]) -> Kind:
+    def opener(path: str, split: str, space: ClassSpace | None) -> Dataset:
+        return reader(Path(path), split=split, space=space)
+
+    return Kind(reader.description, opener, lambda path: registered_class_space(reader.default_space), reader)
+
+
+def _folder_class_space(path: str) -> ClassSpace:
+    return described_class_space(Path(path), read_description(Path(path)))
+
+
+def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
+    from acclimate.data.scenes import open_scenes
+
+    return open_scenes(path, split=split, class_space=space)
+
+
+DATASETS: dict[str, Kind] = {
+    "scenes": Kind(
+        "built-in street scenes, made when asked for: scenes:LOOK",
+        _open_scenes,
+        lambda _: registered_class_space("scenes"),
+    ),
+    **{reader.kind: _kind(reader) for reader in (CamVid, Carla, Cityscapes, Gta5, Synthia)},
+    "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
+}
+"""Kinds of datasets by name."""
+
+
+def parse_spec(spec: str) -> tuple[str, str]:
+    """``kind:path`` as its two parts.
+
+    Raises:
+        UserError: there is no such kind, or a part is missing.
+    """
+    kind, colon, path = spec.partition(":")
+    if not colon or not path:
+        own = " (a folder of your own is folder:PATH/dataset.yaml)" if Path(spec).exists() else ""
+        raise UserError(
+            f"data is named KIND:PATH, for instance gta5:/data/GTA5 or scenes:render; got {spec!r}{own}; "
+            f"kinds: {', '.join(DATASETS)}"
+        )
+    if kind not in DATASETS:
+        raise unknown("kind of data", kind, DATASETS)
+    return kind, path
+
+
+def open_dataset(spec: str, *, split: str = "train", class_space: ClassSpace | str | None = None) -> Dataset:
+    """Opens a dataset.
+
+    Args:
+        spec: ``kind:path``; :func:`dataset_kinds` names the kinds.
+        split: ``train``, ``val``, …, as the kind has them.
+        class_space: what labels are mapped into, itself or by name; None: the kind's own.
+
+    Raises:
+        UserError: kind, path, split or class space do not exist, or the files have faults.
+    """
+    kind, path = parse_spec(spec)
+    space = training_class_space(class_space, spec) if isinstance(class_space, str) else class_space
+    return DATASETS[kind].open(path, split, space)
+
+
+def dataset_kinds() -> dict[str, str]:
+    """The kinds of datasets, each with a line of description."""
+    return {name: kind.description for name, kind in DATASETS.items()}
+
+
+def default_class_space(spec: str) -> ClassSpace:
+    """The class space a dataset is read in when none is asked for."""
+    kind, path = parse_spec(spec)
+    return DATASETS[kind].own_class_space(path)
+
+
+def training_class_space(name: str, spec: str) -> ClassSpace:
+    """The class space called ``name``: a registered one, or the own one of the ``folder:`` dataset ``spec``.
+
+    Raises:
+        UserError: neither has that name.
+    """
+    if name not in CLASS_SPACES and parse_spec(spec)[0] == "folder":
+        own = default_class_space(spec)
+        if own.name == name:
+            return own
+        raise unknown("class space", name, [*CLASS_SPACES, own.name])
+    return registered_class_space(name)

@@ -1,0 +1,75 @@
+"""What a dataset gives: the interface every reader implements, and the batch a method receives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acclimate.data.class_space import ClassSpace
+
+Image = NDArray[np.uint8]
+"""An RGB image, shape (H, W, 3), 0-255."""
+Label = NDArray[np.uint8]
+"""A label map of train ids, shape (H, W), void 255."""
+
+
+class Dataset(ABC):
+    """An ordered set of images at native resolution, perhaps with labels.
+
+    Attributes:
+        spec: the ``kind:path`` it was opened from.
+        split: ``train``, ``val``, ...
+        class_space: what its labels are mapped into.
+        names: one name per image, unique in the set: its relative path without suffix, parts joined by ``/``.
+        has_labels: whether :meth:`label` can be called.
+    """
+
+    spec: str
+    split: str
+    class_space: ClassSpace
+    names: Sequence[str]
+    has_labels: bool
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def image(self, index: int) -> Image:
+        """The RGB image at its native size. Raises UserError naming the file when it cannot be read."""
+
+    @abstractmethod
+    def label(self, index: int) -> Label:
+        """Train ids at the label's native size. Raises UserError naming the file for unknown ids or missing labels."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that changes when files (names, sizes and times, not pixels), split or class space change."""
+
+
+@dataclass
+class Batch:
+    """Images a method sees at one step.
+
+    Attributes:
+        images: (B, 3, H, W) float32 RGB in [0, 1]; networks normalise by themselves.
+        labels: (B, H, W) int64 train ids, void 255; or None where labels must not be seen.
+        names: one per image.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    names: list[str]
+
+    def to(self, device: object, *, channels_last: bool = False) -> Batch:
+        """The same batch on another device, perhaps in the channels-last memory format."""
+        import torch
+
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        images = self.images.to(device=device, memory_format=memory_format, non_blocking=True)  # type: ignore[call-overload]
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)  # type: ignore[call-overload]
+        return Batch(images, labels, self.names)

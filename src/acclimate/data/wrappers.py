@@ -1,0 +1,85 @@
+"""Datasets made from datasets: a part of one, and one whose labels are pseudo-labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acclimate.data.class_space import VOID
+from acclimate.data.readers.files import read_ids
+from acclimate.data.sample import Dataset, Image, Label
+from acclimate.errors import UserError
+from acclimate.files import hash_of, hash_of_file
+
+LABEL_FOLDER, MANIFEST = "labels", "manifest.json"
+
+
+class Subset(Dataset):
+    """Some images of a dataset, in the order given."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+        self.spec, self.split = dataset.spec, dataset.split
+        self.class_space, self.has_labels = dataset.class_space, dataset.has_labels
+        self.names = [dataset.names[index] for index in self.indices]
+
+    def image(self, index: int) -> Image:
+        return self.dataset.image(self.indices[index])
+
+    def label(self, index: int) -> Label:
+        return self.dataset.label(self.indices[index])
+
+    def fingerprint(self) -> str:
+        return hash_of(["subset", self.dataset.fingerprint(), self.indices])
+
+
+class PseudoLabelled(Dataset):
+    """A dataset whose labels are the pseudo-labels of a folder; its own labels, if any, are never read.
+
+    Args:
+        dataset: gives the images, names and class space.
+        folder: holds ``labels/NAME.png`` (8-bit train ids, void 255) for every name, and ``manifest.json``.
+
+    Raises:
+        UserError: the folder is no finished folder of pseudo-labels, or lacks one for some image.
+    """
+
+    has_labels = True
+
+    def __init__(self, dataset: Dataset, folder: Path) -> None:
+        self.dataset, self.folder = dataset, Path(folder)
+        self.spec, self.split, self.class_space = dataset.spec, dataset.split, dataset.class_space
+        self.names = dataset.names
+        if not (self.folder / MANIFEST).is_file():
+            raise UserError(
+                f"{self.folder} holds no {MANIFEST}, so it is no finished folder of pseudo-labels; make one with "
+                f"`acclimate label CHECKPOINT --data {dataset.spec} -o {self.folder}`"
+            )
+        missing = [name for name in self.names if not self._path(name).is_file()]
+        if missing:
+            raise UserError(
+                f"{self.folder} has no pseudo-label for {len(missing)} of {len(self.names)} images of {self.spec} "
+                f"({self.split}), the first being {self._path(missing[0])}; label this data set with `acclimate label`"
+            )
+
+    def _path(self, name: str) -> Path:
+        return self.folder / LABEL_FOLDER / f"{name}.png"
+
+    def image(self, index: int) -> Image:
+        return self.dataset.image(index)
+
+    def label(self, index: int) -> Label:
+        path = self._path(self.names[index])
+        label = read_ids(path)
+        classes = len(self.class_space)
+        if label.dtype != np.uint8 or bool(((label >= classes) & (label != VOID)).any()):
+            raise UserError(
+                f"{path} holds values that are no train ids of {self.class_space.name} (0-{classes - 1}, void {VOID}); "
+                "it was made for other classes: label again with this run's checkpoint"
+            )
+        return label.astype(np.uint8, copy=False)
+
+    def fingerprint(self) -> str:
+        return hash_of(["pseudo-labelled", self.dataset.fingerprint(), hash_of_file(self.folder / MANIFEST)])

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+
+from acclimate.data.class_space import VOID
+from acclimate.data.class_spaces import CLASS_SPACES, KNOWN_IDS, class_space
+from acclimate.errors import UserError
+
+# the published tables, written out by hand: raw id -> train id
+CITYSCAPES_19 = {
+    7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15,
+    31: 16, 32: 17, 33: 18,
+}  # fmt: skip
+CITYSCAPES_16 = {
+    7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 23: 9, 24: 10, 25: 11, 26: 12, 28: 13, 32: 14, 33: 15,
+}  # fmt: skip
+SYNTHIA_16 = {
+    3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 1: 9, 10: 10, 17: 11, 8: 12, 19: 13, 12: 14, 11: 15,
+}  # fmt: skip
+SYNTHIA_19 = {
+    3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15, 20: 16,
+    12: 17, 11: 18,
+}  # fmt: skip
+SYNTHIA_7 = {
+    3: 0, 4: 0, 16: 0, 2: 1, 21: 1, 5: 1, 7: 2, 15: 2, 9: 2, 6: 3, 1: 4, 10: 5, 17: 5, 8: 6, 18: 6, 19: 6, 20: 6, 12: 6,
+    11: 6,
+}  # fmt: skip
+GTA5_7 = {
+    7: 0, 8: 0, 22: 0, 11: 1, 12: 1, 13: 1, 17: 2, 19: 2, 20: 2, 21: 3, 23: 4, 24: 5, 25: 5, 26: 6, 27: 6, 28: 6, 31: 6,
+    32: 6, 33: 6,
+}  # fmt: skip
+CAMVID_11 = {raw: raw for raw in range(11)}
+CAMVID_10 = {raw: raw for raw in range(10)}
+CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8, 4: 9}
+
+
+@pytest.mark.parametrize(
+    ("space", "kind", "expected", "ids"),
+    [
+        ("cityscapes-19", "cityscapes", CITYSCAPES_19, 35),
+        ("cityscapes-19", "gta5", CITYSCAPES_19, 35),
+        ("cityscapes-19", "synthia", SYNTHIA_19, 23),
+        ("cityscapes-16", "cityscapes", CITYSCAPES_16, 35),
+        ("cityscapes-16", "gta5", CITYSCAPES_16, 35),
+        ("cityscapes-16", "synthia", SYNTHIA_16, 23),
+        ("cityscapes-7", "synthia", SYNTHIA_7, 23),
+        ("cityscapes-7", "gta5", GTA5_7, 35),
+        ("cityscapes-7", "cityscapes", {**GTA5_7, 29: 6, 30: 6}, 35),
+        ("camvid-11", "camvid", CAMVID_11, 12),
+        ("carla-camvid-10", "camvid", CAMVID_10, 12),
+        ("carla-camvid-10", "carla", CARLA_10, 13),
+    ],
+)
+def test_mappings_are_the_published_ones(space: str, kind: str, expected: dict[int, int], ids: int) -> None:
+    # every id of the format is known; what the table leaves out is void; nothing else is known
+    assert class_space(space).mappings[kind] == {raw: expected.get(raw, VOID) for raw in range(ids)}
+    assert set(KNOWN_IDS[kind]) == set(range(ids))
+
+
+def test_subsets_of_the_nineteen_are_the_published_train_ids() -> None:
+    nineteen = class_space("cityscapes-19")
+    ids = {name: [nineteen.classes.index(each) for each in classes] for name, classes in nineteen.subsets.items()}
+    assert ids == {
+        "16": [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18],
+        "13": [0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18],
+    }
+    sixteen = class_space("cityscapes-16")
+    assert [sixteen.classes.index(each) for each in sixteen.subsets["13"]] == [
+        0,
+        1,
+        2,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        12,
+        13,
+        14,
+        15,
+    ]
+    assert sixteen.classes == nineteen.subsets["16"]
+
+
+@pytest.mark.parametrize("name", sorted(set(CLASS_SPACES) - {"scenes"}))
+def test_class_spaces_are_consistent(name: str) -> None:
+    space = class_space(name)
+    assert space.name == name
+    assert len(set(space.classes)) == len(space.classes) == len(set(space.colours))
+    assert len(space) == int(name.rsplit("-", 1)[-1])
+    for table in space.mappings.values():
+        assert set(table.values()) <= {*range(len(space)), VOID}
+
+
+def test_the_ten_shared_classes_are_camvids_first_ten() -> None:
+    assert class_space("carla-camvid-10").classes == class_space("camvid-11").classes[:10]
+    assert class_space("camvid-11").classes[10] == "bicyclist"
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown class space 'camvid'; did you mean 'camvid-11'"):
+        class_space("camvid")
