@@ -1,0 +1,193 @@
+"""Checkpoints of networks: one safetensors file that says in its header what it is.
+
+The header's key ``acclimate`` holds the model card as JSON: enough to rebuild the network, to name and colour its
+classes and to tell where it came from. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.errors import UserError
+from acclimate.files import atomic
+from acclimate.models.config import NetworkConfig, problems
+from acclimate.models.network import SegmentationNetwork
+from acclimate.models.registry import build_network
+
+FORMAT = 1
+"""Version of the card; raised when old programs could no longer read new files."""
+
+_KEY = "acclimate"
+_VERSION = version("acclimate")
+
+
+class ModelCard(BaseModel):
+    """What a checkpoint tells about its network.
+
+    Attributes:
+        format: version of the card's format.
+        network: how to rebuild the network; its weights are in the file, so this names none.
+        classes: class names in train-id order.
+        colours: one RGB triple (0-255) per class.
+        class_space: name of the class space it was trained in.
+        input_size: (width, height) in pixels it was trained at and should be given, or None for native size.
+        method: name of the method that trained it.
+        recipe: name of the recipe.
+        seed: the run's seed.
+        steps: optimisation steps taken.
+        created_by: program and version that wrote the file.
+        license: terms the weights come under, where known.
+        note: anything else a person should know.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    network: NetworkConfig
+    classes: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    class_space: str
+    input_size: tuple[int, int] | None = None
+    method: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+    steps: int | None = Field(default=None, ge=0)
+    created_by: str = f"acclimate {_VERSION}"
+    license: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _one_colour_per_class(self) -> ModelCard:
+        if len(self.classes) != len(self.colours):
+            raise ValueError(f"{len(self.classes)} classes but {len(self.colours)} colours")
+        return self
+
+
+def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -> None:
+    """Writes the network's tensors and its card to ``path``, atomically.
+
+    Args:
+        path: the file, by custom ``*.safetensors``.
+        network: on any device and in any memory format.
+        card: its ``network`` is replaced by the network's own settled config, without the option ``weights``.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: the card describes another network or another number of classes.
+    """
+    if card.network.name != network.config.name or len(card.classes) != network.classes:
+        raise ValueError(
+            f"the card describes {card.network.name!r} with {len(card.classes)} classes, the network is "
+            f"{network.config.name!r} with {network.classes}"
+        )
+    card = card.model_copy(update={"network": network.config.model_copy(update={"weights": None})})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with atomic(Path(path)) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={_KEY: card.model_dump_json()})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of a checkpoint, without loading its tensors.
+
+    Raises:
+        UserError: the file is missing, truncated, of another program or of a later format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such checkpoint: {path}; expected a model.safetensors written by acclimate")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if _KEY not in metadata:
+        raise UserError(
+            f"{path} is a safetensors file but no checkpoint of acclimate: its header has no {_KEY!r} entry; expected "
+            "a model.safetensors written by acclimate (weights published by others must be imported first)"
+        )
+    try:
+        content = json.loads(metadata[_KEY])
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the {_KEY!r} entry of its header is not JSON ({error}); the file is damaged"
+        ) from error
+    written = content.get("format") if isinstance(content, dict) else None
+    if isinstance(written, int) and written > FORMAT:
+        raise UserError(
+            f"{path} has checkpoint format {written}, written by {content.get('created_by', 'a later acclimate')}; "
+            f"this is acclimate {_VERSION}, which reads formats up to {FORMAT}: upgrade acclimate"
+        )
+    try:
+        return ModelCard.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+
+
+def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[SegmentationNetwork, ModelCard]:
+    """The network of a checkpoint, in evaluation mode, and its card. The global random state is left as it was.
+
+    Args:
+        path: a file that :func:`save_network` wrote.
+        device: where the network goes.
+
+    Raises:
+        UserError: the file is missing, truncated or of another program, or its tensors are not those of the network
+            that its card describes.
+    """
+    path = Path(path)
+    card = read_card(path)
+    # building draws random weights, which are overwritten: loading a model must not change what a seed means
+    with torch.random.fork_rng(devices=[]):
+        try:
+            network = build_network(card.network.model_copy(update={"weights": None}), len(card.classes))
+        except UserError as error:
+            raise UserError(f"{path}: its card describes a network that cannot be built: {error}") from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        network.load_state_dict(tensors)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    except RuntimeError as error:
+        summary = " ".join(str(error).split())[:400]
+        raise UserError(f"{path}: its tensors are not those of the network in its card: {summary}") from error
+    return network.to(device).eval(), card
+
+
+def expect_classes(card: ModelCard, class_space: ClassSpace, path: Path) -> None:
+    """Checks that a checkpoint speaks of the classes the caller is about to use.
+
+    Raises:
+        UserError: other classes, or another order of them.
+    """
+    if card.classes == class_space.classes:
+        return
+    trained = f"the {len(card.classes)} classes of {card.class_space!r} ({_short(card.classes)})"
+    wanted = f"the {len(class_space)} classes of {class_space.name!r} ({_short(class_space.classes)})"
+    raise UserError(
+        f"{path} was trained on {trained}, but {wanted} were asked for; choose the class space {card.class_space!r} or "
+        "another checkpoint"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is no readable safetensors file ({error}): it may be truncated or of another format; expected a "
+        "model.safetensors written by acclimate"
+    )
+
+
+def _short(names: tuple[str, ...], *, shown: int = 6) -> str:
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")

@@ -1,0 +1,111 @@
+"""What every registered network must do."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from acclimate.models import NETWORKS, NetworkConfig, Output, SegmentationNetwork, build_network, upsample
+
+CLASSES = 5
+
+
+def config(name: str, *, multi_level: bool = False) -> NetworkConfig:
+    options: dict[str, object] = {"name": name}
+    if name == "deeplab-v2":
+        options |= {"backbone": "torchvision/mobilenet_v2", "head": "small-aspp"}
+    return NetworkConfig.parse(options | {"multi_level": multi_level})
+
+
+def variants() -> list[NetworkConfig]:
+    levels = {name: (False, True) if "multi_level" in NETWORKS[name].options else (False,) for name in NETWORKS}
+    return [config(name, multi_level=multi_level) for name in NETWORKS for multi_level in levels[name]]
+
+
+VARIANTS = pytest.mark.parametrize("variant", variants(), ids=lambda v: v.name + ("+" if v.multi_level else ""))
+
+
+@functools.lru_cache(maxsize=1)
+def real(variant: NetworkConfig) -> SegmentationNetwork:
+    torch.manual_seed(0)
+    return build_network(variant, CLASSES)
+
+
+@VARIANTS
+def test_parameter_groups_are_disjoint_complete_and_trainable(variant: NetworkConfig) -> None:
+    with torch.device("meta"):
+        network = build_network(variant, CLASSES)
+    grouped = [id(parameter) for group in network.parameter_groups() for parameter in group.params]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    in_heads = {id(p) for head in network.heads() for p in head.parameters()}
+    assert in_heads <= {id(p) for p in network.parameters()}
+
+
+@VARIANTS
+def test_sizes_and_levels(variant: NetworkConfig) -> None:
+    with torch.device("meta"):
+        network = build_network(variant, CLASSES).eval()
+        output = network(torch.zeros(2, 3, 128, 192))
+    assert isinstance(output, Output)
+    assert output.main.shape[:2] == (2, CLASSES)
+    assert abs(output.main.shape[2] - 128 / network.stride) <= 1
+    assert abs(output.main.shape[3] - 192 / network.stride) <= 1
+    assert output.features.shape[-2:] == output.main.shape[-2:]
+    assert (output.auxiliary is not None) is variant.multi_level
+    assert (output.auxiliary_features is not None) is variant.multi_level
+
+
+@VARIANTS
+def test_its_settled_config_builds_it_again(variant: NetworkConfig) -> None:
+    with torch.device("meta"):
+        network = build_network(variant, CLASSES)
+        again = build_network(network.config, CLASSES)
+    assert again.config == network.config
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in network.state_dict().items()}
+    assert network.config.model_validate_json(network.config.model_dump_json()) == network.config
+
+
+@VARIANTS
+def test_every_trainable_parameter_learns_in_bfloat16_and_channels_last(variant: NetworkConfig) -> None:
+    network = real(variant).train().to(memory_format=torch.channels_last)
+    network.zero_grad()
+    images = torch.rand(2, 3, 64, 96).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(images)
+    loss = upsample(output.main, (64, 96)).log_softmax(1)[:, 0].mean()
+    if output.auxiliary is not None:
+        loss = loss + upsample(output.auxiliary, (64, 96)).log_softmax(1)[:, 0].mean()
+    loss.backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) is parameter.requires_grad, name
+        if parameter.grad is not None:
+            assert parameter.grad.isfinite().all(), name
+    heads = [p.grad for head in network.heads() for p in head.parameters() if p.grad is not None]
+    assert all(grad.abs().sum() > 0 for grad in heads)
+
+
+@VARIANTS
+def test_bfloat16_agrees_with_float32(variant: NetworkConfig) -> None:
+    network = real(variant).eval()
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        exact = network(images).main
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(images).main.float()
+    assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_is_described(name: str) -> None:
+    assert len(NETWORKS[name].description) > 20
+    assert NETWORKS[name].build.__doc__
+
+
+def test_upsampling_aligns_corners_and_leaves_bfloat16() -> None:
+    ramp = torch.tensor([[0.0, 1.0, 2.0]]).view(1, 1, 1, 3).to(torch.bfloat16)
+    enlarged = upsample(ramp, (1, 5))
+    assert enlarged.dtype == torch.float32
+    assert enlarged.flatten().tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
