@@ -1,0 +1,16 @@
+"""Losses: pure functions of tensors. They know nothing of networks, methods or files."""
+
+from acclimate.losses.adversarial import Domain, domain_loss
+from acclimate.losses.class_prior import class_ratio_prior
+from acclimate.losses.entropy import entropy_loss, entropy_map, weighted_self_information
+from acclimate.losses.segmentation import cross_entropy
+
+__all__ = [
+    "Domain",
+    "class_ratio_prior",
+    "cross_entropy",
+    "domain_loss",
+    "entropy_loss",
+    "entropy_map",
+    "weighted_self_information",
+]

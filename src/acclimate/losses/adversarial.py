@@ -1,0 +1,33 @@
+"""What a discriminator's output costs: binary domain classification (AdaptSegNet, ADVENT eq. 7-9)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Domain = Literal["source", "target"]
+AdversarialLoss = Literal["vanilla", "least-squares"]
+
+_DOMAIN_LABEL: dict[str, float] = {"source": 0.0, "target": 1.0}
+"""The published codes label the source 0 and the target 1, the papers the other way round; the two are equivalent."""
+
+
+def domain_loss(prediction: Tensor, domain: Domain, *, kind: AdversarialLoss = "vanilla") -> Tensor:
+    """How wrong the discriminator is if its input comes from ``domain``, mean over its output map.
+
+    Args:
+        prediction: the discriminator's raw output, (B, 1, h, w), no sigmoid.
+        domain: what it should have said.
+        kind: binary cross-entropy on logits, or the squared distance of raw outputs to 0 / 1 (LS-GAN).
+
+    Returns:
+        A scalar, float32.
+    """
+    prediction = prediction.float()
+    wanted = torch.full_like(prediction, _DOMAIN_LABEL[domain])
+    if kind == "vanilla":
+        return F.binary_cross_entropy_with_logits(prediction, wanted)
+    return F.mse_loss(prediction, wanted)

@@ -1,0 +1,20 @@
+"""The class-ratio prior (ADVENT eq. 10): no class may vanish from the target."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Tensor:
+    """How far each class's expected share of the image falls below ``mu`` times its share of the source (eq. 10).
+
+    Args:
+        logits: (B, C, H, W) of target images.
+        source_ratios: (C,) share of each class among the source's labelled pixels, summing to 1.
+        mu: 0 asks nothing, 1 asks for the exact ratio; 0.5 in the paper.
+
+    Returns:
+        A scalar in [0, mu]: sum over classes, mean over images. The paper gives the term no weight of its own.
+    """
+    expected = logits.float().softmax(dim=1).mean(dim=(2, 3))
+    return (mu * source_ratios.to(expected) - expected).clamp(min=0).sum(dim=1).mean()

@@ -1,0 +1,157 @@
+"""What a method is: it owns networks and optimisers and says, step by step, which losses to descend."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from acclimate.data.sample import Batch
+from acclimate.losses import class_ratio_prior, cross_entropy
+from acclimate.methods.optimizers import OptimizerSettings, network_optimizer
+from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.resize import upsample
+
+Losses = dict[str, tuple[Tensor, float]]
+"""Name of a loss -> (its value, its weight in the sum that is backpropagated)."""
+
+
+class Options(BaseModel):
+    """Settings every method has.
+
+    Attributes:
+        auxiliary_weight: weight of the auxiliary output's cross-entropy (lambda_seg of AdaptSegNet; 0.1 published).
+        pseudo_label_weight: lambda_SL of ESL eq. 4, used where the stage is given pseudo-labels.
+        pseudo_label_auxiliary_weight: the same for the auxiliary output: 0 in the paper, 0.1 in the authors' code.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    auxiliary_weight: NonNegativeFloat = 0.1
+    pseudo_label_weight: NonNegativeFloat = 1.0
+    pseudo_label_auxiliary_weight: NonNegativeFloat = 0.0
+
+
+class AdaptingOptions(Options):
+    """Settings of every method that adapts.
+
+    Attributes:
+        class_prior_weight: weight of the class-ratio prior (ADVENT eq. 10); 0 leaves it out.
+        class_prior_mu: mu of eq. 10: 0 asks nothing, 1 for the source's exact ratios.
+    """
+
+    class_prior_weight: NonNegativeFloat = 0.0
+    class_prior_mu: float = Field(default=0.5, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a method: everything it may know besides its network and its own options.
+
+    Attributes:
+        optimizer: how the network is optimised.
+        source_ratios: (C,) share of each class among the source's labelled pixels; None where nobody asked.
+    """
+
+    optimizer: OptimizerSettings
+    source_ratios: Tensor | None = None
+
+
+class Method(nn.Module):
+    """One way to train a segmentation network from a labelled source and an unlabelled target.
+
+    A method is a module, so that ``state_dict`` holds all it owns: the network, discriminators, buffers. Its optimisers
+    are in :attr:`optimizers`. The loop saves and restores both.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+    trains_on: ClassVar[str] = "source"
+    """Whose labels the supervised loss reads: ``source``; only the oracle reads ``target``."""
+    sees_target: ClassVar[bool] = True
+    """Whether a step receives target images even without pseudo-labels."""
+
+    def __init__(self, network: SegmentationNetwork, *, options: Options, setting: Setting) -> None:
+        super().__init__()
+        self.network = network
+        self.options = options
+        self.setting = setting
+        self.optimizers: dict[str, Optimizer] = {"network": network_optimizer(network, setting.optimizer)}
+
+    @abstractmethod
+    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
+        """The step's losses, in the order in which they are backpropagated.
+
+        The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
+        freed before those of the other are made; then it steps every optimiser.
+        """
+
+    def after_step(self, step: int) -> None:
+        """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
+
+    # --- the pieces methods share -------------------------------------------------------------------------------
+
+    def supervised(self, batch: Batch) -> tuple[Losses, Output]:
+        """Cross-entropy of the main output plus that of the auxiliary one, and the logits they came from."""
+        assert batch.labels is not None
+        output = self.network(batch.images)
+        size = batch.labels.shape[-2:]
+        output = output._replace(
+            main=upsample(output.main, size),
+            auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
+        )
+        terms: Losses = {"segmentation": (cross_entropy(output.main, batch.labels), 1.0)}
+        if output.auxiliary is not None and self.options.auxiliary_weight > 0:
+            auxiliary = cross_entropy(output.auxiliary, batch.labels)
+            terms["auxiliary segmentation"] = (auxiliary, self.options.auxiliary_weight)
+        return terms, output
+
+    def target_output(self, target: Batch) -> Output:
+        """The network's output on target images, logits enlarged to the images' size."""
+        output = self.network(target.images)
+        size = target.images.shape[-2:]
+        return output._replace(
+            main=upsample(output.main, size),
+            auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
+        )
+
+    def pseudo_labels(self, output: Output, target: Batch) -> Losses:
+        """ESL eq. 4: cross-entropy on the target's pseudo-labels; nothing where the batch has none."""
+        if target.labels is None:
+            return {}
+        terms: Losses = {
+            "pseudo-labels": (cross_entropy(output.main, target.labels), self.options.pseudo_label_weight)
+        }
+        weight = self.options.pseudo_label_auxiliary_weight
+        if output.auxiliary is not None and weight > 0:
+            terms["auxiliary pseudo-labels"] = (cross_entropy(output.auxiliary, target.labels), weight)
+        return terms
+
+    def class_prior(self, output: Output) -> Losses:
+        """ADVENT eq. 10 on the main output; nothing where its weight is 0."""
+        options = self.options
+        if not isinstance(options, AdaptingOptions) or options.class_prior_weight == 0:
+            return {}
+        ratios = self.setting.source_ratios
+        assert ratios is not None, "class_prior_weight is set but no class ratios of the source were given"
+        prior = class_ratio_prior(output.main, ratios, mu=options.class_prior_mu)
+        return {"class prior": (prior, options.class_prior_weight)}
+
+    def method_state(self) -> dict[str, Any]:
+        """Everything the method owns, as nested dicts of tensors and numbers."""
+        return {
+            "modules": self.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_method_state(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`method_state` returned, exactly."""
+        self.load_state_dict(state["modules"], strict=True)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
