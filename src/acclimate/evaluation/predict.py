@@ -1,0 +1,201 @@
+"""Label maps and entropy maps from one network or an ensemble, in memory that does not grow with the output size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acclimate.errors import UserError
+from acclimate.evaluation.protocols import Resample
+
+_ELEMENTS_AT_ONCE = 1 << 23
+"""Values of the enlarged (B, C, rows, W) map held at a time: 32 MB in float32; one whole Cityscapes image is 160 MB."""
+
+
+@dataclass
+class Prediction:
+    """What a network says about a batch.
+
+    Attributes:
+        labels: (B, H, W) uint8 train ids.
+        entropy: (B, H, W) float32, normalised by ln C to [0, 1] (ADVENT, equation 2).
+    """
+
+    labels: Tensor
+    entropy: Tensor
+
+
+@torch.no_grad()
+def predict(
+    networks: Sequence[nn.Module],
+    images: Tensor,
+    *,
+    size: tuple[int, int],
+    resample: Resample = "logits",
+    weights: Sequence[float] | None = None,
+    average: Resample | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    align_corners: bool = True,
+) -> Prediction:
+    """Label and entropy maps at a given size, from the main output of one network or of an ensemble.
+
+    Args:
+        networks: each returns an object whose ``main`` is (B, C, h, w) logits. They run in evaluation mode and are left
+            in the mode they came in.
+        images: (B, 3, H, W) RGB in [0, 1].
+        size: height and width of the maps, usually the label's native size.
+        resample: whether logits or probabilities are enlarged to ``size``, bilinearly.
+        weights: one positive weight per network, normalised to sum to one; equal by default.
+        average: what is averaged over networks, mirrored images and scales. By default the same as ``resample``: the
+            mean of enlarged logits is the ensemble rule of ADVENT's scripts (AdvEnt + MinEnt, 0.5 each).
+        flip: average with the prediction for the mirrored images.
+        scales: factors of the input size over which predictions are averaged.
+        align_corners: of the enlargement, and of the resized inputs of ``scales``.
+
+    Raises:
+        UserError: the networks have different numbers of classes.
+        ValueError: logits cannot be averaged once probabilities were resampled; weights or scales that make no sense.
+    """
+    labels, entropies = [], []
+    for rows, are_probabilities in _mean_rows(
+        networks, images, size, resample, average, weights, flip, scales, align_corners
+    ):
+        labels.append(rows.argmax(dim=1).to(torch.uint8))
+        entropies.append(_normalised_entropy(rows, are_probabilities))
+    return Prediction(torch.cat(labels, dim=1), torch.cat(entropies, dim=1))
+
+
+@torch.no_grad()
+def predict_labels(
+    networks: Sequence[nn.Module],
+    images: Tensor,
+    *,
+    size: tuple[int, int],
+    resample: Resample = "logits",
+    weights: Sequence[float] | None = None,
+    average: Resample | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    align_corners: bool = True,
+) -> Tensor:
+    """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no entropy, which costs as much again."""
+    chunks = _mean_rows(networks, images, size, resample, average, weights, flip, scales, align_corners)
+    return torch.cat([rows.argmax(dim=1).to(torch.uint8) for rows, _ in chunks], dim=1)
+
+
+def _mean_rows(
+    networks: Sequence[nn.Module],
+    images: Tensor,
+    size: tuple[int, int],
+    resample: Resample,
+    average: Resample | None,
+    weights: Sequence[float] | None,
+    flip: bool,
+    scales: Sequence[float],
+    align_corners: bool,
+) -> Iterator[tuple[Tensor, bool]]:
+    """Yields the averaged (B, C, rows, W) maps from top to bottom, and whether they are probabilities."""
+    average = average or resample
+    if resample == "probabilities" and average == "logits":
+        raise ValueError("probabilities were resampled, so logits cannot be averaged; use average='probabilities'")
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales must be positive factors of the input size, got {list(scales)}")
+    shares = _normalised_weights(weights, len(networks))
+    views = len(scales) * (2 if flip else 1)
+    maps = [
+        (low, share / views)
+        for network, share in zip(networks, shares, strict=True)
+        for low in _low_resolution_maps(network, images, resample, flip, scales, align_corners)
+    ]
+    classes = {low.shape[1] for low, _ in maps}
+    if len(classes) > 1:
+        counts = " and ".join(str(count) for count in sorted(classes))
+        raise UserError(
+            f"the networks of an ensemble must share one class space, but these have {counts} classes; "
+            "give checkpoints trained on the same class space"
+        )
+    soften = resample == "logits" and average == "probabilities"
+    height, width = size
+    rows_at_once = max(1, _ELEMENTS_AT_ONCE // (images.shape[0] * classes.pop() * width))
+    for top in range(0, height, rows_at_once):
+        total: Tensor | None = None
+        for low, share in maps:
+            rows = _enlarged_rows(low, range(top, min(top + rows_at_once, height)), size, align_corners)
+            rows = rows.softmax(dim=1) if soften else rows
+            rows = rows if len(maps) == 1 else rows * share
+            total = rows if total is None else total.add_(rows)
+        assert total is not None
+        yield total, average == "probabilities"
+
+
+def _normalised_weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    if count == 0:
+        raise ValueError("predict needs at least one network")
+    values = [1.0] * count if weights is None else list(weights)
+    if len(values) != count or min(values) <= 0:
+        raise ValueError(f"expected {count} positive weights, one per network, got {values}")
+    return [value / sum(values) for value in values]
+
+
+def _low_resolution_maps(
+    network: nn.Module, images: Tensor, resample: Resample, flip: bool, scales: Sequence[float], align_corners: bool
+) -> Iterator[Tensor]:
+    with _evaluation_mode(network):
+        for scale in scales:
+            view = images
+            if scale != 1.0:
+                target = [max(1, round(side * scale)) for side in images.shape[2:]]
+                view = F.interpolate(images, size=target, mode="bilinear", align_corners=align_corners)
+            for mirrored in (False, True) if flip else (False,):
+                logits = network(view.flip(3) if mirrored else view).main.float()
+                # a network may pad on one side only, so the mirrored output, not its argmax, is turned back
+                logits = logits.flip(3) if mirrored else logits
+                yield logits.softmax(dim=1) if resample == "probabilities" else logits
+
+
+def _enlarged_rows(low: Tensor, rows: range, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Some rows of the bilinear enlargement of (B, C, h, w) to ``size``, (B, C, len(rows), W)."""
+    source_height, height = low.shape[2], size[0]
+    positions = torch.tensor(rows, dtype=torch.float64)
+    if align_corners:
+        positions = positions * ((source_height - 1) / (height - 1) if height > 1 else 0.0)
+    else:
+        positions = ((positions + 0.5) * (source_height / height) - 0.5).clamp_(0, source_height - 1)
+    above = positions.floor().long().clamp_(0, source_height - 1)
+    below = (above + 1).clamp_(max=source_height - 1)
+    share = (positions - above).to(low).view(1, 1, -1, 1)
+    above, below = above.to(low.device), below.to(low.device)
+    tall = torch.lerp(low.index_select(2, above), low.index_select(2, below), share)
+    return F.interpolate(tall, size=(len(rows), size[1]), mode="bilinear", align_corners=align_corners)
+
+
+def _normalised_entropy(rows: Tensor, are_probabilities: bool) -> Tensor:
+    """-(1 / ln C) sum_c P ln P of (B, C, rows, W) logits or probabilities, in [0, 1]; 0 ln 0 is 0."""
+    if rows.shape[1] == 1:
+        return torch.zeros_like(rows[:, 0])
+    if are_probabilities:
+        entropy = torch.special.entr(rows).sum(dim=1)
+    else:
+        log_probabilities = rows.log_softmax(dim=1)
+        entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1)
+    normalised: Tensor = entropy / math.log(rows.shape[1])
+    return normalised.clamp_(0.0, 1.0)
+
+
+@contextmanager
+def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the block; afterwards every module is in the mode it had, frozen parts too."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

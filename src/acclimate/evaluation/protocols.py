@@ -1,0 +1,107 @@
+"""Protocols: what a published mIoU means.
+
+A protocol fixes the classes, the subsets over which a mean is also printed, the resolution of the comparison and the
+rule by which low-resolution network outputs are enlarged to it. All published protocols here score over the whole
+split, at the label's native size, with one confusion matrix (never a mean of per-image IoUs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_spaces import SIXTEEN, THIRTEEN
+from acclimate.errors import unknown
+from acclimate.evaluation.confusion import Absent
+
+Resample = Literal["logits", "probabilities"]
+"""What is enlarged to the label's size: the logits, or their softmax."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The conventions behind a score.
+
+    Attributes:
+        name: how recipes, commands and results refer to it.
+        class_space: name of the class space of labels and predictions.
+        subsets: named lists of classes over which a mean is also given.
+        resolution: ``native``: labels keep their own size and predictions are enlarged to it.
+        resample: what is enlarged, bilinearly. ``logits`` is the rule of AdaptSegNet, ADVENT and ESL,
+            ``probabilities`` that of BDL.
+        align_corners: of that enlargement, and of the resized inputs of ``scales``; True in all four.
+        flip: whether outputs are averaged with those of the mirrored image.
+        scales: factors of the input size whose outputs are averaged.
+        absent: what a class absent from the ground truth counts, see ``ConfusionMatrix``.
+        description: one line for ``acclimate list protocols``.
+    """
+
+    name: str
+    class_space: str
+    subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resolution: Literal["native"] = "native"
+    resample: Resample = "logits"
+    align_corners: bool = True
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    absent: Absent = "skip"
+    description: str = ""
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "cityscapes-19",
+            "cityscapes-19",
+            subsets={"16": SIXTEEN, "13": THIRTEEN},
+            description="Cityscapes val, the 19 train classes (from GTA5)",
+        ),
+        Protocol(
+            "cityscapes-16",
+            "cityscapes-16",
+            subsets={"13": THIRTEEN},
+            description="Cityscapes val, the 16 classes SYNTHIA shares with it; mIoU* is the mean over 13 of them",
+        ),
+        Protocol("cityscapes-7", "cityscapes-7", description="the 7 super-classes of the Mapillary Vistas experiments"),
+        Protocol("camvid-11", "camvid-11", description="CamVid, its 11 classes"),
+        Protocol("carla-camvid-10", "carla-camvid-10", description="CamVid, the ten classes CARLA captures share"),
+        Protocol("scenes", "scenes", description="the built-in street scenes"),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UserError: no protocol has that name.
+    """
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
+def protocol_for(name: str, spec: str | None = None) -> Protocol:
+    """The protocol of that name; for a ``folder:`` data set, whose classes are its own, also one over those.
+
+    Args:
+        name: a registered protocol, or the name of the class space a ``folder:`` data set declares.
+        spec: the data the classes may come from, ``kind:path``.
+
+    Raises:
+        UserError: no protocol has that name and ``spec`` is not a ``folder:`` data set.
+    """
+    if name not in PROTOCOLS and spec is not None and spec.partition(":")[0] == "folder":
+        return Protocol(name, name, description="the data set's own classes")
+    return protocol(name)
+
+
+def protocol_of(space: ClassSpace) -> Protocol:
+    """The registered protocol that scores a class space, or, for a user's own classes, the default one over them."""
+    for registered in PROTOCOLS.values():
+        if registered.class_space == space.name:
+            return registered
+    return Protocol(space.name, space.name, subsets=dict(space.subsets), description="the data set's own classes")

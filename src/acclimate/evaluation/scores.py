@@ -1,0 +1,247 @@
+"""Rows of results: assembled from a confusion matrix, compared, summarised over seeds, kept in ``results.json``."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from acclimate import files
+from acclimate.errors import UserError
+from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.protocols import Protocol
+
+SOURCE_ONLY = "source-only"
+ORACLE = "oracle"
+
+
+class Row(BaseModel):
+    """The scores of one model and seed on one set. IoUs are fractions; a class absent from the ground truth is None.
+
+    Keys this version does not know are kept as they are, so that rows written by a later version survive.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    stage: str
+    method: str
+    seed: int
+    data: str
+    split: str
+    images: int = Field(ge=0)
+    protocol: str
+    miou: float = Field(ge=0, le=1)
+    classes_averaged: int = Field(ge=1)
+    iou: dict[str, float | None]
+    subsets: dict[str, float | None] = Field(default_factory=dict)
+    train_seconds: float | None = Field(default=None, ge=0)
+    images_per_second: float | None = Field(default=None, ge=0)
+    peak_memory_mb: float | None = Field(default=None, ge=0)
+    checkpoint: str | None = None
+
+    @model_validator(mode="after")
+    def _scores_are_fractions(self) -> Row:
+        for scores in (self.iou, self.subsets):
+            for name, value in scores.items():
+                if value is not None and not 0 <= value <= 1:
+                    raise ValueError(f"the score of {name!r} is {value}; scores are fractions between 0 and 1, or null")
+        return self
+
+
+class Results(BaseModel):
+    """The content of ``results.json``."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    rows: list[Row]
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+
+def score_row(
+    confusion: ConfusionMatrix,
+    *,
+    name: str,
+    stage: str,
+    method: str,
+    seed: int,
+    data: str,
+    split: str,
+    images: int,
+    protocol: Protocol,
+    train_seconds: float | None = None,
+    images_per_second: float | None = None,
+    peak_memory_mb: float | None = None,
+    checkpoint: str | None = None,
+) -> Row:
+    """The row of results for a confusion matrix accumulated over a whole split.
+
+    Raises:
+        UserError: not one ground-truth pixel belongs to a class of the protocol.
+    """
+    absent = protocol.absent
+    miou = confusion.miou(absent=absent)
+    if miou is None or confusion.pixel_accuracy() is None:
+        raise UserError(
+            f"{data} ({split}): none of its {images} labels has a pixel of a class of protocol {protocol.name!r}; "
+            "check the class space and the label folder with `acclimate check`"
+        )
+    return Row(
+        name=name,
+        stage=stage,
+        method=method,
+        seed=seed,
+        data=data,
+        split=split,
+        images=images,
+        protocol=protocol.name,
+        miou=miou,
+        classes_averaged=len(confusion.averaged(absent=absent)),
+        iou=dict(zip(confusion.classes, confusion.iou(absent=absent), strict=True)),
+        subsets=confusion.subset_miou(dict(protocol.subsets), absent=absent),
+        train_seconds=train_seconds,
+        images_per_second=images_per_second,
+        peak_memory_mb=peak_memory_mb,
+        checkpoint=checkpoint,
+    )
+
+
+def write_results(path: Path, rows: Sequence[Row], *, environment: Mapping[str, Any] | None = None) -> None:
+    """Writes ``results.json`` atomically."""
+    results = Results(rows=list(rows), environment=dict(environment or {}))
+    files.write_json(path, results.model_dump(mode="json", by_alias=True))
+
+
+def read_results(path: Path) -> Results:
+    """Reads and validates ``results.json``.
+
+    Raises:
+        UserError: the file is missing, is not JSON or does not follow the schema; names the first offending key.
+    """
+    return _validated(path, files.read_json(path))
+
+
+def write_scores(path: Path, rows: Sequence[Row]) -> None:
+    """Writes the ``scores.json`` of an evaluate stage atomically."""
+    files.write_json(path, {"rows": [row.model_dump(mode="json") for row in rows]})
+
+
+def read_scores(path: Path) -> list[Row]:
+    """Reads and validates the ``scores.json`` of an evaluate stage; raises like :func:`read_results`."""
+    return _validated(path, files.read_json(path)).rows
+
+
+def _validated(path: Path, content: object) -> Results:
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UserError(
+            f"{path} does not follow the results schema at {where}: {first['msg']}; "
+            "delete it and run the evaluation again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample deviation (n - 1) of a value over seeds; the deviation of a single value is None."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Mean and sample deviation of the values that are not None; None when none is left."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def gain_over(miou: float, baseline: float) -> float:
+    """What a method added to a baseline, usually source-only on the same network: positive is better."""
+    return miou - baseline
+
+
+def gap_to_oracle(miou: float, oracle: float) -> float:
+    """mIoU minus the oracle's over the same classes (ADVENT, table 2): negative below the oracle."""
+    return miou - oracle
+
+
+def share_of_gap_closed(miou: float, *, source_only: float, oracle: float) -> float | None:
+    """Which part of the way from source-only to the oracle a method went; None unless the oracle is above."""
+    return (miou - source_only) / (oracle - source_only) if oracle > source_only else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows of one model on one set, one per seed."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def method(self) -> str:
+        return self.rows[0].method
+
+    @property
+    def miou(self) -> Spread:
+        result = spread([row.miou for row in self.rows])
+        assert result is not None
+        return result
+
+    def iou(self, name: str) -> Spread | None:
+        """Over the seeds, of one class."""
+        return spread([row.iou.get(name) for row in self.rows])
+
+    def subset(self, name: str) -> Spread | None:
+        """Over the seeds, of one subset of the protocol."""
+        return spread([row.subsets.get(name) for row in self.rows])
+
+    def difference(self, other: Summary, name: str | None = None) -> Spread | None:
+        """mIoU (or one class's IoU) minus that of another model: paired by seed where both have the same seeds.
+
+        Pairing removes what a seed does to both models (data order, initial weights), so the deviation is that of the
+        difference itself. Without common seeds only the means are compared and there is no deviation.
+        """
+        mine, theirs = ({row.seed: _score(row, name) for row in summary.rows} for summary in (self, other))
+        pairs = [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
+        if len(mine) == len(theirs) == len(pairs):
+            return spread([a - b if a is not None and b is not None else None for a, b in pairs])
+        here, there = spread(list(mine.values())), spread(list(theirs.values()))
+        return Spread(here.mean - there.mean, None, 1) if here and there else None
+
+
+def _score(row: Row, name: str | None) -> float | None:
+    return row.miou if name is None else row.iou.get(name)
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """Groups rows by name, in order of first appearance. Give it the rows of one set and protocol.
+
+    Raises:
+        ValueError: two rows share name and seed, or the rows mix sets or protocols: their mean would mean nothing.
+    """
+    if len({(row.data, row.split, row.protocol) for row in rows}) > 1:
+        raise ValueError("rows of several sets or protocols cannot be averaged; summarise each on its own")
+    groups: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        seeds = groups.setdefault(row.name, {})
+        if row.seed in seeds:
+            raise ValueError(f"two rows are named {row.name!r} with seed {row.seed}")
+        seeds[row.seed] = row
+    return [Summary(name, tuple(seeds.values())) for name, seeds in groups.items()]
+
+
+def find_role(summaries: Sequence[Summary], role: str) -> Summary | None:
+    """The summary that plays ``source-only`` or ``oracle``: the one of that name, else the first of that method."""
+    named = [summary for summary in summaries if summary.name == role]
+    trained = [summary for summary in summaries if summary.method.replace("_", "-") == role]
+    return next(iter(named + trained), None)

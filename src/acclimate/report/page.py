@@ -1,0 +1,252 @@
+"""One self-contained HTML page of one or several runs: numbers, curves and pictures, readable without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, Spread
+from acclimate.files import write_text
+from acclimate.report import tables
+from acclimate.report.charts import charts
+from acclimate.report.colour import entropy_colours, model_colours
+from acclimate.report.pictures import Gallery, figure, galleries
+from acclimate.report.pseudo_labels import pseudo_label_tables
+from acclimate.report.reading import Run, Stage, read_run
+from acclimate.report.summary import best_adapted, paragraph
+from acclimate.report.tables import Comparison, Origin, comparisons
+
+_SECONDARY = ("learning rate", "images per second")
+"""Columns of a history that are not losses; they are drawn after them."""
+
+
+def write_report(runs: Sequence[Path], output: Path) -> None:
+    """Writes one HTML page comparing runs: self-contained, without scripts or pictures from elsewhere.
+
+    Args:
+        runs: folders written by ``acclimate run``; finished or not.
+        output: the page to write.
+
+    Raises:
+        UserError: a run folder is missing or broken, or the page cannot be written.
+    """
+    if not runs:
+        raise UserError("no run to report on; give at least one run folder")
+    write_text(Path(output), render([read_run(Path(folder)) for folder in runs]))
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page as text."""
+    names = shown_names(runs)
+    rows = _rows(runs, names)
+    published = list({row.source + row.name: row for run in runs for row in run.published}.values())
+    classes = () if rows else _classes(runs)
+    compared = comparisons(rows, published, classes=classes, origins=_origins(names))
+    roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
+    best = best_adapted(compared[0]) if compared else None
+    colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
+    pictured = galleries(_picture_indices(runs, names))
+    _order_answers(pictured, list(colours))
+    curves = charts(_histories(runs, names, colours))
+    script, style = _resource("page.js"), _resource("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    environment = _jinja().get_template("page.html")
+    return environment.render(
+        title=" and ".join(run.name for run in runs),
+        about=list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
+        comparisons=[_view(comparison) for comparison in compared],
+        summary=[(comparison, paragraph(comparison)) for comparison in compared],
+        parts={**roles, **({best.name: "best"} if best else {})},
+        colours=colours,
+        class_colours={
+            name: colour for gallery in pictured for name, colour in zip(gallery.classes, gallery.colours, strict=False)
+        },
+        galleries=pictured,
+        charts=[chart for chart in curves if chart.title not in _SECONDARY],
+        secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
+        pseudo_labels=[
+            (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])
+            for run in runs
+            for stage in run.stages
+            if stage.manifest is not None or stage.figures
+        ],
+        runs=[(run, _flattened(run.environment)) for run in runs],
+        style=Markup(style),
+        ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
+        script=Markup(script),
+        script_digest=digest,
+    )
+
+
+def shown_names(runs: Sequence[Run]) -> dict[tuple[int, str], str]:
+    """What each model of each run is called on the page: its own name, led by the run's where two runs clash.
+
+    Runs that share a finished stage give identical rows; those are one model, not two.
+    """
+    scores: dict[str, dict[int, set[tuple[object, ...]]]] = {}
+    for position, run in enumerate(runs):
+        for row in run.rows:
+            identity = (row.seed, row.data, row.split, row.protocol, row.miou, *row.iou.items())
+            scores.setdefault(row.name, {}).setdefault(position, set()).add(identity)
+        for stage in run.stages:
+            for model in stage.pictures.images[0].models if stage.pictures and stage.pictures.images else ():
+                scores.setdefault(model, {}).setdefault(position, set())
+    shown: dict[tuple[int, str], str] = {}
+    for name, by_run in scores.items():
+        alike = len({frozenset(identities) for identities in by_run.values()}) == 1
+        for position in by_run:
+            shown[position, name] = name if alike else f"{runs[position].name}: {name}"
+    return shown
+
+
+def _origins(names: dict[tuple[int, str], str]) -> dict[str, Origin]:
+    origins: dict[str, Origin] = {}
+    for (position, name), shown in names.items():
+        ends = [names.get((position, end)) for end in (SOURCE_ONLY, ORACLE)]
+        origins.setdefault(shown, Origin(name, *ends))
+    return origins
+
+
+def _rows(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> list[Row]:
+    unique: dict[tuple[object, ...], Row] = {}
+    for position, run in enumerate(runs):
+        for row in run.rows:
+            renamed = row.model_copy(update={"name": names[position, row.name]})
+            unique.setdefault((renamed.name, row.seed, row.data, row.split, row.protocol), renamed)
+    return list(unique.values())
+
+
+def _stage_names(run: Run) -> dict[str, str]:
+    """Stage folder -> model: the row evaluated from it where there is exactly one, else the stage's own name."""
+    by_stage: dict[str, list[str]] = {}
+    for row in run.rows:
+        by_stage.setdefault(row.stage, []).append(row.name)
+    return {
+        stage.place: rows[0] if len(set(rows := by_stage.get(stage.place, []))) == 1 else stage.name
+        for stage in run.stages
+    }
+
+
+def _stage_models(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> dict[str, list[Stage]]:
+    models: dict[str, list[Stage]] = {}
+    for position, run in enumerate(runs):
+        named = _stage_names(run)
+        for stage in run.stages:
+            if stage.history is not None and stage.history.steps:
+                own = named[stage.place]
+                clashes = any((other, own) in names for other in range(len(runs)) if other != position)
+                shown = names.get((position, own), f"{run.name}: {own}" if clashes else own)
+                models.setdefault(shown, []).append(stage)
+    return models
+
+
+def _histories(
+    runs: Sequence[Run], names: dict[tuple[int, str], str], colours: dict[str, str]
+) -> list[tuple[str, str, Any]]:
+    histories: list[tuple[str, str, Any]] = []
+    seen: set[Path] = set()
+    for model, stages in _stage_models(runs, names).items():
+        for stage in stages:
+            # runs that share a stage link to the same folder
+            if (home := stage.folder.resolve()) not in seen:
+                seen.add(home)
+                histories.append((model, colours.get(model, "#8b919a"), stage.history))
+    return histories
+
+
+def _picture_indices(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> list[tuple[Path, Any, dict[str, str]]]:
+    """Picture folders of each run's first seed."""
+    found = []
+    for position, run in enumerate(runs):
+        stages = [stage for stage in run.stages if stage.pictures is not None]
+        first = min((stage.seed for stage in stages if stage.seed is not None), default=None)
+        shown = {name: label for (run_position, name), label in names.items() if run_position == position}
+        found += [(stage.folder / "pictures", stage.pictures, shown) for stage in stages if stage.seed in (None, first)]
+    return found
+
+
+def _order_answers(pictured: Sequence[Gallery], order: list[str]) -> None:
+    for gallery in pictured:
+        for shot in gallery.shots:
+            shot.answers.sort(key=lambda answer: order.index(answer.model) if answer.model in order else len(order))
+
+
+def _classes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The classes of the runs' protocol, for published rows when nothing of ours is there yet."""
+    from acclimate.data.class_spaces import class_space
+    from acclimate.evaluation.protocols import PROTOCOLS
+
+    for run in runs:
+        if (protocol := PROTOCOLS.get(str(run.recipe.get("protocol")))) is not None:
+            space: ClassSpace = class_space(protocol.class_space)
+            return space.classes
+    return ()
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """A comparison with the axis its dots are drawn on, mIoU fractions."""
+
+    table: Comparison
+    low: float
+    high: float
+
+    def at(self, value: float | None) -> str:
+        """Position on the axis in percent of its length."""
+        return "" if value is None else f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+
+def _view(comparison: Comparison) -> ComparisonView:
+    values = [value for line in comparison.ours for value in line.seed_mious]
+    values += [line.miou.mean for line in comparison.lines if line.miou]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    low, high = max(0, int((100 * low - 2) // 5) * 5), min(100, -int(-(100 * high + 2) // 5) * 5)
+    return ComparisonView(comparison, low / 100, max(high, low + 5) / 100)
+
+
+def _heat(gain: Spread | None) -> str:
+    """Strength of a cell's tint for a gain or loss: full at twenty points."""
+    return "0" if gain is None else f"{min(1.0, abs(gain.mean) / 0.20):.2f}"
+
+
+def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs += _flattened(value, f"{prefix}{key} · ")
+        elif value is not None:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            pairs.append((f"{prefix}{key}", shown))
+    return pairs
+
+
+def _jinja() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=tables.percent,
+        points=lambda value: tables.signed_points(value).replace("-", "−"),
+        number=tables.number,
+        subset_title=tables.subset_title,
+        heat=_heat,
+        rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
+    )
+    return environment
+
+
+def _resource(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -1,0 +1,182 @@
+"""Pictures of a run as data URIs: small, coloured, and grouped so that every model's answer to an image is together."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from acclimate.errors import UserError
+from acclimate.report.colour import entropy_colours
+from acclimate.report.reading import PictureIndex
+
+_WIDTH = 640
+"""Pixels to which wider pictures are reduced."""
+_SMALL_WIDTH = 400
+_MANY = 80
+"""Pictures of models beyond which the smaller width is used, so that the page stays a few megabytes."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded picture."""
+
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass
+class ModelAnswer:
+    """A model's prediction and entropy map; ``accuracy`` is the share of this image's labelled pixels it got right."""
+
+    model: str
+    prediction: Picture
+    entropy: Picture | None
+    accuracy: float | None
+
+
+@dataclass
+class Shot:
+    """One image and all models' answers."""
+
+    domain: str
+    name: str
+    image: Picture
+    label: Picture | None
+    answers: list[ModelAnswer] = field(default_factory=list)
+
+
+@dataclass
+class Gallery:
+    """Shots that share one list of classes."""
+
+    classes: list[str]
+    colours: list[tuple[int, int, int]]
+    shots: list[Shot]
+
+
+def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> list[Gallery]:
+    """Merges picture indices: the same image of the same domain appears once, with the answers of all models.
+
+    Args:
+        indices: for each, the pictures folder, its index, and the name to show for each model (others are left out).
+
+    Raises:
+        UserError: a picture is missing, is not a picture, or lies outside its folder.
+    """
+    total = sum(2 * len(image.models) for _, index, _ in indices for image in index.images)
+    width = _WIDTH if total <= _MANY else _SMALL_WIDTH
+    merged: dict[tuple[object, ...], Gallery] = {}
+    shots: dict[tuple[object, ...], Shot] = {}
+    for folder, index, shown in indices:
+        key = (tuple(index.classes), tuple(index.colours))
+        gallery = merged.setdefault(key, Gallery(index.classes, index.colours, []))
+        palette = _palette(index.colours)
+        for image in index.images:
+            known = [model for model in image.models if model in shown]
+            if not known:
+                continue
+            place = (key, image.domain, image.name)
+            truth = None if image.label is None else _ids(_inside(folder, image.label))
+            if place not in shots:
+                label = None if truth is None else _label_picture(truth, palette, width)
+                shots[place] = Shot(image.domain, image.name, _photo(_inside(folder, image.input), width), label)
+                gallery.shots.append(shots[place])
+            present = {answer.model for answer in shots[place].answers}
+            for model in known:
+                if shown[model] not in present:
+                    paths = image.models[model]
+                    guess = _ids(_inside(folder, paths.prediction))
+                    shots[place].answers.append(
+                        ModelAnswer(
+                            model=shown[model],
+                            prediction=_label_picture(guess, palette, width),
+                            entropy=_entropy_picture(_inside(folder, paths.entropy), width) if paths.entropy else None,
+                            accuracy=_accuracy(truth, guess, len(index.classes)),
+                        )
+                    )
+    for gallery in merged.values():
+        # what the method is for comes first
+        gallery.shots.sort(key=lambda shot: shot.domain != "target")
+    return [gallery for gallery in merged.values() if gallery.shots]
+
+
+def figure(path: Path) -> Picture:
+    """A ready-made figure (a stage's ``figure.png``), reduced to twice the usual width."""
+    return _photo(path, 2 * _WIDTH)
+
+
+def _inside(folder: Path, relative: str) -> Path:
+    path = (folder / relative).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{folder / 'index.json'}: picture {relative!r} lies outside the pictures folder; evaluate again"
+        )
+    return path
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            copy: Image.Image = picture.copy()
+            return copy
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the picture {path}: {error}; evaluate again to write it anew") from error
+
+
+def _reduced(picture: Image.Image, width: int, how: Image.Resampling) -> Image.Image:
+    if picture.width <= width:
+        return picture
+    return picture.resize((width, max(1, round(picture.height * width / picture.width))), how)
+
+
+def _embedded(picture: Image.Image, kind: str, **options: object) -> Picture:
+    stream = io.BytesIO()
+    picture.save(stream, format=kind, optimize=True, **options)
+    content = base64.b64encode(stream.getvalue()).decode("ascii")
+    return Picture(f"data:image/{kind.lower()};base64,{content}", picture.width, picture.height)
+
+
+def _photo(path: Path, width: int) -> Picture:
+    picture = _reduced(_open(path).convert("RGB"), width, Image.Resampling.LANCZOS)
+    return _embedded(picture, "JPEG", quality=82)
+
+
+def _ids(path: Path) -> NDArray[np.uint8]:
+    """Train ids of a label or prediction picture: a palette or greyscale PNG holds them as they are."""
+    picture = _open(path)
+    if picture.mode not in ("P", "L"):
+        raise UserError(f"{path} should be an 8-bit PNG of train ids but its mode is {picture.mode}; evaluate again")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _palette(colours: Sequence[tuple[int, int, int]]) -> list[int]:
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[: len(colours)] = np.array(colours, dtype=np.uint8).reshape(-1, 3)
+    return [int(value) for value in table.reshape(-1)]
+
+
+def _label_picture(ids: NDArray[np.uint8], palette: list[int], width: int) -> Picture:
+    picture = Image.fromarray(ids)
+    picture = _reduced(picture, width, Image.Resampling.NEAREST)
+    picture.putpalette(palette)
+    return _embedded(picture, "PNG")
+
+
+def _entropy_picture(path: Path, width: int) -> Picture:
+    values = np.asarray(_reduced(_open(path).convert("L"), width, Image.Resampling.BILINEAR))
+    return _embedded(Image.fromarray(entropy_colours()[values]), "JPEG", quality=80)
+
+
+def _accuracy(truth: NDArray[np.uint8] | None, guess: NDArray[np.uint8], classes: int) -> float | None:
+    if truth is None or truth.shape != guess.shape:
+        return None
+    scored = truth < classes
+    return float((truth[scored] == guess[scored]).mean()) if scored.any() else None

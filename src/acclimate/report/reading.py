@@ -1,0 +1,204 @@
+"""What a run left on disk, read for the report. Nothing is changed, and a run that is not finished can be read too."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError, field_validator
+
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import Row, read_results, read_scores
+from acclimate.files import read_json
+from acclimate.report.published import Published, published_rows
+
+_STAGE = re.compile(r"(\d+)-(.+)")
+_SEED = re.compile(r"seed-(\d+)")
+
+
+class ModelPictures(BaseModel):
+    """Paths of one model's pictures of one image, relative to the pictures folder."""
+
+    prediction: str
+    entropy: str | None = None
+
+
+class PicturedImage(BaseModel):
+    """One image, its label where there is one, and what each model made of it."""
+
+    domain: str
+    name: str
+    input: str
+    label: str | None = None
+    models: dict[str, ModelPictures]
+
+
+class PictureIndex(BaseModel):
+    """The content of ``pictures/index.json``."""
+
+    classes: list[str]
+    colours: list[tuple[int, int, int]]
+    images: list[PicturedImage]
+
+    @field_validator("colours")
+    @classmethod
+    def _bytes(cls, colours: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        if any(not 0 <= channel <= 255 for colour in colours for channel in colour):
+            raise ValueError("colours are RGB triples of 0 to 255")
+        return colours
+
+
+@dataclass(frozen=True)
+class History:
+    """A training's ``history.csv``: steps, and one value per step and column (None where the cell is empty)."""
+
+    steps: list[int]
+    columns: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage folder of a run; ``place`` is its path inside the run, as the rows of results name it."""
+
+    number: int
+    name: str
+    place: str
+    seed: int | None
+    folder: Path
+    history: History | None = None
+    pictures: PictureIndex | None = None
+    manifest: dict[str, Any] | None = None
+    figures: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder: settings, environment, results and stages, whatever of them is there yet."""
+
+    name: str
+    folder: Path
+    recipe_text: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run's folder.
+
+    Raises:
+        UserError: the folder is missing or holds nothing of a run, or one of its files is broken; names the file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"there is no run folder {folder}; give the folder that `acclimate run` wrote with -o")
+    stages = list(_stages(folder))
+    recipe_path, environment_path, results_path = (
+        folder / name for name in ("recipe.yaml", "environment.json", "results.json")
+    )
+    if not stages and not recipe_path.exists() and not results_path.exists():
+        raise UserError(f"{folder} holds no run: no recipe.yaml, no results.json and no stage folder such as 1-advent")
+    recipe_text, recipe = _recipe(recipe_path)
+    environment = read_json(environment_path) if environment_path.exists() else {}
+    if results_path.exists():
+        rows = read_results(results_path).rows
+    else:
+        rows = [row for stage in stages for row in _scores(stage)]
+    return Run(
+        name=folder.resolve().name,
+        folder=folder,
+        recipe_text=recipe_text,
+        recipe=recipe,
+        environment=environment if isinstance(environment, dict) else {},
+        rows=rows,
+        stages=stages,
+        published=published_rows(recipe.get("published"), where=recipe_path),
+    )
+
+
+def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
+    if not path.exists():
+        return "", {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path} as YAML: {error}; run the recipe again to write it anew") from error
+    return text, content if isinstance(content, dict) else {}
+
+
+def _stages(folder: Path) -> Iterator[Stage]:
+    """Stage folders in order of seed and number; they are usually links into the store of finished stages."""
+    homes: list[tuple[int | None, Path]] = [(None, folder)]
+    homes += sorted((int(match[1]), child) for child in folder.iterdir() if (match := _SEED.fullmatch(child.name)))
+    for seed, home in homes:
+        if not home.is_dir():
+            continue
+        found = sorted(
+            (int(match[1]), match[2], child) for child in home.iterdir() if (match := _STAGE.fullmatch(child.name))
+        )
+        for number, name, child in found:
+            if child.is_dir():
+                yield _stage(number, name, seed, child, child.relative_to(folder).as_posix())
+
+
+def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -> Stage:
+    history, pictures, manifest = folder / "history.csv", folder / "pictures" / "index.json", folder / "manifest.json"
+    content = read_json(manifest) if manifest.exists() else None
+    figures = (path for where in (folder, folder / "pictures") for path in sorted(where.glob("figure*.png")))
+    return Stage(
+        number=number,
+        name=name,
+        place=place,
+        seed=seed,
+        folder=folder,
+        history=read_history(history) if history.exists() else None,
+        pictures=_picture_index(pictures) if pictures.exists() else None,
+        manifest=content if isinstance(content, dict) else None,
+        figures=tuple(figures),
+    )
+
+
+def _scores(stage: Stage) -> list[Row]:
+    path = stage.folder / "scores.json"
+    return read_scores(path) if path.exists() else []
+
+
+def _picture_index(path: Path) -> PictureIndex:
+    try:
+        return PictureIndex.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not an index of pictures at {where}: {first['msg']}; evaluate again") from error
+
+
+def read_history(path: Path) -> History:
+    """Reads a ``history.csv``: a ``step`` column and any number of others.
+
+    Raises:
+        UserError: there is no ``step`` column or a cell is not a number.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            lines = list(csv.DictReader(stream))
+        steps = [int(float(line["step"])) for line in lines]
+        names = [name for name in (lines[0] if lines else {}) if name and name != "step"]
+        return History(steps, {name: [_number(line.get(name)) for line in lines] for name in names})
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} is not a training history: {error!r}; train the stage again") from error
+
+
+def _number(cell: str | None) -> float | None:
+    if not cell:
+        return None
+    value = float(cell)
+    return value if math.isfinite(value) else None
