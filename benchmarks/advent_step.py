@@ -1,0 +1,214 @@
+"""Speed and memory of one AdvEnt step: acclimate's default against a plain fp32 step in the published order.
+
+    python benchmarks/advent_step.py [--steps 20] [--size 640 320]
+
+Both compute the same thing on the same network (DeepLab-V2 ResNet-101, multi-level, published batch norm: statistics of
+the current image, affine parameters frozen), batch 1 + 1, from the same initial weights on the same pictures of the
+built-in scenes. Each runs in a process of its own, so that peak memory is its own. A third pair of rows measures what a
+joint forward pass of both domains adds; it needs equal sizes and batch norm that does not read the batch (``frozen``), so
+it is *not* the published step and is named apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+VARIANTS = ("plain", "acclimate", "frozen-separate", "frozen-joint")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--size", type=int, nargs=2, default=(640, 320), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.variant:
+        print(json.dumps(measure(arguments.variant, arguments.steps, tuple(arguments.size))))
+        return
+
+    import torch
+
+    from acclimate.environment import environment
+
+    found = environment()
+    features = [name for name, has in torch.cpu.get_capabilities().items() if has is True and "avx512" in name]
+    print(f"{found['processor']}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"vector instructions: {', '.join(sorted(features)) or 'no AVX-512'}")
+    results = {}
+    for variant in VARIANTS:
+        command = [sys.executable, __file__, "--variant", variant, "--steps", str(arguments.steps), "--size"]
+        output = subprocess.run([*command, *map(str, arguments.size)], capture_output=True, text=True)
+        if output.returncode:
+            sys.exit(output.stderr)
+        results[variant] = json.loads(output.stdout.splitlines()[-1])
+    print(f"\n{'step':28}{'seconds (median)':>18}{'peak MB':>10}{'speed-up':>10}")
+    for variant, base in zip(VARIANTS, ("plain", "plain", "frozen-separate", "frozen-separate"), strict=True):
+        row = results[variant]
+        gain = results[base]["seconds"] / row["seconds"]
+        print(f"{variant:28}{row['seconds']:18.3f}{row['peak_mb']:10.0f}{gain:9.2f}x")
+    compare_losses(results["plain"]["losses"], results["acclimate"]["losses"])
+
+
+def compare_losses(plain: list[dict[str, float]], ours: list[dict[str, float]]) -> None:
+    """Prints how far the two loss curves are apart."""
+    print(f"\nloss curves of {len(plain)} steps, plain fp32 against acclimate:")
+    for name in plain[0]:
+        worst = max(abs(a[name] - b[name]) / max(abs(a[name]), 1e-3) for a, b in zip(plain, ours, strict=True))
+        print(
+            f"  {name:34} first {plain[0][name]:.4f} {ours[0][name]:.4f}   "
+            f"last {plain[-1][name]:.4f} {ours[-1][name]:.4f}   largest relative difference {worst:.4f}"
+        )
+
+
+def measure(variant: str, steps: int, size: tuple[int, int]) -> dict[str, object]:
+    """Runs ``steps`` steps of a variant and returns its median time, its peak memory and its losses."""
+    import torch
+
+    from acclimate.data.sample import Batch
+    #from acclimate.data.scenes.dataset import ScenesDataset
+    from acclimate.models.config import NetworkConfig
+    from acclimate.models.registry import build_network
+    from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+    def batch(look: str) -> Batch:
+        if True:
+            g = torch.Generator().manual_seed(len(look)); return Batch(torch.rand(1,3,size[1],size[0],generator=g), torch.randint(0,14,(1,size[1]//8,size[0]//8),generator=g).repeat_interleave(8,1).repeat_interleave(8,2), ["x"])
+        scene = ScenesDataset(look, split="train", size=size)
+        image = torch.from_numpy(scene.image(0).copy()).permute(2, 0, 1)[None].float() / 255
+        return Batch(image, torch.from_numpy(scene.label(0).copy())[None].long(), [scene.names[0]])
+
+    source, target = batch("render"), batch("camera")
+    torch.manual_seed(0)
+    setting = "frozen" if variant.startswith("frozen") else "published"
+    config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, batch_norm=setting)
+    network = build_network(config, classes=19).train()
+    step = {"plain": plain_step, "acclimate": acclimate_step}.get(variant)
+    run = step(network, source, target) if step else forward_pair(network, source, target, joint=variant.endswith("joint"))
+    losses, seconds = [], []
+    reset_peak_memory()
+    for _ in range(steps):
+        begin = time.perf_counter()
+        losses.append(run())
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": statistics.median(seconds[1:] or seconds), "peak_mb": peak_memory_mb(), "losses": losses}
+
+
+def plain_step(network, source, target):  # type: ignore[no-untyped-def]
+    """The published iteration, written plainly: fp32, default memory format, one backward pass per loss term."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    from acclimate.models.discriminator import OutputDiscriminator
+
+    torch.manual_seed(1)
+    discriminators = [OutputDiscriminator(19), OutputDiscriminator(19)]  # main, auxiliary
+    groups = [
+        {"params": list(g.params), "lr": 2.5e-4 * g.learning_rate_multiple} for g in network.parameter_groups()
+    ]
+    sgd = torch.optim.SGD(groups, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
+    adams = [torch.optim.Adam(d.parameters(), lr=1e-4, betas=(0.9, 0.99)) for d in discriminators]
+    height_width = source.images.shape[2:]
+    bce = F.binary_cross_entropy_with_logits
+
+    def enlarge(logits):  # type: ignore[no-untyped-def]
+        return F.interpolate(logits, size=height_width, mode="bilinear", align_corners=True)
+
+    def information(logits):  # type: ignore[no-untyped-def]
+        p = F.softmax(logits, dim=1)
+        return -p * torch.log2(p + 1e-30) / math.log2(19)
+
+    def step() -> dict[str, float]:
+        for optimizer in (sgd, *adams):
+            optimizer.zero_grad()
+        for d in discriminators:
+            d.requires_grad_(False)
+        output = network(source.images)
+        source_logits = [enlarge(output.main), enlarge(output.auxiliary)]
+        segmentation = [F.cross_entropy(logits, source.labels, ignore_index=255) for logits in source_logits]
+        (segmentation[0] + 0.1 * segmentation[1]).backward()
+
+        output = network(target.images)
+        target_logits = [enlarge(output.main), enlarge(output.auxiliary)]
+        fooled = [d(information(logits)) for d, logits in zip(discriminators, target_logits, strict=True)]
+        adversarial = [bce(f, torch.zeros_like(f)) for f in fooled]
+        (0.001 * adversarial[0] + 0.0002 * adversarial[1]).backward()
+
+        for d in discriminators:
+            d.requires_grad_(True)
+        told = []
+        for label, logits in ((0.0, source_logits), (1.0, target_logits)):
+            for d, values in zip(discriminators, logits, strict=True):
+                out = d(information(values.detach()))
+                loss = bce(out, torch.full_like(out, label))
+                (loss / 2).backward()
+                told.append(loss)
+        for optimizer in (sgd, *adams):
+            optimizer.step()
+        return {
+            "segmentation": float(segmentation[0]),
+            "adversarial main": float(adversarial[0]),
+            "discriminator main on source": float(told[0]),
+            "discriminator main on target": float(told[2]),
+        }
+
+    return step
+
+
+def acclimate_step(network, source, target):  # type: ignore[no-untyped-def]
+    """The default step of acclimate: ``train_step`` with ``precision: auto`` and channels-last."""
+    import torch
+
+    from acclimate.methods import Setting, method_class, method_options
+    from acclimate.methods.optimizers import OptimizerSettings
+    from acclimate.stages.train import launched_fabric
+    from acclimate.training.loop import train_step
+
+    torch.manual_seed(1)
+    fabric = launched_fabric("auto")
+    method = method_class("advent")(
+        network, options=method_options("advent", {}), setting=Setting(optimizer=OptimizerSettings())
+    )
+    method.network.to(memory_format=torch.channels_last)
+    source, target = (b.to("cpu", channels_last=True) for b in (source, target))
+    count = 0
+
+    def step() -> dict[str, float]:
+        nonlocal count
+        record = train_step(method, source, target, count, fabric=fabric)
+        count += 1
+        names = ("segmentation", "adversarial main", "discriminator main on source", "discriminator main on target")
+        return {name: float(record[name]) for name in names}
+
+    return step
+
+
+def forward_pair(network, source, target, *, joint: bool):  # type: ignore[no-untyped-def]
+    """Forward and backward passes of both domains in bf16 and channels-last, one after the other or in one batch."""
+    import torch
+
+    from acclimate.stages.train import launched_fabric
+
+    fabric = launched_fabric("auto")
+    network.to(memory_format=torch.channels_last)
+    source, target = (b.images.to(memory_format=torch.channels_last) for b in (source, target))
+
+    def step() -> dict[str, float]:
+        network.zero_grad()
+        for images in [torch.cat([source, target])] if joint else [source, target]:
+            with fabric.autocast():
+                loss = network(images).main.float().square().mean()
+            loss.backward()
+        return {"nothing": 0.0}
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

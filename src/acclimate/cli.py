@@ -1,0 +1,194 @@
+"""The command line: one thin function per command, no logic. Results go to stdout, progress and problems to stderr."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from acclimate.errors import UserError
+from acclimate.training.interrupt import Interrupted
+
+app = typer.Typer(
+    name="acclimate",
+    help="Adapt a segmentation model trained on labelled SOURCE images to unlabelled TARGET images.\n\n"
+    "Data is named KIND:PATH, for instance gta5:/data/GTA5, camvid:/data/CamVid, folder:/data/mine/dataset.yaml, or "
+    "scenes:camera for the built-in street scenes. Begin with `acclimate demo --quick`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="folder to write to")]
+Seeds = Annotated[str, typer.Option("--seeds", help="comma-separated seeds, one run each: 0 or 0,1,2")]
+Set = Annotated[
+    Optional[list[str]],  # noqa: UP045  (typer reads annotations at run time on Python 3.10)
+    typer.Option("--set", help="override a key of the recipe, e.g. --set training.steps=400 (repeatable)"),
+]
+Spec = Annotated[str, typer.Option("--data", help="the data set, KIND:PATH")]
+
+
+class Listing(str, Enum):
+    """What ``list`` can list."""
+
+    recipes = "recipes"
+    methods = "methods"
+    networks = "networks"
+    datasets = "datasets"
+    protocols = "protocols"
+
+
+@app.command()
+def demo(
+    output: Output = Path("runs/demo"),
+    seeds: Seeds = "0",
+    quick: Annotated[bool, typer.Option("--quick", help="a minute instead of ten; the numbers mean little")] = False,
+    target: Annotated[str, typer.Option("--target", help="another look: scenes:dusk, scenes:fog, scenes:rain")] = "",
+    overrides: Set = None,
+) -> None:
+    """Adapt built-in renders to built-in camera pictures: source-only, adabn, minent, advent and oracle."""
+    from acclimate.commands import run_command
+
+    recipe = "demo-quick" if quick else "demo"
+    run_command(recipe, output=output, seeds=seeds, target=target or None, overrides=overrides or [])
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="a recipe's name (`acclimate list recipes`) or a YAML file")],
+    source: Annotated[Optional[str], typer.Option("--source", help="labelled source, KIND:PATH")] = None,  # noqa: UP045
+    target: Annotated[Optional[str], typer.Option("--target", help="unlabelled target, KIND:PATH")] = None,  # noqa: UP045
+    output: Output = Path("runs/run"),
+    seeds: Seeds = "0",
+    store: Annotated[Optional[Path], typer.Option("--store", help="finished stages (default: beside -o)")] = None,  # noqa: UP045
+    overrides: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved recipe and stop")] = False,
+) -> None:
+    """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
+    from acclimate.commands import run_command
+
+    run_command(
+        recipe,
+        output=output,
+        seeds=seeds,
+        source=source,
+        target=target,
+        store=store,
+        overrides=overrides or [],
+        dry_run=dry_run,
+    )
+
+
+@app.command()
+def evaluate(
+    checkpoints: Annotated[list[Path], typer.Argument(help="model.safetensors; several are averaged as an ensemble")],
+    data: Spec,
+    split: Annotated[str, typer.Option("--split")] = "val",
+    protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
+    json: Annotated[Optional[Path], typer.Option("--json", help="also write the scores to this file")] = None,  # noqa: UP045
+) -> None:
+    """Score checkpoints on a labelled set."""
+    from acclimate.commands import evaluate_command
+
+    evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json)
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
+    output: Output = Path("predictions"),
+    entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
+) -> None:
+    """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
+    from acclimate.commands import predict_command
+
+    predict_command(checkpoint, images, output=output, entropy=entropy, overlay=overlay)
+
+
+@app.command()
+def label(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    data: Spec,
+    output: Output = Path("labels"),
+    split: Annotated[str, typer.Option("--split")] = "train",
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="a key of the selection, e.g. --set confidence=softmax --set cap=0.9"),
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")] = False,
+) -> None:
+    """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
+    from acclimate.commands import label_command
+
+    label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
+
+
+@app.command()
+def check(
+    data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
+    split: Annotated[Optional[str], typer.Option("--split", help="only this split")] = None,  # noqa: UP045
+    class_space: Annotated[Optional[str], typer.Option("--class-space")] = None,  # noqa: UP045
+) -> None:
+    """List every problem of a data set, with file names, before an hour is lost. Exit status 2 if there is one."""
+    from acclimate.commands import check_command
+
+    check_command(data, split=split, class_space=class_space)
+
+
+@app.command()
+def stats(
+    data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
+    split: Annotated[str, typer.Option("--split")] = "train",
+    class_space: Annotated[Optional[str], typer.Option("--class-space")] = None,  # noqa: UP045
+) -> None:
+    """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior."""
+    from acclimate.commands import stats_command
+
+    stats_command(data, split=split, class_space=class_space)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="run folders")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the page to write")] = Path("report.html"),
+) -> None:
+    """Write one self-contained page that compares runs."""
+    from acclimate.report.page import write_report
+
+    write_report(runs, output)
+    print(output)
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
+    """List what ships: recipes, methods, networks, datasets or protocols."""
+    from acclimate.commands import list_command
+
+    list_command(what.value)
+
+
+def main() -> None:
+    """The entry point: user errors exit with 2 and one message, interruption with 130, our own faults with a traceback."""
+    import logging
+    import warnings
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"), file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

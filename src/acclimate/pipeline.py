@@ -1,0 +1,335 @@
+"""Runs a recipe: its stages in order, each done once, for one seed or several; then results and the report page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.registry import default_class_space, open_dataset
+from acclimate.data.sample import Dataset
+from acclimate.environment import environment
+from acclimate.errors import UserError
+from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
+from acclimate.evaluation.scores import Row, read_scores, write_results
+from acclimate.files import write_json, write_text
+from acclimate.methods import method_class
+from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, explained
+from acclimate.recipe import Row as RecipeRow
+from acclimate.stages.evaluate import EvaluateRequest, evaluate
+from acclimate.stages.label import LabelRequest, label, laid_over
+from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
+from acclimate.store import Store, link
+from acclimate.training.settings import resolved_precision
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run needs besides its recipe.
+
+    Attributes:
+        output: the run's folder.
+        seeds: one run of every stage per seed.
+        store: where finished stages live; None: ``.stages`` beside ``output``, shared by the runs there.
+    """
+
+    output: Path
+    seeds: Sequence[int] = (0,)
+    store: Path | None = None
+
+
+@dataclass
+class Done:
+    """A finished stage: its key in the store, what it cost, and the stages it was made from."""
+
+    key: str
+    verb: str
+    folder: Path
+    summary: dict[str, Any]
+    method: str = ""
+    made_from: list[Done] = field(default_factory=list)
+
+    def chain(self) -> dict[str, Done]:
+        """This stage and everything it was made from, each once."""
+        found = {self.key: self}
+        for earlier in self.made_from:
+            found.update(earlier.chain())
+        return found
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The data sets of a run, opened once."""
+
+    class_space: ClassSpace
+    protocol: Protocol
+    source: Dataset
+    target: Dataset
+    evaluation: Dataset
+    source_evaluation: Dataset
+
+
+def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
+    """Runs every stage of ``recipe`` for every seed and writes ``results.json`` and ``report.html``.
+
+    Stages that are finished are not done again; an interrupted one goes on where it stopped.
+
+    Returns:
+        The rows of results, in the recipe's order, seed by seed.
+
+    Raises:
+        UserError: the recipe, the data or a checkpoint is at fault.
+        Interrupted: asked to stop; the state is saved, and the same call goes on.
+    """
+    sets = open_sets(recipe)
+    store = Store(settings.store or settings.output.parent / ".stages")
+    fabric = launched_fabric(recipe.training_settings(TrainStage(train="source_only")).precision)
+    if fabric.is_global_zero:
+        write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
+        write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
+    rows: list[Row] = []
+    for seed in settings.seeds:
+        prefix = "" if len(settings.seeds) == 1 else f"seed-{seed}/"
+        rows.extend(_run_seed(recipe, sets, seed, settings.output, prefix, store, fabric))
+    if fabric.is_global_zero:
+        from acclimate.report.page import write_report
+
+        write_results(settings.output / "results.json", rows, environment=environment())
+        write_report([settings.output], settings.output / "report.html")
+    return rows
+
+
+def open_sets(recipe: Recipe) -> Sets:
+    """Opens the data sets a recipe names.
+
+    Raises:
+        UserError: a spec is missing or its data cannot be read.
+    """
+    for key in ("source", "target"):
+        if getattr(recipe, key) is None:
+            raise UserError(
+                f"recipe {recipe.name} needs a {key} data set: give --{key} KIND:PATH "
+                "(`acclimate list datasets` names the kinds)"
+            )
+    assert recipe.source is not None
+    assert recipe.target is not None
+    protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
+    evaluation = recipe.evaluation or recipe.target
+    return Sets(
+        class_space=space,
+        protocol=protocol,
+        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
+        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space),
+        evaluation=open_dataset(evaluation, split=recipe.evaluation_split, class_space=space),
+        source_evaluation=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
+    )
+
+
+def protocol_and_classes(name: str | None, spec: str) -> tuple[Protocol, ClassSpace]:
+    """The protocol of that name and its class space; without a name, those of the data set itself."""
+    if name is None:
+        space = default_class_space(spec)
+        return protocol_of(space), space
+    protocol = protocol_for(name, spec)
+    if protocol.class_space in CLASS_SPACES:
+        return protocol, class_space(protocol.class_space)
+    return protocol, default_class_space(spec)
+
+
+def _run_seed(
+    recipe: Recipe, sets: Sets, seed: int, output: Path, prefix: str, store: Store, fabric: Fabric
+) -> list[Row]:
+    finished: dict[str, Done] = {}
+    rows: list[Row] = []
+    names = [name for name, stage in recipe.stages.items() if not isinstance(stage, EvaluateStage)]
+    for number, (name, stage) in enumerate(recipe.stages.items(), start=1):
+        if isinstance(stage, EvaluateStage):
+            for row in stage.rows():
+                if fabric.is_global_zero:
+                    place = f"{prefix}{number}-{name}-{row.name}"
+                    rows.append(_evaluate_row(recipe, sets, row, stage, seed, finished, output, place, prefix, store))
+            fabric.barrier()
+            continue
+        title = f"{name} (stage {names.index(name) + 1} of {len(names)}, seed {seed})"
+        if isinstance(stage, TrainStage):
+            done = _train(recipe, sets, stage, seed, finished, store, fabric, title)
+        else:
+            done = _label(recipe, sets, stage, finished, store, fabric, title)
+        finished[name] = done
+        if fabric.is_global_zero:
+            link(output / f"{prefix}{number}-{name}", done.folder)
+    return rows
+
+
+def _train(
+    recipe: Recipe,
+    sets: Sets,
+    stage: TrainStage,
+    seed: int,
+    finished: dict[str, Done],
+    store: Store,
+    fabric: Fabric,
+    title: str,
+) -> Done:
+    network, training = recipe.network_config(stage), recipe.training_settings(stage)
+    training = training.model_copy(update={"precision": resolved_precision(training.precision)})
+    method = method_class(stage.train)
+    start = finished[stage.start] if stage.start else None
+    labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
+    source = sets.target if method.trains_on == "target" else sets.source
+    if not source.has_labels:
+        raise UserError(
+            f"stage {title.split()[0]} trains on the labels of {source.spec} ({source.split}), which has none"
+        )
+    target: Dataset | None = sets.target if method.sees_target or labels else None
+    if labels is not None:
+        target = laid_over(sets.target, labels.folder)
+    identity = {
+        "method": stage.train,
+        "options": stage.options,
+        "network": network.model_dump(mode="json"),
+        "training": _what_matters(training.model_dump(mode="json")),
+        "seed": seed,
+        "source": source.fingerprint(),
+        "target": target.fingerprint() if target is not None else None,
+        "pseudo_labels": labels.key if labels else None,
+        "start": start.key if start else None,
+    }
+    key = store.key("train", identity)
+    made_from = [earlier for earlier in (start, labels) if earlier is not None]
+    if (summary := store.finished(key)) is None:
+        request = TrainRequest(
+            method=stage.train,
+            options=stage.options,
+            network=network,
+            training=training,
+            source=source,
+            target=target,
+            pseudo_labelled=labels is not None,
+            class_space=sets.class_space,
+            seed=seed,
+            start=start.folder / MODEL if start else None,
+            input_size=recipe.prediction_size(),
+            recipe=recipe.name,
+            title=title,
+        )
+        if fabric.world_size > 1 and not fabric.is_global_zero:
+            summary = train(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
+        else:
+            with store.working_on(key, identity) as folder:
+                summary = train(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                store.finish(key, summary)
+    else:
+        _say(f"{title}: already done, reused")
+    return Done(key, "train", store.folder(key), summary, method=stage.train, made_from=made_from)
+
+
+def _label(
+    recipe: Recipe,
+    sets: Sets,
+    stage: LabelStage,
+    finished: dict[str, Done],
+    store: Store,
+    fabric: Fabric,
+    title: str,
+) -> Done:
+    model = finished[stage.label]
+    identity = {
+        "checkpoint": model.key,
+        "data": sets.target.fingerprint(),
+        "selection": stage.selection.model_dump(mode="json"),
+        "input_size": recipe.prediction_size(),
+    }
+    key = store.key("label", identity)
+    if store.finished(key) is None and fabric.is_global_zero:
+        request = LabelRequest(
+            checkpoint=model.folder / MODEL,
+            data=sets.target,
+            class_space=sets.class_space,
+            selection=stage.selection,
+            input_size=recipe.prediction_size(),
+            batch_size=stage.batch_size,
+            title=title,
+        )
+        with store.working_on(key, identity) as folder:
+            summary = label(request, folder=folder, device=str(fabric.device))
+            store.finish(key, summary)
+    elif fabric.is_global_zero:
+        _say(f"{title}: already done, reused")
+    fabric.barrier()
+    summary = store.finished(key) or {}
+    return Done(key, "label", store.folder(key), summary, method=model.method, made_from=[model])
+
+
+def _evaluate_row(
+    recipe: Recipe,
+    sets: Sets,
+    row: RecipeRow,
+    stage: EvaluateStage,
+    seed: int,
+    finished: dict[str, Done],
+    output: Path,
+    place: str,
+    prefix: str,
+    store: Store,
+) -> Row:
+    members = [finished[name] for name in row.of]
+    method = "+".join(dict.fromkeys(member.method for member in members))
+    identity = {
+        "name": row.name,
+        "checkpoints": [member.key for member in members],
+        "weights": row.weights,
+        "data": sets.evaluation.fingerprint(),
+        "pictured": sets.source_evaluation.fingerprint(),
+        "protocol": asdict(sets.protocol),
+        "input_size": recipe.prediction_size(),
+        "pictures": stage.pictures,
+    }
+    key = store.key("evaluate", identity)
+    if store.finished(key) is None:
+        request = EvaluateRequest(
+            name=row.name,
+            method=method,
+            seed=seed,
+            checkpoints=[member.folder / MODEL for member in members],
+            weights=row.weights,
+            data=sets.evaluation,
+            protocol=sets.protocol,
+            class_space=sets.class_space,
+            input_size=recipe.prediction_size(),
+            pictured={"target": sets.evaluation, "source": sets.source_evaluation},
+            pictures=stage.pictures,
+        )
+        with store.working_on(key, identity) as folder:
+            evaluate(request, folder=folder, title=f"evaluate {row.name}, seed {seed}")
+            store.finish(key, {})
+    link(output / place, store.folder(key))
+    scored = read_scores(store.folder(key) / "scores.json")[0]
+    chain = {key: done for member in members for key, done in member.chain().items()}
+    position = list(recipe.stages).index(row.of[0]) + 1
+    stage_name = f"{prefix}{position}-{row.of[0]}"
+    return scored.model_copy(
+        update={
+            "stage": stage_name,
+            "checkpoint": f"{stage_name}/{MODEL}",
+            # what the checkpoint cost with everything it was made from
+            "train_seconds": round(sum(done.summary.get("train_seconds", 0.0) for done in chain.values()), 2),
+            "images_per_second": members[0].summary.get("images_per_second"),
+            "peak_memory_mb": max(done.summary.get("peak_memory_mb", 0.0) for done in chain.values()),
+        }
+    )
+
+
+def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
+    """Training settings without those that change nothing but speed or the safety net."""
+    return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""Progress on stderr: a bar with the time left on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 15.0
+console = Console(stderr=True)
+
+
+class Tracker:
+    """Tells how far a long piece of work has come."""
+
+    def __init__(self, what: str, total: int, *, done: int = 0) -> None:
+        self.what, self.total, self.done = what, total, done
+        self._first, self._begin, self._last = done, time.monotonic(), 0.0
+        self._bar: Progress | None = None
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Counts ``count`` more as done; ``note`` is what to show beside the bar."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self.done, note=note)
+            return
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES and self.done < self.total:
+            return
+        self._last = now
+        spent = now - self._begin
+        rate = (self.done - self._first) / spent if spent > 0 else 0.0
+        left = (self.total - self.done) / rate if rate > 0 else 0.0
+        print(f"{self.what}: {self.done}/{self.total}, {left:.0f} s left  {note}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(what: str, total: int, *, done: int = 0) -> Iterator[Tracker]:
+    """A tracker for ``total`` items of which ``done`` are done already."""
+    tracker = Tracker(what, total, done=done)
+    if not console.is_terminal:
+        yield tracker
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        bar.add_task(what, total=total, completed=done, note="")
+        tracker._bar = bar
+        yield tracker

@@ -1,0 +1,195 @@
+"""The verb ``evaluate``: checkpoints (one, or several as an ensemble) and a labelled set -> scores and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.loading import images_in_order
+from acclimate.data.sample import Dataset
+from acclimate.errors import UserError
+from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.predict import predict, predict_labels
+from acclimate.evaluation.protocols import Protocol
+from acclimate.evaluation.scores import Row, score_row, write_scores
+from acclimate.files import atomic, write_json
+from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
+from acclimate.models.network import SegmentationNetwork
+from acclimate.progress import progress
+from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+PICTURE_WIDTH = 480
+"""Pixels; wide enough to compare models by eye, small enough for a page with many pictures."""
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Everything an ``evaluate`` stage depends on.
+
+    Attributes:
+        name, method, seed: for the row of results.
+        checkpoints: one, or the members of an ensemble.
+        weights: of the members; equal by default.
+        data: the labelled set.
+        protocol: how it is scored.
+        class_space: the classes of labels and networks.
+        input_size: (width, height) images are resized to; None: native size.
+        pictured: domain name -> set of which a few images are pictured.
+        pictures: how many images per domain.
+    """
+
+    name: str
+    method: str
+    seed: int
+    checkpoints: Sequence[Path]
+    weights: Sequence[float] | None
+    data: Dataset
+    protocol: Protocol
+    class_space: ClassSpace
+    input_size: tuple[int, int] | None
+    pictured: Mapping[str, Dataset]
+    pictures: int
+
+
+def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu") -> Row:
+    """Scores over the whole set at the labels' native size; with a ``folder``, scores and pictures are left there.
+
+    Raises:
+        UserError: the set has no labels, or a checkpoint has other classes.
+    """
+    if not request.data.has_labels:
+        raise UserError(f"{request.data.spec} ({request.data.split}) has no labels, so nothing can be scored on it")
+    reset_peak_memory()
+    networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
+    protocol = request.protocol
+    confusion = ConfusionMatrix(request.class_space.classes)
+    with progress(title, len(request.data)) as bar:
+        for batch in images_in_order(request.data, size=request.input_size, batch_size=1, labels=True):
+            assert batch.labels is not None
+            images = batch.images.to(device)
+            for index, label in enumerate(batch.labels):
+                labels = predict_labels(
+                    networks,
+                    images[index : index + 1],
+                    size=(label.shape[0], label.shape[1]),
+                    resample=protocol.resample,
+                    weights=request.weights,
+                    flip=protocol.flip,
+                    scales=protocol.scales,
+                    align_corners=protocol.align_corners,
+                )
+                confusion.add(label, labels[0].cpu().numpy())
+                bar.advance()
+    row = score_row(
+        confusion,
+        name=request.name,
+        stage="",
+        method=request.method,
+        seed=request.seed,
+        data=request.data.spec.partition(":")[0],
+        split=request.data.split,
+        images=len(request.data),
+        protocol=protocol,
+        peak_memory_mb=round(peak_memory_mb(), 1),
+    )
+    if folder is not None:
+        write_scores(folder / "scores.json", [row])
+        _write_pictures(request, networks, folder / "pictures", device=device)
+    return row
+
+
+def load_networks(
+    checkpoints: Sequence[Path], class_space: ClassSpace | None, *, device: str
+) -> tuple[list[SegmentationNetwork], list[ModelCard]]:
+    """Networks in evaluation mode and their cards; each must have the classes of ``class_space``."""
+    networks, cards = [], []
+    for path in checkpoints:
+        network, card = load_network(path, device=device)
+        if class_space is not None:
+            expect_classes(card, class_space, path)
+        networks.append(network.eval())
+        cards.append(card)
+    return networks, cards
+
+
+def class_space_of(card: ModelCard) -> ClassSpace:
+    """The classes a checkpoint was trained on; readers find the mapping of raw ids by the class space's name."""
+    return ClassSpace(name=card.class_space, classes=card.classes, colours=card.colours)
+
+
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """``count`` indices spread over ``total`` items: chosen by position alone, so that no picture is hand-picked."""
+    count = min(count, total)
+    return [int((index + 0.5) * total / count) for index in range(count)]
+
+
+def _write_pictures(
+    request: EvaluateRequest, networks: Sequence[SegmentationNetwork], folder: Path, *, device: str
+) -> None:
+    entries: list[dict[str, Any]] = []
+    model = re.sub(r"[^\w.-]", "_", request.name)
+    for domain, dataset in request.pictured.items():
+        for number, index in enumerate(evenly_spaced(request.pictures, len(dataset))):
+            place = f"{domain}-{number}"
+            image = dataset.image(index)
+            size = picture_size(image.shape[1], image.shape[0])
+            save_picture(folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS))
+            label = None
+            if dataset.has_labels:
+                label = f"{place}/label.png"
+                values = PILImage.fromarray(dataset.label(index)).resize(size, PILImage.Resampling.NEAREST)
+                save_picture(folder / label, _with_palette(values, request.class_space))
+            resized = PILImage.fromarray(image)
+            if request.input_size is not None:
+                resized = resized.resize(request.input_size, PILImage.Resampling.BILINEAR)
+            tensor = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float().div(255).to(device)
+            prediction = predict(
+                networks, tensor, size=(size[1], size[0]), resample=request.protocol.resample, weights=request.weights
+            )
+            labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
+            entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))
+            paths = {"prediction": f"{place}/{model}-prediction.png", "entropy": f"{place}/{model}-entropy.png"}
+            save_picture(folder / paths["prediction"], _with_palette(labels, request.class_space))
+            save_picture(folder / paths["entropy"], entropy)
+            entries.append(
+                {
+                    "domain": domain,
+                    "name": dataset.names[index],
+                    "input": f"{place}/input.jpg",
+                    "label": label,
+                    "models": {request.name: paths},
+                }
+            )
+    space = request.class_space
+    index_of = {"classes": list(space.classes), "colours": [list(c) for c in space.colours], "images": entries}
+    write_json(folder / "index.json", index_of)
+
+
+def picture_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of a picture for the report: never larger than the image."""
+    if width <= PICTURE_WIDTH:
+        return width, height
+    return PICTURE_WIDTH, round(height * PICTURE_WIDTH / width)
+
+
+def _with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:
+    values = values.convert("L")
+    values.putpalette(space.palette().flatten().tolist())
+    return values
+
+
+def save_picture(path: Path, picture: PILImage.Image) -> None:
+    """Writes a PNG or JPEG (by suffix) atomically."""
+    with atomic(path) as temporary:
+        if path.suffix == ".jpg":
+            picture.convert("RGB").save(temporary, format="JPEG", quality=90)
+        else:
+            picture.save(temporary, format="PNG", optimize=True)

@@ -1,0 +1,79 @@
+"""Predictions for images that belong to no data set: label maps, entropy maps, overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+
+from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
+from acclimate.errors import UserError
+from acclimate.evaluation.predict import predict
+from acclimate.models.checkpoint import load_network
+from acclimate.progress import progress
+from acclimate.report.colour import entropy_colours
+from acclimate.stages.evaluate import class_space_of, save_picture
+
+OVERLAY_OPACITY = 0.55
+
+
+def predict_images(
+    checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool, device: str
+) -> Iterator[Path]:
+    """Writes ``NAME.png`` (train ids, coloured by palette) for every image at its native size.
+
+    Also ``NAME-entropy.png`` and ``NAME-overlay.jpg`` where asked for. Folders are searched with their sub-folders,
+    which are kept under ``output``.
+
+    Yields:
+        The path of each label map written.
+
+    Raises:
+        UserError: a path does not exist, a folder holds no image, or an image cannot be read.
+    """
+    network, card = load_network(checkpoint, device=device)
+    network.eval()
+    palette = class_space_of(card).palette()
+    jobs = _jobs(images)
+    with progress("predict", len(jobs)) as bar:
+        for path, name in jobs:
+            image = read_image(path)
+            picture = PILImage.fromarray(image)
+            resized = picture.resize(card.input_size, PILImage.Resampling.BILINEAR) if card.input_size else picture
+            tensor = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float().div(255)
+            result = predict([network], tensor.to(device), size=(image.shape[0], image.shape[1]))
+            labels = result.labels[0].cpu().numpy()
+            written = output / f"{name}.png"
+            coloured = PILImage.fromarray(labels).convert("L")
+            coloured.putpalette(palette.flatten().tolist())
+            save_picture(written, coloured)
+            if entropy:
+                levels = (result.entropy[0].cpu().numpy() * 255).round().astype(np.uint8)
+                save_picture(output / f"{name}-entropy.png", PILImage.fromarray(entropy_colours()[levels]))
+            if overlay:
+                mixed = image * (1 - OVERLAY_OPACITY) + palette[labels] * OVERLAY_OPACITY
+                save_picture(output / f"{name}-overlay.jpg", PILImage.fromarray(mixed.round().astype(np.uint8)))
+            bar.advance(note=name)
+            yield written
+
+
+def _jobs(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    jobs: list[tuple[Path, str]] = []
+    for path in paths:
+        if path.is_file():
+            jobs.append((path, path.stem))
+        elif path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not found:
+                raise UserError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            jobs.extend((entry, str(entry.relative_to(path).with_suffix(""))) for entry in found)
+        else:
+            raise UserError(f"there is no image or folder {path}")
+    names = [name for _, name in jobs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"two of the images are called {twice}; predict them in two commands with different -o folders")
+    return jobs

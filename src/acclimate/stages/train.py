@@ -1,0 +1,197 @@
+"""The verb ``train``: a method, a source, a target, perhaps pseudo-labels, perhaps a start -> a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from acclimate.data.cache import cached
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.loading import batches
+from acclimate.data.sample import Batch, Dataset
+from acclimate.data.stats import stats
+from acclimate.data.transforms import Transform
+from acclimate.errors import UserError
+from acclimate.methods import AdaptingOptions, Method, Setting, method_class, method_options
+from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
+from acclimate.models.config import NetworkConfig
+from acclimate.models.registry import build_network
+from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.history import History
+from acclimate.training.loop import Position, fit
+from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.settings import TrainingSettings, resolved_precision
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything a ``train`` stage depends on.
+
+    Attributes:
+        method, options, network, training, seed: what is trained and how.
+        source: the labelled source; for the oracle, the labelled target.
+        target: the target without labels, or laid over with pseudo-labels; None where the method does not look at it.
+        pseudo_labelled: whether ``target`` carries pseudo-labels to train on.
+        class_space: what the network's classes mean.
+        start: a checkpoint to start from; None: the network's own initial weights.
+        input_size: (width, height) to predict at, noted on the model card.
+        recipe, title: for the card and the progress bar.
+    """
+
+    method: str
+    options: dict[str, Any]
+    network: NetworkConfig
+    training: TrainingSettings
+    source: Dataset
+    target: Dataset | None
+    pseudo_labelled: bool
+    class_space: ClassSpace
+    seed: int
+    start: Path | None
+    input_size: tuple[int, int] | None
+    recipe: str
+    title: str
+
+
+def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
+    """Trains, or goes on training, in ``folder``; leaves ``model.safetensors`` and ``history.csv`` there.
+
+    Returns:
+        What it cost: ``train_seconds``, ``images_per_second``, ``peak_memory_mb``, ``steps``.
+
+    Raises:
+        UserError: data, options or checkpoints do not fit.
+        Interrupted: asked to stop; the state is saved.
+    """
+    reset_peak_memory()
+    method = build_method(request, cache=cache)
+    method.to(fabric.device)
+    if request.training.channels_last:
+        method.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    checkpoints = Checkpoints(folder)
+    position = Position()
+    if (state := checkpoints.newest()) is not None:
+        method.load_method_state(state["method"])
+        position = Position(step=state["step"], seconds=state["seconds"])
+    source, target = _batches(request, position.step, cache=cache, fabric=fabric)
+    with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
+        fitted = fit(
+            method,
+            source=source,
+            target=target,
+            settings=request.training,
+            fabric=fabric,
+            checkpoints=checkpoints,
+            history=history,
+            position=position,
+            seed=request.seed,
+            title=request.title,
+        )
+    summary = {
+        "steps": request.training.steps,
+        "train_seconds": round(fitted.seconds, 2),
+        "images_per_second": round(fitted.images_per_second, 3),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+    }
+    if fabric.is_global_zero:
+        save_network(folder / MODEL, method.network, card=_card(request))
+    fabric.barrier()
+    return summary
+
+
+def build_method(request: TrainRequest, *, cache: Path) -> Method:
+    """The method with its network, initialised from the request's seed and start."""
+    torch.manual_seed(request.seed)
+    network = build_network(request.network, len(request.class_space))
+    if request.start is not None:
+        started, card = load_network(request.start)
+        expect_classes(card, request.class_space, request.start)
+        problems = network.load_state_dict(started.state_dict(), strict=False)
+        if problems.missing_keys or problems.unexpected_keys:
+            raise UserError(
+                f"{request.start} holds another network ({card.network.name}) than the one to train "
+                f"({request.network.name}); start from a checkpoint of the same network"
+            )
+    options = method_options(request.method, request.options)
+    ratios = None
+    if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
+        ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
+    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios)
+    return method_class(request.method)(network, options=options, setting=setting)
+
+
+def _batches(
+    request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
+) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
+    settings = request.training
+    oracle = method_class(request.method).trains_on == "target"
+
+    def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
+        if settings.cache and transform.size is not None:
+            dataset = cached(
+                dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample
+            )
+        if size % fabric.world_size:
+            raise UserError(f"a batch of {size} cannot be split over {fabric.world_size} processes evenly")
+        return batches(
+            dataset,
+            transform=transform,
+            batch_size=size // fabric.world_size,
+            seed=request.seed,
+            first_step=first_step,
+            steps=settings.steps,
+            workers=settings.workers,
+            labels=labels,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            stream=name,
+        )
+
+    transform = settings.target_transform if oracle else settings.source_transform
+    source = stream(request.source, "source", transform, settings.batch_size, True)
+    if request.target is None:
+        return source, None
+    size = settings.target_batch_size or settings.batch_size
+    target = stream(request.target, "target", settings.target_transform, size, request.pseudo_labelled)
+    return source, target
+
+
+def _card(request: TrainRequest) -> ModelCard:
+    return ModelCard(
+        network=request.network.model_copy(update={"weights": None}),
+        class_space=request.class_space.name,
+        classes=request.class_space.classes,
+        colours=request.class_space.colours,
+        input_size=request.input_size,
+        method=request.method,
+        recipe=request.recipe,
+        seed=request.seed,
+        steps=request.training.steps,
+    )
+
+
+def launched_fabric(precision: str) -> Fabric:
+    """The Fabric of this process: one device, or what ``torchrun`` or SLURM started.
+
+    Args:
+        precision: a :data:`acclimate.training.settings.Precision`.
+    """
+    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    fabric = Fabric(
+        accelerator="auto",
+        devices=local if world > 1 else 1,
+        num_nodes=max(1, world // local),
+        strategy="ddp" if world > 1 else "auto",
+        precision=resolved_precision(precision),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric

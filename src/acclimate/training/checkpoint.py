@@ -1,0 +1,62 @@
+"""Checkpoints of a run in progress: everything a method owns, whole or absent, verified when read."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acclimate.errors import UserError
+from acclimate.files import hash_of_file, read_json, write_bytes, write_json
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""How many checkpoints stay on disk: the newest, and one to fall back on should the newest be damaged."""
+
+
+class Checkpoints:
+    """The checkpoints of one training stage, ``state-STEP.pt`` with a ``state-STEP.json`` that vouches for it.
+
+    The state holds tensors and numbers only and is read with ``weights_only=True``: nothing in it can run code. The
+    JSON holds its SHA-256 and is written after it, so that a state without one was never finished.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Writes the state reached after ``step`` steps and forgets all but the newest ones."""
+        buffer = io.BytesIO()
+        torch.save({"step": step, **state}, buffer)
+        path = self.folder / f"state-{step:08d}.pt"
+        write_bytes(path, buffer.getvalue())
+        write_json(path.with_suffix(".json"), {"step": step, "sha256": hash_of_file(path)})
+        for old in self._states()[:-KEPT]:
+            old.with_suffix(".json").unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest state that is whole, or None where there is none; damaged ones are named in a warning."""
+        for path in reversed(self._states()):
+            try:
+                wanted = read_json(path.with_suffix(".json"))["sha256"]
+                if hash_of_file(path) != wanted:
+                    raise UserError("its content does not match its checksum")
+                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                return state
+            except (UserError, OSError, KeyError, TypeError, RuntimeError, EOFError) as error:
+                log.warning("checkpoint %s is damaged and is not used (%s)", path, error)
+        return None
+
+    def clear(self) -> None:
+        """Removes every state: the stage is finished and its result is elsewhere."""
+        for path in self._states():
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    def _states(self) -> list[Path]:
+        return sorted(self.folder.glob("state-*.pt"))

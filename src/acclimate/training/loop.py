@@ -1,0 +1,166 @@
+"""The training loop: small enough to read in one sitting, the same for every method, device and number of processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from acclimate.data.sample import Batch
+from acclimate.errors import UserError
+from acclimate.methods import Losses, Method
+from acclimate.progress import progress
+from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.history import History
+from acclimate.training.interrupt import Interrupted, stop_request
+from acclimate.training.schedule import poly, set_learning_rates
+from acclimate.training.settings import TrainingSettings
+
+
+@dataclass
+class Fitted:
+    """What a training cost: wall-clock seconds over all its sittings, and images (of both domains) per second."""
+
+    seconds: float
+    images_per_second: float
+
+
+@dataclass
+class Position:
+    """How far a training has come; stored in every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def fit(
+    method: Method,
+    *,
+    source: Iterator[Batch],
+    target: Iterator[Batch] | None,
+    settings: TrainingSettings,
+    fabric: Fabric,
+    checkpoints: Checkpoints,
+    history: History,
+    position: Position,
+    seed: int,
+    title: str,
+) -> Fitted:
+    """Trains ``method`` from ``position`` to the last step.
+
+    Args:
+        source, target: batches from step ``position.step`` on; ``target`` is None for methods that do not look at it.
+        position: where to begin; a fresh one, or the one restored with the method's state.
+
+    Raises:
+        Interrupted: the process was asked to stop; the state is saved.
+        UserError: a loss is no longer finite.
+    """
+    method.train()
+    begin, seen = time.monotonic(), 0
+    saved_at, seconds_before = begin, position.seconds
+    optimizers = list(method.optimizers.values())
+
+    with stop_request() as stop, progress(title, settings.steps, done=position.step) as bar:
+        for step in range(position.step, settings.steps):
+            # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
+            torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
+            factor = poly(step, steps=settings.schedule_steps or settings.steps, power=settings.power)
+            set_learning_rates(optimizers, factor)
+
+            source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
+            target_batch = None
+            if target is not None:
+                target_batch = next(target).to(fabric.device, channels_last=settings.channels_last)
+            seen += len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
+
+            record = train_step(method, source_batch, target_batch, step, fabric=fabric)
+
+            done = position.step = step + 1
+            now = time.monotonic()
+            position.seconds = seconds_before + now - begin
+            last = done == settings.steps
+            if done % settings.log_every == 0 or last:
+                values = _as_numbers(record, done)
+                values["learning rate"] = optimizers[0].param_groups[0]["lr"]
+                speed = {"images per second": fabric.world_size * seen / (now - begin)}
+                history.add(done, values, speed=speed)
+                note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
+                bar.advance(0, f"{note}  {speed['images per second']:.1f} img/s")
+            bar.advance()
+            if last or stop or now - saved_at >= 60 * settings.checkpoint_minutes:
+                _save(method, position, checkpoints, history, fabric=fabric)
+                saved_at = time.monotonic()
+            if stop and not last:
+                raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
+    elapsed = max(time.monotonic() - begin, 1e-9)
+    return Fitted(seconds=position.seconds, images_per_second=fabric.world_size * seen / elapsed)
+
+
+def train_step(
+    method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric
+) -> dict[str, Tensor]:
+    """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
+
+    Returns:
+        The unweighted value of every loss, detached.
+    """
+    for optimizer in method.optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+    record: dict[str, Tensor] = {}
+    terms = method.losses(source, target, step)
+    while (losses := _next_losses(terms, fabric)) is not None:
+        weighted = [weight * value for value, weight in losses.values() if weight != 0]
+        if weighted:
+            torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
+        record.update({name: value.detach() for name, (value, _) in losses.items()})
+    if fabric.world_size > 1:
+        average_gradients(method, fabric)
+    for optimizer in method.optimizers.values():
+        optimizer.step()
+    method.after_step(step)
+    return record
+
+
+def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
+    with fabric.autocast():
+        return next(terms, None)
+
+
+def average_gradients(method: Method, fabric: Fabric) -> None:
+    """Replaces every gradient by its mean over the processes.
+
+    One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
+    networks several times per step, freezing some in between, which is what such wrappers do not expect.
+    """
+    parameters = [p for p in method.parameters() if p.grad is not None]
+    if not parameters:
+        return
+    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    mean = fabric.all_reduce(flat, reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    for parameter, chunk in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = chunk.view_as(parameter).clone()
+
+
+def _as_numbers(record: dict[str, Tensor], step: int) -> dict[str, float]:
+    values = {name: float(value) for name, value in record.items()}
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise UserError(
+            f"the loss '{wrong[0]}' is {values[wrong[0]]} at step {step}: training has diverged; "
+            "lower training.optimizer.learning_rate or the loss's weight, or set training.precision=32-true"
+        )
+    return values
+
+
+def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
+    if fabric.is_global_zero:
+        checkpoints.save(position.step, {"seconds": position.seconds, "method": method.method_state()})
+        history.save()
+    fabric.barrier()

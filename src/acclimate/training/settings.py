@@ -1,0 +1,69 @@
+"""The settings of a training stage, as a recipe writes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from acclimate.data.transforms import Transform
+from acclimate.methods.optimizers import OptimizerSettings
+
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+class TrainingSettings(BaseModel):
+    """How long, how fast and on what kind of picture a method trains.
+
+    Attributes:
+        steps: optimiser steps; the checkpoint that counts is the last one's.
+        schedule_steps: the maximum of the poly schedule, at which the learning rate would reach zero. The published
+            codes use 250,000 and stop at 120,000 to 150,000. None: ``steps``.
+        power: of the poly schedule.
+        batch_size: source images per step, over all processes.
+        target_batch_size: target images per step; None: ``batch_size``.
+        optimizer: see :class:`OptimizerSettings`.
+        precision: ``bf16-mixed`` where the processor has bfloat16 instructions, else ``32-true``; ``auto`` looks.
+        channels_last: memory format of images and weights; faster on CPUs and GPUs alike, same mathematics.
+        source_transform, target_transform: what happens to images on their way in.
+        cache: keep a resized copy of the images beside the finished stages, built once. Only for transforms that
+            start with a resize.
+        workers: loader processes per domain.
+        checkpoint_minutes: how often the state is saved so that a killed run can go on.
+        log_every: steps between rows of the history.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: PositiveInt = 120_000
+    schedule_steps: PositiveInt | None = None
+    power: NonNegativeFloat = 0.9
+    batch_size: PositiveInt = 1
+    target_batch_size: PositiveInt | None = None
+    optimizer: OptimizerSettings = OptimizerSettings()
+    precision: Precision = "auto"
+    channels_last: bool = True
+    source_transform: Transform = Transform()
+    target_transform: Transform = Transform()
+    cache: bool = False
+    workers: NonNegativeInt = 0
+    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
+    log_every: PositiveInt = 20
+
+
+def resolved_precision(precision: Precision) -> Literal["32-true", "bf16-mixed"]:
+    """What ``auto`` means on this machine: bfloat16 where it is computed in hardware."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    return "bf16-mixed" if _cpu_has_bfloat16() else "32-true"
+
+
+def _cpu_has_bfloat16() -> bool:
+    import torch
+
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
