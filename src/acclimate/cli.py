@@ -121,7 +121,9 @@ def label(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--set", help="a key of the selection, e.g. --set confidence=softmax --set cap=0.9"),
     ] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")
+    ] = False,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
     from acclimate.commands import label_command

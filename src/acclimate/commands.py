@@ -91,9 +91,7 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def predict_command(
-    checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool
-) -> None:
+def predict_command(checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
     from acclimate.stages.predict import predict_images
 
@@ -112,7 +110,7 @@ def label_command(
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe import parse_override, validated
     from acclimate.stages.evaluate import class_space_of
-    from acclimate.stages.label import LabelRequest, label, label_summary, threshold_sweep
+    from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
 
     card = read_card(checkpoint)
     space = class_space_of(card)
@@ -127,7 +125,7 @@ def label_command(
         title="label",
     )
     if sweep:
-        print(threshold_sweep(request, device=default_device()))
+        print(sweep_table(request, device=default_device()))
         return
     label(request, folder=output, device=default_device())
     print(label_summary(output))

@@ -170,7 +170,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def explained(recipe: Recipe, origins: Origins) -> str:
     """The resolved recipe as YAML, each value that a person chose followed by where it came from."""
-    lines = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110).splitlines()
+    lines = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=1_000_000).splitlines()
     path: list[tuple[int, str]] = []
     for number, line in enumerate(lines):
         stripped = line.lstrip()
@@ -207,7 +207,7 @@ def _read(name_or_path: str, *, seen: tuple[str, ...]) -> tuple[dict[str, Any], 
         raise UserError(f"recipe {name_or_path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"recipe {name_or_path} must be a mapping with the keys name, protocol, network and stages")
-    origins = {key: f"recipe {name_or_path}" for key in _leaves(content)}
+    origins = dict.fromkeys(_leaves(content), f"recipe {name_or_path}")
     if (base := content.pop("extends", None)) is not None:
         base_content, base_origins = _read(str(base), seen=(*seen, name_or_path))
         if "stages" in content:

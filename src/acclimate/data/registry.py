@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES
@@ -52,9 +53,24 @@ def _folder_class_space(path: str) -> ClassSpace:
 
 
 def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
-    from acclimate.data.scenes import open_scenes
+    """``LOOK`` or ``LOOK,images=N,size=WxH,seed=S``; a class space read back from a checkpoint may lack mappings."""
+    from acclimate.data.scenes import SCENES_14, ScenesDataset
 
-    return open_scenes(path, split=split, class_space=space)
+    look, *options = path.split(",")
+    values: dict[str, Any] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key not in ("images", "size", "seed"):
+            raise unknown("option of scenes", key, ("images", "size", "seed"))
+        parts = value.split("x") if key == "size" else [value]
+        if not all(part.isdecimal() for part in parts) or len(parts) != (2 if key == "size" else 1):
+            raise UserError(f"scenes:{path}: {key} is {value!r}; write for instance images=50, size=512x256 or seed=1")
+        values[key] = (int(parts[0]), int(parts[1])) if key == "size" else int(value)
+    if space is not None and "scenes" not in space.mappings and space.classes == SCENES_14.classes:
+        space = SCENES_14
+    dataset = ScenesDataset(look, split=split, class_space=space, **values)
+    dataset.spec = f"scenes:{path}"
+    return dataset
 
 
 DATASETS: dict[str, Kind] = {

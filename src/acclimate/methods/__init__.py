@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
-from acclimate.methods.base import AdaptingOptions, Losses, Method, Options, Setting
+from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.source_only import SourceOnly
@@ -28,7 +30,7 @@ def method_class(name: str) -> type[Method]:
     return METHODS[name]
 
 
-def method_options(name: str, values: dict[str, object]) -> Options:
+def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     """The validated options of a method.
 
     Raises:
@@ -53,7 +55,7 @@ __all__ = [
     "AdaptingOptions",
     "Losses",
     "Method",
-    "Options",
+    "MethodOptions",
     "Setting",
     "method_class",
     "method_options",

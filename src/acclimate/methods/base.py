@@ -21,7 +21,7 @@ Losses = dict[str, tuple[Tensor, float]]
 """Name of a loss -> (its value, its weight in the sum that is backpropagated)."""
 
 
-class Options(BaseModel):
+class MethodOptions(BaseModel):
     """Settings every method has.
 
     Attributes:
@@ -37,7 +37,7 @@ class Options(BaseModel):
     pseudo_label_auxiliary_weight: NonNegativeFloat = 0.0
 
 
-class AdaptingOptions(Options):
+class AdaptingOptions(MethodOptions):
     """Settings of every method that adapts.
 
     Attributes:
@@ -71,13 +71,13 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
     trains_on: ClassVar[str] = "source"
     """Whose labels the supervised loss reads: ``source``; only the oracle reads ``target``."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 
-    def __init__(self, network: SegmentationNetwork, *, options: Options, setting: Setting) -> None:
+    def __init__(self, network: SegmentationNetwork, *, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
         self.network = network
         self.options = options
@@ -100,8 +100,8 @@ class Method(nn.Module):
     def supervised(self, batch: Batch) -> tuple[Losses, Output]:
         """Cross-entropy of the main output plus that of the auxiliary one, and the logits they came from."""
         assert batch.labels is not None
-        output = self.network(batch.images)
-        size = batch.labels.shape[-2:]
+        output: Output = self.network(batch.images)
+        size = (batch.labels.shape[-2], batch.labels.shape[-1])
         output = output._replace(
             main=upsample(output.main, size),
             auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
@@ -114,8 +114,8 @@ class Method(nn.Module):
 
     def target_output(self, target: Batch) -> Output:
         """The network's output on target images, logits enlarged to the images' size."""
-        output = self.network(target.images)
-        size = target.images.shape[-2:]
+        output: Output = self.network(target.images)
+        size = (target.images.shape[-2], target.images.shape[-1])
         return output._replace(
             main=upsample(output.main, size),
             auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
@@ -125,9 +125,7 @@ class Method(nn.Module):
         """ESL eq. 4: cross-entropy on the target's pseudo-labels; nothing where the batch has none."""
         if target.labels is None:
             return {}
-        terms: Losses = {
-            "pseudo-labels": (cross_entropy(output.main, target.labels), self.options.pseudo_label_weight)
-        }
+        terms: Losses = {"pseudo-labels": (cross_entropy(output.main, target.labels), self.options.pseudo_label_weight)}
         weight = self.options.pseudo_label_auxiliary_weight
         if output.auxiliary is not None and weight > 0:
             terms["auxiliary pseudo-labels"] = (cross_entropy(output.auxiliary, target.labels), weight)

@@ -32,7 +32,7 @@ Resample = Literal["logits", "probabilities"]
 CONFIDENCES: tuple[Confidence, ...] = ("softmax", "entropy")
 
 _ELEMENTS_AT_ONCE = 1 << 21
-"""Values of the enlarged (B, C, rows, W) map held at a time (8 MB in float32): memory does not follow the image's size."""
+"""Values of the enlarged (B, C, rows, W) map held at a time, 8 MB in float32, however large the image."""
 _LOWEST_EXPONENT = -200.0
 """exp() of it is already 0 in float32; a logit of -inf (a masked class) would make 0 * -inf of the entropy's term."""
 

@@ -12,8 +12,8 @@ from acclimate.pseudo.thresholds import Thresholds
 def select(prediction: Tensor, uncertainty: Tensor, thresholds: Thresholds) -> Tensor:
     """The pseudo-labels of one or several images: the predicted class where it is sure enough, void elsewhere.
 
-    ESL eq. 5 and 8: kept iff P(c) > mu(c), or E < nu(c), with the thresholds of the predicted class c; not strict in the
-    authors' convention. A pixel without a score (NaN) or without a class (void) is never kept.
+    ESL eq. 5 and 8: kept iff P(c) > mu(c), or E < nu(c), with the thresholds of the predicted class c; not strict in
+    the authors' convention. A pixel without a score (NaN) or without a class (void) is never kept.
 
     Args:
         prediction: uint8 classes of any shape.

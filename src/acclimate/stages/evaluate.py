@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image as PILImage
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
 from acclimate.data.sample import Dataset
+from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.predict import predict, predict_labels
@@ -141,18 +141,21 @@ def _write_pictures(
             place = f"{domain}-{number}"
             image = dataset.image(index)
             size = picture_size(image.shape[1], image.shape[0])
-            save_picture(folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS))
+            save_picture(
+                folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS)
+            )
             label = None
             if dataset.has_labels:
                 label = f"{place}/label.png"
                 values = PILImage.fromarray(dataset.label(index)).resize(size, PILImage.Resampling.NEAREST)
                 save_picture(folder / label, _with_palette(values, request.class_space))
-            resized = PILImage.fromarray(image)
-            if request.input_size is not None:
-                resized = resized.resize(request.input_size, PILImage.Resampling.BILINEAR)
-            tensor = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float().div(255).to(device)
+            seen = resized(image, request.input_size) if request.input_size else image
             prediction = predict(
-                networks, tensor, size=(size[1], size[0]), resample=request.protocol.resample, weights=request.weights
+                networks,
+                to_tensor(seen)[None].to(device),
+                size=(size[1], size[0]),
+                resample=request.protocol.resample,
+                weights=request.weights,
             )
             labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
             entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image as PILImage
 
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
+from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.evaluation.predict import predict
 from acclimate.models.checkpoint import load_network
@@ -41,10 +41,8 @@ def predict_images(
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
-            picture = PILImage.fromarray(image)
-            resized = picture.resize(card.input_size, PILImage.Resampling.BILINEAR) if card.input_size else picture
-            tensor = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float().div(255)
-            result = predict([network], tensor.to(device), size=(image.shape[0], image.shape[1]))
+            seen = resized(image, card.input_size) if card.input_size else image
+            result = predict([network], to_tensor(seen)[None].to(device), size=(image.shape[0], image.shape[1]))
             labels = result.labels[0].cpu().numpy()
             written = output / f"{name}.png"
             coloured = PILImage.fromarray(labels).convert("L")

@@ -75,7 +75,7 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     method = build_method(request, cache=cache)
     method.to(fabric.device)
     if request.training.channels_last:
-        method.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        method.network.to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(folder)
     position = Position()
     if (state := checkpoints.newest()) is not None:
@@ -136,9 +136,7 @@ def _batches(
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
-            dataset = cached(
-                dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample
-            )
+            dataset = cached(dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample)
         if size % fabric.world_size:
             raise UserError(f"a batch of {size} cannot be split over {fabric.world_size} processes evenly")
         return batches(

@@ -69,7 +69,7 @@ def fit(
     with stop_request() as stop, progress(title, settings.steps, done=position.step) as bar:
         for step in range(position.step, settings.steps):
             # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
-            torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
+            torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
             factor = poly(step, steps=settings.schedule_steps or settings.steps, power=settings.power)
             set_learning_rates(optimizers, factor)
 
@@ -102,9 +102,7 @@ def fit(
     return Fitted(seconds=position.seconds, images_per_second=fabric.world_size * seen / elapsed)
 
 
-def train_step(
-    method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric
-) -> dict[str, Tensor]:
+def train_step(method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
     Returns:
@@ -144,7 +142,7 @@ def average_gradients(method: Method, fabric: Fabric) -> None:
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
     mean = fabric.all_reduce(flat, reduce_op="mean")
     assert isinstance(mean, Tensor)
-    for parameter, chunk in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
+    for parameter, chunk in zip(parameters, torch.split(mean, [p.numel() for p in parameters]), strict=True):
         parameter.grad = chunk.view_as(parameter).clone()
 
 

@@ -123,7 +123,9 @@ class Row:
     def wall(self, rng: np.random.Generator, x: float, start: float, end: float) -> None:
         """A free-standing wall of brick, stone or plaster with a coping."""
         height, kind = rng.uniform(1.2, 3.0), rng.random()
-        colour = colour_of(rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.55) if kind < 0.6 else 0.05, rng.uniform(0.35, 0.85))
+        colour = colour_of(
+            rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.55) if kind < 0.6 else 0.05, rng.uniform(0.35, 0.85)
+        )
         face = Surface([], Material.STONE, colour, WALL)
         self.end(x, start, 0.5, (0.0, height), face)
         self.strip(x, start, end, (0.0, height), Material.STONE, colour, WALL)

@@ -48,7 +48,7 @@ class Camera:
         return seen
 
     def pixels(self, seen: Floats, *, width: int, height: int) -> Floats:
-        """Where points in camera coordinates (N, 3) fall in the image, shape (N, 2): x and y, pixel edges at integers."""
+        """Where points in camera coordinates (N, 3) fall in the image, (N, 2): x and y, pixel edges at integers."""
         scale = self.focal * width / seen[:, 2]
         return np.stack([width / 2 + seen[:, 0] * scale, height / 2 - seen[:, 1] * scale], axis=1)
 

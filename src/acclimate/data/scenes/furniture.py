@@ -39,7 +39,9 @@ def lamp_post(rng: np.random.Generator, x: float, z: float, *, towards: float) -
     if draw < 0.75:
         reach = towards * rng.uniform(0.8, 2.0)
         figures.append(limb((0.0, height - 0.05), (reach, height + 0.25), 0.1, 0.09))
-        figures.append(box(min(reach, reach + towards * 0.6), height + 0.15, max(reach, reach + towards * 0.6), height + 0.33))
+        figures.append(
+            box(min(reach, reach + towards * 0.6), height + 0.15, max(reach, reach + towards * 0.6), height + 0.33)
+        )
     elif draw < 0.88:
         figures.append(disc((0.0, height + 0.15), 0.28, 10))
     else:
@@ -69,7 +71,9 @@ def _head(board: Board, cx: float, low: float, lit: int, backed: bool) -> list[S
     if backed:
         plate = board.at(box(cx - 0.3, low - 0.12, cx + 0.3, low + 1.12))
         surfaces.append(Surface(plate, Material.PLATE, (0.1, 0.1, 0.1), TRAFFIC_LIGHT))
-    surfaces.append(Surface(board.at(box(cx - 0.2, low, cx + 0.2, low + 1.0)), Material.PLATE, (0.08, 0.09, 0.08), TRAFFIC_LIGHT))
+    surfaces.append(
+        Surface(board.at(box(cx - 0.2, low, cx + 0.2, low + 1.0)), Material.PLATE, (0.08, 0.09, 0.08), TRAFFIC_LIGHT)
+    )
     for i, colour in enumerate(((0.1, 0.95, 0.4), (1.0, 0.75, 0.1), (1.0, 0.12, 0.1))):
         on = i == lit
         lens = board.at(disc((cx, low + 0.18 + 0.32 * i), 0.14, 8))
@@ -89,15 +93,25 @@ def traffic_sign(rng: np.random.Generator, x: float, z: float) -> list[Surface]:
     c: Flat = (0.0, middle)
     parts: list[tuple[list[Flat], Colour]]
     if kind == 0:
-        parts = [(disc(c, size, 14), _RED), (disc(c, size * 0.7, 14), _WHITE), (box(-0.12, middle - 0.1, 0.12, middle + 0.1), (0.1, 0.1, 0.1))]
+        parts = [
+            (disc(c, size, 14), _RED),
+            (disc(c, size * 0.7, 14), _WHITE),
+            (box(-0.12, middle - 0.1, 0.12, middle + 0.1), (0.1, 0.1, 0.1)),
+        ]
     elif kind == 1:
         parts = [(_triangle(c, size * 1.2), _RED), (_triangle(c, size * 0.75), _WHITE)]
     elif kind == 2:
-        parts = [(disc(c, size * 1.05, 8), _RED), (box(-size * 0.65, middle - 0.07, size * 0.65, middle + 0.07), _WHITE)]
+        parts = [
+            (disc(c, size * 1.05, 8), _RED),
+            (box(-size * 0.65, middle - 0.07, size * 0.65, middle + 0.07), _WHITE),
+        ]
     elif kind == 3:
         parts = [(disc(c, size, 4), _WHITE), (disc(c, size * 0.75, 4), _YELLOW)]
     elif kind == 4:
-        parts = [(box(-size, middle - size, size, middle + size), _BLUE), (box(-size * 0.4, middle - size * 0.5, size * 0.3, middle + size * 0.6), _WHITE)]
+        parts = [
+            (box(-size, middle - size, size, middle + size), _BLUE),
+            (box(-size * 0.4, middle - size * 0.5, size * 0.3, middle + size * 0.6), _WHITE),
+        ]
     else:
         wide, colour = rng.uniform(0.8, 1.5), (_BLUE, _YELLOW, (0.05, 0.4, 0.2))[int(rng.integers(3))]
         parts = [(box(-wide, middle - 0.4, wide, middle + 0.4), colour),
@@ -122,14 +136,16 @@ def tree(rng: np.random.Generator, x: float, z: float, *, tall: bool = False) ->
     trunk, radius = rng.uniform(1.6, 3.0), rng.uniform(1.3, 2.6)
     lean, girth = rng.uniform(-0.3, 0.3), rng.uniform(0.18, 0.4)
     bark = colour_of(rng.uniform(0.05, 0.1), rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.4))
-    surfaces = [Surface(board.at(limb((0.0, 0.0), (lean, trunk + radius), girth, girth * 0.6)), Material.BARK, bark, VEGETATION)]
+    surfaces = [
+        Surface(board.at(limb((0.0, 0.0), (lean, trunk + radius), girth, girth * 0.6)), Material.BARK, bark, VEGETATION)
+    ]
     clumps: list[tuple[Flat, float]] = []
     if tall:
         top = rng.uniform(6.0, 11.0)
         for share in np.linspace(0.0, 1.0, 7):
             clumps.append(((lean * share, trunk * 0.5 + (top - trunk * 0.5) * share), radius * 0.8 * (1.05 - share)))
     else:
-        for angle, reach in zip(rng.uniform(0, 2 * math.pi, 9), np.sqrt(rng.random(9))):
+        for angle, reach in zip(rng.uniform(0, 2 * math.pi, 9), np.sqrt(rng.random(9)), strict=True):
             away = radius * reach * 0.8
             place = (lean + away * math.cos(angle), trunk + radius * 0.9 + away * 0.75 * math.sin(angle))
             clumps.append((place, radius * rng.uniform(0.4, 0.62)))

@@ -18,8 +18,8 @@ from acclimate.data.scenes.camera import Floats
 from acclimate.data.scenes.render import Box, Buffers, ground_shadows, view
 from acclimate.data.scenes.sensor import exposed
 from acclimate.data.scenes.shapes import Material
+from acclimate.data.scenes.street import Scene
 from acclimate.data.scenes.textures import TEXTURES, looked_up
-from acclimate.data.scenes.world import Scene
 from acclimate.errors import unknown
 
 FOG_BETA = (0.01, 0.03)
@@ -61,7 +61,8 @@ class _Shot:
 
     @property
     def sky(self) -> NDArray[np.bool_]:
-        return self.buffers.material == Material.SKY
+        sky: NDArray[np.bool_] = self.buffers.material == Material.SKY
+        return sky
 
     def clouds(self) -> Floats:
         """Cloud thickness above the horizon, about -2 to 2, shape (H, W)."""
@@ -86,7 +87,9 @@ def render_scene(scene: Scene, look: str, *, size: tuple[int, int] = (256, 128))
     paint = look_named(look)
     width, height = size
     buffers = view(scene, width=width, height=height)
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((scene.seed, scene.index, LOOKS.index(look) + 1))))
+    rng = np.random.Generator(
+        np.random.Philox(np.random.SeedSequence((scene.seed, scene.index, LOOKS.index(look) + 1)))
+    )
     image = paint(_Shot(scene, buffers, rng))
     return Rendering(image, buffers.label, buffers.depth, buffers.instance, buffers.boxes(scene.things))
 
@@ -143,7 +146,7 @@ def _day_sky(shot: _Shot, *, overcast: float) -> Floats:
     rise = np.clip(shot.buffers.ray[..., 1:2] * 1.6, 0.0, 1.0).astype(np.float32)
     clear = np.array([0.66, 0.74, 0.82]) * (1 - rise) + np.array([0.34, 0.5, 0.74]) * rise
     cover = np.clip(0.35 * shot.clouds() + 1.5 * overcast - 0.55, 0.0, 1.0)[..., None]
-    grey = (0.78 + 0.05 * shot.clouds()[..., None]) * np.array([0.95, 1.0, 1.06])
+    grey = (0.9 + 0.05 * shot.clouds()[..., None]) * np.array([0.95, 1.0, 1.06])
     sky: Floats = (clear * (1 - cover) + grey * cover).astype(np.float32)
     return sky
 
@@ -159,7 +162,7 @@ def _photograph(shot: _Shot, *, overcast: float) -> Floats:
 def _camera(shot: _Shot) -> Image:
     overcast = float(np.clip(shot.rng.normal(0.45, 0.35), 0.0, 1.0))
     colour = _photograph(shot, overcast=overcast)
-    haze = np.array([0.75, 0.78, 0.8], dtype=np.float32)
+    haze = np.array([0.8, 0.85, 0.9], dtype=np.float32)
     colour = fogged(colour, shot.buffers.depth, beta=shot.rng.uniform(0.0, 0.002), airlight=haze)
     return exposed(colour, shot.rng)
 
@@ -176,7 +179,9 @@ def _dusk(shot: _Shot) -> Image:
     colour = photographed(buffers, rng, focal=shot.scene.camera.focal * shot.size[0])
     colour = _daylight(shot, colour, overcast=0.85) * np.array([0.42, 0.47, 0.62], dtype=np.float32)
     # street lamps and headlights warm what is low and near
-    near = np.exp(-((buffers.depth / rng.uniform(14.0, 30.0)) ** 2)) * np.clip(1.2 - buffers.place[..., 1] / 4, 0.1, 1.0)
+    near = np.exp(-((buffers.depth / rng.uniform(14.0, 30.0)) ** 2)) * np.clip(
+        1.2 - buffers.place[..., 1] / 4, 0.1, 1.0
+    )
     colour *= 1 + near[..., None] * np.array([1.3, 1.0, 0.6], dtype=np.float32)
     glass = (buffers.material == Material.GLASS) & (buffers.label != 12)
     bright = glass & (buffers.albedo.mean(axis=2) > rng.uniform(0.22, 0.4))
@@ -201,18 +206,18 @@ def _rain(shot: _Shot) -> Image:
     horizon = int(np.clip(flat[:, 0].argmax(), 1, height - 1))
     rows = np.clip(2 * horizon - np.arange(height), 0, height - 1)
     mirrored = colour[rows]
-    mirrored = (mirrored + np.roll(mirrored, 2, axis=0) + np.roll(mirrored, -2, axis=0)) / 3
+    mirrored = ((mirrored + np.roll(mirrored, 2, axis=0) + np.roll(mirrored, -2, axis=0)) / 3).astype(np.float32)
     u, v = buffers.texture
     puddle = looked_up(np.full(u.shape, TEXTURES.index("clouds")), u * 20 + 40 * rng.random(), v * 8)
     share = np.clip(0.3 + 0.22 * puddle, 0.05, 0.75) * np.clip(1.25 + 2.0 * buffers.ray[..., 1], 0.3, 1.0)
     share = np.where(wet, share, 0.0)[..., None].astype(np.float32)
-    colour = colour * (1 - share) + mirrored * share
+    colour = (colour * (1 - share) + mirrored * share).astype(np.float32)
     air = np.array([0.5, 0.53, 0.56], dtype=np.float32)
     colour = fogged(colour * 0.85, buffers.depth, beta=rng.uniform(0.003, 0.01), airlight=air)
     rows_, columns = np.mgrid[0:height, 0 : shot.size[0]]
     slant = columns + rows_ * rng.uniform(-0.3, 0.3)
     fall = looked_up(np.zeros_like(rows_), slant * 1.0 + 91, rows_ / 9 + columns * 0.37)
-    colour += (np.clip(fall - 1.7, 0.0, 1.0) * rng.uniform(0.1, 0.25))[..., None].astype(np.float32)
+    colour = colour + (np.clip(fall - 1.7, 0.0, 1.0) * rng.uniform(0.1, 0.25)).astype(np.float32)[..., None]
     return exposed(colour, rng, blur=1.2)
 
 

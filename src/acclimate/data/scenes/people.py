@@ -68,7 +68,16 @@ def person(rng: np.random.Generator, x: float, z: float, *, thing: int) -> list[
         hand = (side * 0.15 * wide + side * swing, 0.45 + abs(swing) * 0.5)
         figure.append((limb((side * 0.115 * wide, 0.81), hand, 0.06, 0.045), Material.CLOTH, sleeve))
         figure.append((disc(hand, 0.022, 6), Material.SKIN, skin))
-    torso = [(-0.1, hem), (0.1, hem), (0.095, 0.6), (0.13, 0.8), (0.06, 0.85), (-0.06, 0.85), (-0.13, 0.8), (-0.095, 0.6)]
+    torso = [
+        (-0.1, hem),
+        (0.1, hem),
+        (0.095, 0.6),
+        (0.13, 0.8),
+        (0.06, 0.85),
+        (-0.06, 0.85),
+        (-0.13, 0.8),
+        (-0.095, 0.6),
+    ]
     figure.append(([(a * wide, b) for a, b in torso], Material.CLOTH, top))
     if rng.random() < 0.3:
         figure.append((box(-0.08 * wide, 0.55, 0.08 * wide, 0.8), Material.CLOTH, _cloth(rng)))
@@ -103,7 +112,9 @@ _FRAME = [((-0.53, 0.34), (-0.05, 0.36)), ((-0.05, 0.36), (-0.2, 0.94)), ((-0.05
           ((-0.18, 0.82), (0.42, 0.86)), ((-0.53, 0.34), (-0.18, 0.8))]  # fmt: skip
 
 
-def two_wheeler(rng: np.random.Generator, x: float, z: float, *, thing: int, turned: float | None = None) -> list[Surface]:
+def two_wheeler(
+    rng: np.random.Generator, x: float, z: float, *, thing: int, turned: float | None = None
+) -> list[Surface]:
     """A parked bicycle or motorcycle at (x, z), seen more or less from the side."""
     board = Board(x, z, turned=rng.uniform(-0.7, 0.7) if turned is None else turned, scale=rng.uniform(0.95, 1.1))
     return _surfaces(board, _bicycle_figure(rng, rng.random() < 0.25), BICYCLE, thing)
@@ -147,7 +158,9 @@ def rider(
     figure = []
     for side, knee in ((-1.0, 0.25), (1.0, 0.42)):
         figure.append((limb((side * 0.1, 0.95), (side * 0.16, knee), 0.16, 0.1), Material.CLOTH, trousers))
-        figure.append((box(side * 0.16 - 0.05, knee - 0.12, side * 0.16 + 0.05, knee), Material.RUBBER, (0.1, 0.1, 0.1)))
+        figure.append(
+            (box(side * 0.16 - 0.05, knee - 0.12, side * 0.16 + 0.05, knee), Material.RUBBER, (0.1, 0.1, 0.1))
+        )
         figure.append((limb((side * 0.2, 1.42), (side * 0.3, 1.03), 0.11, 0.08), Material.CLOTH, shaded(top, 0.8)))
     torso = [(-0.17, 0.88), (0.17, 0.88), (0.22, 1.4), (0.1, 1.5), (-0.1, 1.5), (-0.22, 1.4)]
     figure += [(torso, Material.CLOTH, top), *_head((0.0, 1.63), 0.125, skin, cap)]

@@ -11,9 +11,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from acclimate.data.scenes.camera import Floats
-from acclimate.data.scenes.classes import CLASSES, ROAD, SIDEWALK, SKY, VEGETATION
+from acclimate.data.scenes.classes import CLASSES, SKY
+from acclimate.data.scenes.patterns import lay_ground, set_courses, set_windows
 from acclimate.data.scenes.shapes import Material
-from acclimate.data.scenes.world import FAR, Scene, Street
+from acclimate.data.scenes.street import Scene
 
 SKY_DEPTH = 1000.0
 """The depth of sky, in metres: finite, so that exp(-beta depth) and 1 / depth need no special case."""
@@ -89,10 +90,13 @@ def view(scene: Scene, *, width: int = 256, height: int = 128) -> Buffers:
     place += camera.position()
     label, material, albedo, instance, along_z = _tables(scene, painted)
     ground = (painted == 0) & (ray[..., 1] < 0)
-    _lay_ground(scene.street, ground, place, label, material, albedo)
-    texture = np.stack([np.where(along_z, place[..., 2], place[..., 0]), np.where(ground, place[..., 2], place[..., 1])])
+    lay_ground(scene.street, ground, place, label, material, albedo)
+    texture = np.stack(
+        [np.where(along_z, place[..., 2], place[..., 0]), np.where(ground, place[..., 2], place[..., 1])]
+    )
     pattern = np.array([0, *(s.pattern for s in scene.surfaces)], dtype=np.int32)[painted]
-    _set_windows(scene, pattern, texture, material, albedo)
+    set_windows(scene, pattern, texture, material, albedo)
+    set_courses(texture, material, albedo)
     return Buffers(
         label=label,
         instance=instance,
@@ -116,7 +120,7 @@ def _corners(scene: Scene) -> tuple[Floats, NDArray[np.int64]]:
 def _clipped(polygon: Floats) -> Floats:
     """The part of a polygon (N, 3) in camera coordinates that lies before the near plane."""
     kept: list[NDArray[np.float32]] = []
-    for here, after in zip(polygon, np.roll(polygon, -1, axis=0)):
+    for here, after in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if here[2] >= _NEAR:
             kept.append(here)
         if (here[2] >= _NEAR) != (after[2] >= _NEAR):
@@ -125,7 +129,12 @@ def _clipped(polygon: Floats) -> Floats:
 
 
 def _draw(
-    scene: Scene, canvas: Pillow.Image, seen: Floats, starts: NDArray[np.int64], *, chosen: NDArray[np.bool_] | None = None
+    scene: Scene,
+    canvas: Pillow.Image,
+    seen: Floats,
+    starts: NDArray[np.int64],
+    *,
+    chosen: NDArray[np.bool_] | None = None,
 ) -> None:
     """Fills each polygon with its number from 1, or the chosen ones with 255."""
     if len(starts) == 1:
@@ -217,81 +226,3 @@ def _tables(
     thing = np.array([0, *(s.thing for s in surfaces)], dtype=np.int32)
     along_z = np.array([False, *(s.along_z for s in surfaces)], dtype=np.bool_)
     return label[painted], material[painted], colour[painted], thing[painted], along_z[painted]
-
-
-def _lay_ground(
-    street: Street, ground: NDArray[np.bool_], place: Floats, label: NDArray[np.uint8], material: NDArray[np.uint8], albedo: Floats
-) -> None:
-    """Road, sidewalks, markings and grass, decided for each ground pixel by where it is."""
-    x, z = place[..., 0][ground], place[..., 2][ground]
-    x = x - 0.5 * street.curvature * z * z
-    aside = np.abs(x)
-    road = (aside < street.half) & (z < street.end)
-    beyond = Material.GRASS if street.grass else Material.PAVEMENT
-    kind = np.where(aside < street.half + street.sidewalk, Material.PAVEMENT, beyond).astype(np.uint8)
-    kind[z > FAR] = Material.PAVEMENT
-    kind[road] = Material.ASPHALT
-    kerb = np.abs(aside - street.half - 0.08) < 0.1
-    kind[kerb & (z < street.end)] = Material.CURB
-    line = np.zeros_like(road)
-    if street.lanes:
-        line |= (aside < 0.09) & (np.mod(z, 6.0) < 3.5)
-    if street.lanes > 1:
-        line |= (np.abs(aside - street.half * 0.5) < 0.08) & (np.mod(z, 5.0) < 2.0)
-        line |= np.abs(aside - street.half + 0.35) < 0.07
-    if street.crossing is not None:
-        away = np.abs(z - street.crossing)
-        across = away < street.crossing_half
-        kind[(away < street.crossing_half + 1.8) & (aside >= street.half)] = Material.PAVEMENT
-        kind[across] = Material.ASPHALT
-        line &= away > street.crossing_half + 1.0
-        before = street.crossing - street.crossing_half - z
-        if street.zebra:
-            line |= (before > 0.8) & (before < 3.8) & (np.mod(x, 1.1) < 0.55)
-        line |= (before > 4.6) & (before < 5.1) & (x > 0)
-    kind[line & (kind == Material.ASPHALT)] = Material.MARKING
-    classes = np.full(len(Material), SIDEWALK, dtype=np.uint8)
-    classes[[Material.ASPHALT, Material.MARKING]] = ROAD
-    classes[Material.GRASS] = VEGETATION
-    colours = np.zeros((len(Material), 3), dtype=np.float32)
-    for name, colour in street.colours:
-        colours[name] = colour
-    label[ground], material[ground], albedo[ground] = classes[kind], kind, colours[kind]
-
-
-def _set_windows(
-    scene: Scene, pattern: NDArray[np.int32], texture: Floats, material: NDArray[np.uint8], albedo: Floats
-) -> None:
-    """Windows, doors, shop fronts and string courses on every facade pixel."""
-    where = pattern > 0
-    rows = pattern[where]
-    u, y = texture[0][where], texture[1][where]
-    layout = np.array(scene.facades, dtype=np.float32)[rows].T
-    period, half_width, floor, low, high, ground, phase, shop, band, top = layout
-    colours = np.array(scene.facade_colours, dtype=np.float32)[rows]
-    cell = (u + phase) / period
-    column = np.floor(cell)
-    aside = np.abs(cell - column - 0.5)
-    storey = np.floor((y - ground) / floor)
-    rise = (y - ground) / floor - storey
-    upper = (y > ground) & (y < top - 0.3)
-    street_level = y <= ground
-    frame = upper & (aside < half_width + 0.04) & (rise > low - 0.04) & (rise < high + 0.04)
-    glass = upper & (aside < half_width) & (rise > low) & (rise < high)
-    shopping = street_level & (shop > 0)
-    glass |= shopping & (aside < 0.42) & (y > 0.5) & (y < ground - 0.8)
-    door = street_level & (shop == 0) & (np.mod(column, 3) == 0)
-    glass |= street_level & (shop == 0) & ~door & (aside < half_width) & (y > 0.9) & (y < 2.3)
-    door &= (aside * period < 0.55) & (y < 2.15)
-    paint = albedo[where]
-    paint[shopping | (street_level & (band > 0))] = colours[:, 2][shopping | (street_level & (band > 0))]
-    paint[(band > 0) & (y > ground) & (rise < 0.07)] *= 1.15
-    paint[frame] = colours[:, 1][frame]
-    paint[door] = colours[:, 2][door] * 0.5
-    # every window reflects something else
-    shine = 0.7 + 0.7 * np.mod(np.sin(column * 12.9898 + storey * 78.233 + rows) * 43758.547, 1.0)
-    paint[glass] = (colours[:, 0] * shine[:, None])[glass]
-    albedo[where] = np.minimum(paint, 1.0)
-    made = material[where]
-    made[glass] = Material.GLASS
-    material[where] = made

@@ -38,7 +38,8 @@ def exposed(
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     light *= (1 - rng.uniform(0.08, 0.22) * (x * x + y * y))[..., None]
     # a film-like curve: shadows lifted a little, lights rolled off
-    light = 0.02 + 0.96 * np.tanh(1.15 * light)
+    light = np.minimum(light, 1.0)
+    light = 0.02 + 0.96 * light * (1.2 - 0.2 * light)
     picture = Pillow.fromarray((np.clip(light, 0.0, 1.0) * 255).astype(np.uint8))
     scale = width / 256
     if glow:

@@ -113,7 +113,10 @@ def disc(centre: Flat, radius: float, corners: int = 10, *, squash: float = 1.0)
 def blob(rng: np.random.Generator, centre: Flat, radius: float, corners: int = 10) -> list[Flat]:
     """An irregular disc: a clump of leaves."""
     reach = rng.uniform(0.75, 1.15, corners).tolist()
-    return [(centre[0] + radius * r * c, centre[1] + radius * r * s) for r, (c, s) in zip(reach, _TURNS[corners])]
+    return [
+        (centre[0] + radius * r * c, centre[1] + radius * r * s)
+        for r, (c, s) in zip(reach, _TURNS[corners], strict=True)
+    ]
 
 
 def limb(start: Flat, end: Flat, start_width: float, end_width: float) -> list[Flat]:

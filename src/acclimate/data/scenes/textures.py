@@ -19,11 +19,11 @@ def _smooth(rng: np.random.Generator, cells: int) -> Floats:
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     at = np.arange(SIZE, dtype=np.float32) * cells / SIZE
     low = at.astype(np.int64)
-    share = at - low
-    share = share * share * (3 - 2 * share)
+    share = at - low.astype(np.float32)
+    share = (share * share * (3 - 2 * share)).astype(np.float32)
     high = (low + 1) % cells
     rows = coarse[low] * (1 - share[:, None]) + coarse[high] * share[:, None]
-    smooth: Floats = rows[:, low] * (1 - share) + rows[:, high] * share
+    smooth = (rows[:, low] * (1 - share) + rows[:, high] * share).astype(np.float32)
     return smooth
 
 
@@ -54,8 +54,9 @@ def atlas() -> Floats:
     return np.stack([_unit(np.asarray(texture)) for texture in made])
 
 
-def looked_up(which: NDArray[np.integer], across: Floats, along: Floats) -> Floats:
+def looked_up(which: NDArray[np.integer], across: NDArray[np.floating], along: NDArray[np.floating]) -> Floats:
     """Texture values at coordinates in cells; ``which`` picks the texture (its place in ``TEXTURES``)."""
     columns = np.floor(across).astype(np.int32) & (SIZE - 1)
     rows = np.floor(along).astype(np.int32) & (SIZE - 1)
-    return atlas()[which, rows, columns]
+    values: Floats = atlas()[which, rows, columns]
+    return values

@@ -39,8 +39,12 @@ _SHARES = (0.28, 0.27, 0.13, 0.15, 0.1, 0.04, 0.03)
 
 def _paint(rng: np.random.Generator, name: str) -> Colour:
     if rng.random() < (0.55 if name != "bus" else 0.1):
-        return colour_of(0.6, rng.uniform(0.0, 0.08), rng.choice((0.12, 0.3, 0.55, 0.75, 0.92)) + rng.uniform(-0.05, 0.05))
-    return colour_of(rng.choice((0.0, 0.02, 0.1, 0.33, 0.58, 0.62)) + rng.uniform(-0.02, 0.02), 0.85, rng.uniform(0.35, 0.85))
+        return colour_of(
+            0.6, rng.uniform(0.0, 0.08), rng.choice((0.12, 0.3, 0.55, 0.75, 0.92)) + rng.uniform(-0.05, 0.05)
+        )
+    return colour_of(
+        rng.choice((0.0, 0.02, 0.1, 0.33, 0.58, 0.62)) + rng.uniform(-0.02, 0.02), 0.85, rng.uniform(0.35, 0.85)
+    )
 
 
 class _Solid:
@@ -70,7 +74,14 @@ class _Solid:
         self.surfaces.append(Surface([self.point(a, y, side) for a, y in figure], material, colour, CAR, self.thing))
 
     def across(
-        self, low: Flat, high: Flat, half: float, material: Material, colour: Colour, left: float = -1.0, right: float = 1.0
+        self,
+        low: Flat,
+        high: Flat,
+        half: float,
+        material: Material,
+        colour: Colour,
+        left: float = -1.0,
+        right: float = 1.0,
     ) -> None:
         """A strip across the vehicle from profile point ``low`` to ``high``."""
         points = [self.point(*low, left * half), self.point(*low, right * half),
@@ -127,7 +138,9 @@ def vehicle(
         solid.across(_between(low, high, 0.1), _between(low, high, reach), inward * 0.88, Material.GLASS, glass)
     if right is not None:
         side = inward if right else -inward
-        solid.flank([(cabin[0], belt), (cabin[1], roof), (cabin[2], roof), (cabin[3], belt)], side, Material.PAINT, paint)
+        solid.flank(
+            [(cabin[0], belt), (cabin[1], roof), (cabin[2], roof), (cabin[3], belt)], side, Material.PAINT, paint
+        )
         for figure in _side_windows(name, cabin, belt, roof):
             solid.flank(figure, side, Material.GLASS, glass)
         _wheels(solid, kind, half if right else -half)
@@ -141,7 +154,9 @@ def _side_windows(name: str, cabin: tuple[float, float, float, float], belt: flo
     if name == "truck":
         return [[(0.84, low + 0.3), (0.84, high - 0.5), (0.95, high - 0.5), (0.97, low + 0.3)]]
     if name == "bus":
-        return [[(a, low), (a, high - 0.3), (a + 0.12, high - 0.3), (a + 0.12, low)] for a in np.arange(0.03, 0.85, 0.135)]
+        return [
+            [(a, low), (a, high - 0.3), (a + 0.12, high - 0.3), (a + 0.12, low)] for a in np.arange(0.03, 0.85, 0.135)
+        ]
     rear, front = cabin[0] + 0.03, cabin[3] - 0.03
     middle = (cabin[1] + cabin[2]) / 2
     windows = [[(middle + 0.01, low), (middle + 0.01, high), (cabin[2], high), (front, low)]]

@@ -7,104 +7,17 @@ it, all of it flat polygons in metres. Nothing here knows of pixels or looks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from acclimate.data.scenes.buildings import SLAB, Facade, Row
+from acclimate.data.scenes.buildings import SLAB, Row
 from acclimate.data.scenes.camera import Camera
 from acclimate.data.scenes.classes import BICYCLE, BUILDING, CAR, PERSON, RIDER, VEGETATION
 from acclimate.data.scenes.furniture import bush, lamp_post, leaf_colour, traffic_light, traffic_sign, tree
 from acclimate.data.scenes.people import person, rider, two_wheeler
-from acclimate.data.scenes.shapes import Colour, Material, Piece, Surface, colour_of, shaded
+from acclimate.data.scenes.shapes import Material, Piece, Surface, colour_of, shaded
+from acclimate.data.scenes.street import FAR, Scene, Street, painting_order
 from acclimate.data.scenes.vehicles import vehicle
-
-FAR = 115.0
-"""Metres to the backdrop that closes every view."""
-
-
-@dataclass(frozen=True)
-class Street:
-    """The ground plan, in metres.
-
-    Attributes:
-        half: half the road's width.
-        sidewalk: width of each sidewalk.
-        curvature: 1/m; the street's middle lies at x = curvature z² / 2.
-        crossing: z of the middle of a crossing road, or None.
-        crossing_half: half the crossing road's width.
-        end: z where the road ends at a building across (the backdrop's distance where it does not).
-        lanes: lane markings per direction, 0 for none.
-        zebra: whether a zebra crossing lies before the crossing road.
-        grass: whether the ground beyond the sidewalks is grass.
-        colours: reflectance of each ground material.
-    """
-
-    half: float
-    sidewalk: float
-    curvature: float = 0.0
-    crossing: float | None = None
-    crossing_half: float = 4.0
-    end: float = FAR
-    lanes: int = 1
-    zebra: bool = False
-    grass: bool = False
-    colours: tuple[tuple[Material, Colour], ...] = (
-        (Material.ASPHALT, (0.35, 0.35, 0.38)),
-        (Material.MARKING, (0.95, 0.95, 0.95)),
-        (Material.PAVEMENT, (0.65, 0.6, 0.58)),
-        (Material.CURB, (0.75, 0.75, 0.73)),
-        (Material.GRASS, (0.3, 0.5, 0.15)),
-    )
-
-    def bend(self, z: float) -> float:
-        """x of the street's middle at a distance z."""
-        return 0.5 * self.curvature * z * z
-
-    def crosses(self, start: float, end: float) -> bool:
-        """Whether the stretch from ``start`` to ``end`` touches the crossing road and its sidewalks."""
-        reach = self.crossing_half + 1.8
-        return self.crossing is not None and end > self.crossing - reach and start < self.crossing + reach
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Everything a picture shows, before anyone decides how it looks.
-
-    Attributes:
-        seed: what it was made from, together with ``index``.
-        index: which scene of the seed.
-        camera: where it is seen from.
-        street: the ground.
-        surfaces: polygons from far to near; those of one object share its number.
-        things: the class of each object; object numbers start at 1.
-        facades: window layouts, referred to by surfaces.
-        facade_colours: per layout, colours of glass, window frames and ground floor.
-        sun: azimuth (radians, 0 is ahead) and elevation (radians).
-        clouds: share of the sky they cover, and where their pattern starts.
-    """
-
-    seed: int
-    index: int
-    camera: Camera
-    street: Street
-    surfaces: tuple[Surface, ...]
-    things: tuple[int, ...] = ()
-    facades: tuple[Facade, ...] = (Facade(),)
-    facade_colours: tuple[tuple[Colour, Colour, Colour], ...] = (((0.0, 0.0, 0.0),) * 3,)
-    sun: tuple[float, float] = (2.0, 0.8)
-    clouds: tuple[float, float] = (0.3, 0.0)
-
-
-def painting_order(pieces: Sequence[Piece], *, eye_x: float) -> tuple[Surface, ...]:
-    """The surfaces of all pieces from back to front.
-
-    Slabs of the street are painted from far to near, and within a slab what is further to the side comes first: of two
-    things separated by a plane, the one on the camera's side can never be hidden by the other.
-    """
-    ordered = sorted(pieces, key=lambda piece: (-(piece.z // SLAB), -abs(piece.x - eye_x), -piece.z))
-    return tuple(surface for piece in ordered for surface in piece.surfaces)
 
 
 def sample_scene(seed: int, index: int) -> Scene:
@@ -188,7 +101,7 @@ class _Builder:
         return x + self.street.bend(z)
 
     def backdrop(self) -> None:
-        """What closes the view: distant roofs and trees ahead and to both sides, or a building across the road's end."""
+        """Closes the view: distant roofs and trees ahead and at both sides, or a building across the road's end."""
         rng = self.rng
         ahead: list[Surface] = []
         x = -110.0
@@ -196,7 +109,11 @@ class _Builder:
             wide, high = rng.uniform(6.0, 18.0), rng.uniform(4.0, 13.0)
             points = [(x, 0.0, FAR), (x + wide, 0.0, FAR), (x + wide, high, FAR), (x, high, FAR)]
             if rng.random() < 0.6:
-                ahead.append(Surface(points, Material.ROOF, colour_of(rng.uniform(0, 0.15), 0.25, rng.uniform(0.4, 0.7)), BUILDING))
+                ahead.append(
+                    Surface(
+                        points, Material.ROOF, colour_of(rng.uniform(0, 0.15), 0.25, rng.uniform(0.4, 0.7)), BUILDING
+                    )
+                )
             else:
                 ahead.append(Surface(points, Material.FOLIAGE, shaded(leaf_colour(rng), 0.8), VEGETATION))
             x += wide * 0.95
@@ -206,9 +123,13 @@ class _Builder:
             while z < FAR - 6.0:
                 long, high = rng.uniform(10.0, 25.0), rng.uniform(3.0, 12.0)
                 green = rng.random() < 0.5
-                colour = shaded(leaf_colour(rng), 0.8) if green else colour_of(rng.uniform(0, 0.15), 0.25, rng.uniform(0.4, 0.7))
-                self.row.strip(side * 45.0, z, min(z + long, FAR), (0.0, high), Material.FOLIAGE if green else Material.ROOF,
-                               colour, VEGETATION if green else BUILDING)  # fmt: skip
+                colour = (
+                    shaded(leaf_colour(rng), 0.8)
+                    if green
+                    else colour_of(rng.uniform(0, 0.15), 0.25, rng.uniform(0.4, 0.7))
+                )
+                material, label = (Material.FOLIAGE, VEGETATION) if green else (Material.ROOF, BUILDING)
+                self.row.strip(side * 45.0, z, min(z + long, FAR), (0.0, high), material, colour, label)
                 z += long
         if self.street.end < FAR:
             storeys, z = self.storeys + int(rng.integers(0, 2)), self.street.end + 3.0
@@ -237,7 +158,12 @@ class _Builder:
         rng, draw = self.rng, self.rng.random()
         if end - start < 1.0:
             return
-        shares = {"centre": (0.8, 0.88, 0.95), "suburb": (0.25, 0.5, 0.8), "park": (0.12, 0.32, 0.68), "works": (0.35, 0.75, 0.95)}
+        shares = {
+            "centre": (0.74, 0.85, 0.95),
+            "suburb": (0.25, 0.48, 0.84),
+            "park": (0.12, 0.36, 0.76),
+            "works": (0.35, 0.75, 0.95),
+        }
         built, walled, fenced = shares[self.style]
         x, row = side * self.edge, self.row
         if draw < built:
@@ -251,7 +177,9 @@ class _Builder:
         behind = rng.random()
         if behind < 0.45:
             back = x + side * rng.uniform(5.0, 9.0)
-            row.building(rng, back, start + 1.0, end, storeys=int(rng.integers(1, 4)), depth=depth, house=rng.random() < 0.7)
+            row.building(
+                rng, back, start + 1.0, end, storeys=int(rng.integers(1, 4)), depth=depth, house=rng.random() < 0.7
+            )
         for _ in range(int(rng.integers(1, 4)) if behind > 0.3 else 0):
             tx, tz = side * (self.edge + rng.uniform(1.5, 4.5)), rng.uniform(max(start, 5.0), max(end, 5.5))
             self.place(tx, tz, tree(rng, self.bent(tx, tz), tz, tall=rng.random() < 0.2))
@@ -279,7 +207,9 @@ class _Builder:
         for _ in range(int(rng.poisson(1.6))):
             z = rng.uniform(5.0, 22.0)
             self.place(kerb, z, traffic_sign(rng, self.bent(kerb, z), z))
-        lights = [street.crossing - street.crossing_half - 2.5] if street.crossing is not None and rng.random() < 0.8 else []
+        lights = (
+            [street.crossing - street.crossing_half - 2.5] if street.crossing is not None and rng.random() < 0.8 else []
+        )
         lights += [rng.uniform(7.0, 22.0)] if rng.random() < 0.55 else []
         for z in lights:
             self.place(kerb, z, traffic_light(rng, self.bent(kerb, z), z, towards=-side))
@@ -304,7 +234,9 @@ class _Builder:
                 self.place(x, place, two_wheeler(rng, self.bent(x, place), place, thing=self.thing(BICYCLE)))
 
     def _car(self, x: float, z: float, heading: float, *, small: bool = False) -> None:
-        surfaces = vehicle(self.rng, self.bent(x, z), z, heading=heading, eye=self.eye, thing=self.thing(CAR), small=small)
+        surfaces = vehicle(
+            self.rng, self.bent(x, z), z, heading=heading, eye=self.eye, thing=self.thing(CAR), small=small
+        )
         self.place(x, z, surfaces)
 
     def traffic(self) -> None:
@@ -314,11 +246,15 @@ class _Builder:
         for side, nearest in ((1.0, 8.5), (-1.0, 6.5)):
             z = nearest + rng.exponential(18.0)
             while z < min(75.0, street.end - 5.0):
-                self._car(side * lane + rng.uniform(-0.3, 0.3), z, (0.0 if side > 0 else math.pi) + street.curvature * z)
+                self._car(
+                    side * lane + rng.uniform(-0.3, 0.3), z, (0.0 if side > 0 else math.pi) + street.curvature * z
+                )
                 z += rng.uniform(8.0, 40.0)
         if street.crossing is not None and rng.random() < 0.5:
             for way in (-1.0, 1.0):
-                self._car(rng.uniform(-14.0, 14.0), street.crossing + way * 0.45 * street.crossing_half, way * math.pi / 2)
+                self._car(
+                    rng.uniform(-14.0, 14.0), street.crossing + way * 0.45 * street.crossing_half, way * math.pi / 2
+                )
         for _ in range(int(rng.poisson(2.2))):
             crossing = rng.random() < 0.4
             z = rng.uniform(4.8, 17.0)
@@ -331,8 +267,8 @@ class _Builder:
     def people(self) -> None:
         """Persons on the sidewalks, alone or in small groups, and now and then on the road."""
         rng, street = self.rng, self.street
-        for _ in range(int(rng.integers(2, 9))):
-            side, z = (1.0 if rng.random() < 0.5 else -1.0), 4.5 + min(rng.exponential(7.5), 30.0)
+        for _ in range(int(rng.integers(3, 10))):
+            side, z = (1.0 if rng.random() < 0.5 else -1.0), 4.2 + min(rng.exponential(5.5), 30.0)
             crossing = rng.random() < 0.15
             for _ in range(int(rng.choice(3, p=(0.65, 0.25, 0.1))) + 1):
                 away = rng.uniform(0.5, street.sidewalk - 0.2)
