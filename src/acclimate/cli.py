@@ -176,7 +176,7 @@ def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None
 
 
 def main() -> None:
-    """The entry point: user errors exit with 2 and one message, interruption with 130, our own faults with a traceback."""
+    """The entry point: user errors exit with 2 and one message, interruption with 130, our faults with a traceback."""
     import logging
     import warnings
 

@@ -170,7 +170,8 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def explained(recipe: Recipe, origins: Origins) -> str:
     """The resolved recipe as YAML, each value that a person chose followed by where it came from."""
-    lines = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=1_000_000).splitlines()
+    content = recipe.model_dump(mode="json")
+    lines = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000_000).splitlines()
     path: list[tuple[int, str]] = []
     for number, line in enumerate(lines):
         stripped = line.lstrip()

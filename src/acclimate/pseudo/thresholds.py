@@ -146,7 +146,7 @@ def _median(histogram: ScoreHistogram, index: int, selection: Selection) -> floa
         return 1.0 if selection.confidence == "softmax" else 0.0
     # Python rounds halves to even, as the published scripts do; the maximum probability ascends as uncertainty descends
     rank = min(round(0.5 * total), total - 1)
-    rank = rank if selection.confidence == "softmax" else rank
+    rank = total - 1 - rank if selection.confidence == "softmax" else rank
     cut = histogram.cut(index, rank + 1, ties=True)
     return _last_below(cut.after_kept if cut.kept else cut.first_dropped)
 

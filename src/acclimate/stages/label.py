@@ -1,8 +1,8 @@
 """The verb ``label``: a checkpoint and an unlabelled set -> pseudo-labels and a manifest, in constant memory.
 
-Two passes over the images. The first fills score histograms, from which the thresholds follow; the second writes one PNG
-per image. Both keep their place, so that an interrupted command goes on where it stopped; the manifest comes last and is
-what makes the folder one that can be trained on. Labels of the set, where it has any, only measure the result.
+Two passes over the images. The first fills score histograms, from which the thresholds follow; the second writes one
+PNG per image. Both keep their place, so that an interrupted command goes on where it stopped; the manifest comes last
+and is what makes the folder one that can be trained on. Labels of the set, where it has any, only measure the result.
 """
 
 from __future__ import annotations
@@ -159,17 +159,17 @@ def _first_pass(
     request: LabelRequest, network: SegmentationNetwork, folder: Path, stop: StopRequest, *, device: str
 ) -> tuple[_Judged, _Plain]:
     judged, plain = _histograms(request, device)
-    done = _resume_first_pass(request, folder, judged, plain, device=device)
+    first = _resume_first_pass(request, folder, judged, plain, device=device)
     saved = time.monotonic()
-    with progress(f"{request.title}: scores", len(request.data), done=done) as bar:
-        for done, batch, maps in _scored(request, network, done, device=device):
+    with progress(f"{request.title}: scores", len(request.data), done=first) as bar:
+        for done, batch, maps in _scored(request, network, first, device=device):
             _count(request, judged, plain, batch, maps)
             bar.advance(len(batch.names))
             last = done == len(request.data)
             if last or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 histograms: dict[str, ScoreHistogram] = {
                     **{f"{name}/{part}": h for name, j in judged.items() for part, h in j.parts().items()},
-                    **{name: h for name, h in plain.items()},
+                    **dict(plain.items()),
                 }
                 save_histograms(folder / FIRST_PASS, histograms, progress={"images": str(done)})
                 saved = time.monotonic()
@@ -247,16 +247,16 @@ def _second_pass(
     quality = {name: SelectionQuality(request.class_space.classes) for name in CONFIDENCES}
     change = SelectionChange()
     state = place.folder / SECOND_PASS
-    done = invalid = 0
+    first = invalid = 0
     if state.exists():
         kept_place = read_json(state)
-        done, invalid = int(kept_place["images"]), int(kept_place["invalid"])
+        first, invalid = int(kept_place["images"]), int(kept_place["invalid"])
         change.counts += np.array(kept_place["change"], dtype=np.int64)
         for name in CONFIDENCES:
             quality[name].counts += np.array(kept_place["quality"][name], dtype=np.int64)
     saved = time.monotonic()
-    with progress(f"{request.title}: labels", len(request.data), done=done) as bar:
-        for done, batch, maps in _scored(request, network, done, device=device):
+    with progress(f"{request.title}: labels", len(request.data), done=first) as bar:
+        for done, batch, maps in _scored(request, network, first, device=device):
             selected = {name: select(maps.prediction, maps.uncertainty[name], thresholds[name]) for name in CONFIDENCES}
             invalid += int((maps.prediction == 255).sum())
             labels = _labels_at(batch, maps) if judged else None

@@ -11,7 +11,7 @@ import torch
 
 
 def reset_peak_memory() -> None:
-    """Forgets earlier peaks, so that :func:`peak_memory_mb` speaks of what follows (Linux and CUDA; elsewhere no-op)."""
+    """Forgets earlier peaks, so that :func:`peak_memory_mb` speaks of what follows (on Linux and on CUDA devices)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):  # the kernel's own switch: 5 resets the high-water mark of this process
