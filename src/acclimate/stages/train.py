@@ -22,6 +22,7 @@ from acclimate.methods import AdaptingOptions, Method, Setting, method_class, me
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
+from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Position, fit
@@ -72,6 +73,8 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
         Interrupted: asked to stop; the state is saved.
     """
     reset_peak_memory()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     method = build_method(request, cache=cache)
     method.to(fabric.device)
     if request.training.channels_last:
