@@ -30,7 +30,7 @@ format: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 docs: $(READY) ## build the site in site/, every warning an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 clean: ## remove what the targets made, except runs/

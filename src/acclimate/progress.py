@@ -21,12 +21,17 @@ class Tracker:
         self.what, self.total, self.done = what, total, done
         self._first, self._begin, self._last = done, time.monotonic(), 0.0
         self._bar: Progress | None = None
+        self._note = ""
+        self._silent = False
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Counts ``count`` more as done; ``note`` is what to show beside the bar."""
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Counts ``count`` more as done; ``note`` is shown beside the bar until there is a new one."""
         self.done += count
+        self._note = self._note if note is None else note
+        if self._silent:
+            return
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self.done, note=note)
+            self._bar.update(self._bar.task_ids[0], completed=self.done, note=self._note)
             return
         now = time.monotonic()
         if now - self._last < SECONDS_BETWEEN_LINES and self.done < self.total:
@@ -35,14 +40,15 @@ class Tracker:
         spent = now - self._begin
         rate = (self.done - self._first) / spent if spent > 0 else 0.0
         left = (self.total - self.done) / rate if rate > 0 else 0.0
-        print(f"{self.what}: {self.done}/{self.total}, {left:.0f} s left  {note}", file=sys.stderr, flush=True)
+        print(f"{self.what}: {self.done}/{self.total}, {left:.0f} s left  {self._note}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress(what: str, total: int, *, done: int = 0) -> Iterator[Tracker]:
-    """A tracker for ``total`` items of which ``done`` are done already."""
+def progress(what: str, total: int, *, done: int = 0, silent: bool = False) -> Iterator[Tracker]:
+    """A tracker for ``total`` items of which ``done`` are done already; ``silent`` in all processes but the first."""
     tracker = Tracker(what, total, done=done)
-    if not console.is_terminal:
+    tracker._silent = silent
+    if silent or not console.is_terminal:
         yield tracker
         return
     columns = (

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods import method_class, method_options
 from acclimate.models.config import NetworkConfig
+from acclimate.models.registry import settled
 from acclimate.pseudo.thresholds import Selection
+from acclimate.recipe_text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
 from acclimate.training.settings import TrainingSettings
+from acclimate.validation import validated
 
-Model = TypeVar("Model", bound=BaseModel)
+__all__ = [
+    "EvaluateStage",
+    "LabelStage",
+    "Origins",
+    "Published",
+    "Recipe",
+    "Row",
+    "TrainStage",
+    "explained",
+    "load_recipe",
+    "merged",
+    "parse_override",
+    "recipe_names",
+    "validated",
+]
+
+T = TypeVar("T")
 Origins = dict[str, str]
 """Dotted key -> where its value came from (a recipe's name, ``--set``, ``--source`` …); absent means the default."""
 
@@ -112,17 +128,18 @@ class Recipe(_Strict):
     input_size: tuple[PositiveInt, PositiveInt] | None = None
     network: dict[str, Any]
     training: dict[str, Any] = {}
-    stages: dict[str, TrainStage | LabelStage | EvaluateStage]
+    stages: dict[str, TrainStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
-    def network_config(self, stage: TrainStage) -> NetworkConfig:
-        """The network a ``train`` stage builds."""
-        return validated(NetworkConfig, merged(self.network, stage.network), f"recipe {self.name}: network")
+    def network_config(self, stage: TrainStage, *, where: str = "") -> NetworkConfig:
+        """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
+        values = merged(self.network, stage.network)
+        return validated(NetworkConfig, values, f"recipe {self.name}: {where if stage.network else ''}network")
 
-    def training_settings(self, stage: TrainStage) -> TrainingSettings:
-        """How a ``train`` stage trains."""
+    def training_settings(self, stage: TrainStage, *, where: str = "") -> TrainingSettings:
+        """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""
         values = merged(self.training, stage.training)
-        return validated(TrainingSettings, values, f"recipe {self.name}: training")
+        return validated(TrainingSettings, values, f"recipe {self.name}: {where if stage.training else ''}training")
 
     def prediction_size(self) -> tuple[int, int] | None:
         """(width, height) of the images networks see when predicting."""
@@ -148,40 +165,26 @@ def load_recipe(
     """
     content, origins = _read(name_or_path, seen=())
     for key, value in (overrides or {}).items():
-        _set(content, key, value)
-        origins[key] = origin
+        set_key(content, key, value)
+        origins.update(dict.fromkeys(leaves({key: value}), origin))
+    origins = {key: origins[key] for key in leaves(content) if key in origins}
     return _checked(content, str(content.get("name", name_or_path))), origins
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """``key.sub=value`` as a dotted key and a YAML value.
-
-    Raises:
-        UserError: there is no ``=``, or the value is not YAML.
-    """
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise UserError(f"--set needs key=value, got {text!r} (for instance --set training.steps=400)")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {key}: {value!r} is not a YAML value ({error})") from None
 
 
 def explained(recipe: Recipe, origins: Origins) -> str:
     """The resolved recipe as YAML, each value that a person chose followed by where it came from."""
     content = recipe.model_dump(mode="json")
-    lines = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000_000).splitlines()
+    lines = to_yaml(content).splitlines()
     path: list[tuple[int, str]] = []
     for number, line in enumerate(lines):
         stripped = line.lstrip()
-        key, sign, value = stripped.partition(":")
+        key, sign, _ = stripped.partition(":")
         if not sign or stripped.startswith(("-", "#")):
             continue
         indent = len(line) - len(stripped)
         path = [entry for entry in path if entry[0] < indent] + [(indent, key)]
         dotted = ".".join(entry[1] for entry in path)
-        if value and dotted in origins:
+        if dotted in origins:
             lines[number] = f"{line}  # {origins[dotted]}"
     return "\n".join(lines) + "\n"
 
@@ -189,28 +192,26 @@ def explained(recipe: Recipe, origins: Origins) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def _read(name_or_path: str, *, seen: tuple[str, ...]) -> tuple[dict[str, Any], Origins]:
-    if name_or_path in seen:
-        raise UserError(f"recipe {name_or_path} extends itself ({' -> '.join((*seen, name_or_path))})")
-    is_path = name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path
-    if is_path:
-        path = Path(name_or_path)
+def _read(name_or_path: str, *, seen: tuple[str, ...], beside: Path | None = None) -> tuple[dict[str, Any], Origins]:
+    """A recipe's content with what it extends underneath; paths are looked up ``beside`` the recipe that names them."""
+    folder = resources.files("acclimate") / "recipes"
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        path = Path(name_or_path) if beside is None else beside / name_or_path
         if not path.is_file():
             raise UserError(f"there is no recipe file {path}; `acclimate list recipes` names those that ship")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        identity, beside = str(path.resolve()), path.parent
+        text = read_text(path)
     else:
         if name_or_path not in recipe_names():
             raise unknown("recipe", name_or_path, recipe_names())
-        text = (resources.files("acclimate") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"recipe {name_or_path} is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"recipe {name_or_path} must be a mapping with the keys name, protocol, network and stages")
-    origins = dict.fromkeys(_leaves(content), f"recipe {name_or_path}")
+        identity = name_or_path
+        text = (folder / f"{name_or_path}.yaml").readread_text(encoding="utf-8")
+    if identity in seen:
+        raise UserError(f"recipe {name_or_path} extends itself ({' -> '.join((*seen, identity))})")
+    content = parsed(text, f"recipe {name_or_path}")
+    origins = dict.fromkeys(leaves(content), f"recipe {name_or_path}")
     if (base := content.pop("extends", None)) is not None:
-        base_content, base_origins = _read(str(base), seen=(*seen, name_or_path))
+        base_content, base_origins = _read(str(base), seen=(*seen, identity), beside=beside)
         if "stages" in content:
             for key in ("stages", "published", "paper", "about"):
                 base_content.pop(key, None)
@@ -219,59 +220,47 @@ def _read(name_or_path: str, *, seen: tuple[str, ...]) -> tuple[dict[str, Any], 
     return content, origins
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key, value in content.items():
-        dotted = f"{prefix}{key}"
-        keys.extend(_leaves(value, f"{dotted}.") if isinstance(value, Mapping) else [dotted])
-    return keys
-
-
-def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    here = content
-    for parent in parents:
-        inner = here.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {dotted}: {parent!r} is a single value in this recipe and has no keys of its own")
-        here = inner
-    here[last] = value
-
-
 # --- validating --------------------------------------------------------------------------------------------------
 
 
 def _checked(content: dict[str, Any], name: str) -> Recipe:
+    """The recipe; every problem is collected before one message tells them all."""
+    where = f"recipe {name}"
     problems: list[str] = []
-    stages = content.get("stages")
-    if isinstance(stages, dict):
-        for key, value in stages.items():
-            problems.extend(_stage_shape_problems(str(key), value))
-    if problems:
+    broken: list[str] = []
+
+    def collected(check: Callable[..., T], *arguments: Any, prefix: str = "", **keywords: Any) -> T | None:
+        try:
+            return check(*arguments, **keywords)
+        except UserError as error:
+            problems.append(prefix + str(error).removeprefix(f"{where}: "))
+            return None
+
+    given = content.get("stages")
+    if isinstance(given, dict):
+        stages = {key: collected(_stage, name, str(key), value) for key, value in given.items()}
+        content = {**content, "stages": {key: stage for key, stage in stages.items() if stage is not None}}
+        broken = [str(key) for key, stage in stages.items() if stage is None]
+        if broken and not content["stages"]:
+            raise _all_problems(name, problems)
+    recipe: Recipe | None = collected(validated, Recipe, content, where)
+    if recipe is not None:
+        problems.extend(_reference_problems(recipe, broken=broken))
+        for key, stage in recipe.stages.items():
+            if isinstance(stage, TrainStage):
+                at = f"stages.{key}."
+                collected(method_options, stage.train, stage.options, prefix=f"{at}options: ")
+                collected(recipe.training_settings, stage, where=at)
+                if (network := collected(recipe.network_config, stage, where=at)) is not None:
+                    collected(settled, network, prefix=f"{at if stage.network else ''}network: ")
+    if recipe is None or problems:
         raise _all_problems(name, problems)
-    if isinstance(stages, dict):
-        content = {**content, "stages": {key: _stage(name, str(key), value) for key, value in stages.items()}}
-    recipe = validated(Recipe, content, f"recipe {name}")
-    if problems := _reference_problems(recipe):
-        raise _all_problems(name, problems)
-    for stage in recipe.stages.values():  # their own messages name the key
-        if isinstance(stage, TrainStage):
-            method_options(stage.train, stage.options)
-            recipe.network_config(stage)
-            recipe.training_settings(stage)
     return recipe
 
 
 def _stage_shape_problems(name: str, value: Any) -> list[str]:
+    if not _can_name_a_folder(name):
+        return [f"stages: {name!r} cannot name a folder; leave out / and \\\\"]
     if not isinstance(value, dict):
         return [f"stages.{name} must be a mapping with one of the verbs {', '.join(VERBS)}"]
     verbs = [verb for verb in VERBS if verb in value]
@@ -282,16 +271,24 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: dict[str, Any]) -> TrainStage | LabelStage | EvaluateStage:
+def _stage(recipe: str, name: str, value: Any) -> TrainStage | LabelStage | EvaluateStage:
+    if problems := _stage_shape_problems(name, value):
+        raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
-    return validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
+    stage = validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
+    if isinstance(stage, TrainStage):
+        method_class(stage.train)
+    return stage
 
 
-def _reference_problems(recipe: Recipe) -> list[str]:
+def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]:
+    """What is wrong between stages; those in ``broken`` have been complained about already."""
     problems: list[str] = []
     earlier: dict[str, str] = {}
 
     def needs(stage: str, key: str, name: str, verb: str) -> None:
+        if name in broken:
+            return
         if name not in earlier:
             problems.append(f"stages.{stage}.{key}: no earlier stage is called {name!r}{nearest(name, earlier)}")
         elif earlier[name] != verb:
@@ -299,11 +296,14 @@ def _reference_problems(recipe: Recipe) -> list[str]:
 
     for name, stage in recipe.stages.items():
         if isinstance(stage, TrainStage):
-            method_class(stage.train)
             if stage.start is not None:
                 needs(name, "start", stage.start, "train")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
+                if method_class(stage.train).trains_on == "target":
+                    problems.append(
+                        f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
+                    )
             earlier[name] = "train"
         elif isinstance(stage, LabelStage):
             needs(name, "label", stage.label, "train")
@@ -312,56 +312,29 @@ def _reference_problems(recipe: Recipe) -> list[str]:
             for row in stage.rows():
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
+            problems.extend(_row_problems(name, stage.rows()))
             earlier[name] = "evaluate"
     return problems
 
 
+def _row_problems(stage: str, rows: Sequence[Row]) -> list[str]:
+    problems: list[str] = []
+    names = [row.name for row in rows]
+    for row in rows:
+        if not _can_name_a_folder(row.name):
+            problems.append(f"stages.{stage}.evaluate: {row.name!r} cannot name a folder; leave out / and \\\\")
+        if row.weights is not None and len(row.weights) != len(row.of):
+            problems.append(
+                f"stages.{stage}.evaluate: row {row.name!r} has {len(row.weights)} weights for {len(row.of)} models"
+            )
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.append(f"stages.{stage}.evaluate: two rows are called {name!r}; give one of them another name")
+    return problems
+
+
+def _can_name_a_folder(name: str) -> bool:
+    return 0 < len(name) <= 100 and name.isprintable() and not set(name) & set("/\\")
+
+
 def _all_problems(name: str, problems: Sequence[str]) -> UserError:
-    return UserError(f"recipe {name}: " + "; ".join(problems))
-
-
-def validated(model: type[Model], values: Any, where: str) -> Model:
-    """``values`` as a ``model``; every problem in one message, unknown keys with the nearest known one.
-
-    Raises:
-        UserError: something is missing, unknown or out of range.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"]) or "(the whole)"
-            if item["type"] == "extra_forbidden":
-                known = sorted(_fields_at(model, item["loc"][:-1]))
-                hint = nearest(str(item["loc"][-1]), known)
-                problems.append(f"unknown key {key!r}{hint} (known: {', '.join(known)})")
-            elif item["type"] == "missing":
-                problems.append(f"the key {key!r} is missing")
-            else:
-                problems.append(f"{key}: {item['msg']} (got {item['input']!r})")
-        raise UserError(f"{where}: " + "; ".join(problems)) from None
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
-    """The keys known where an unknown one was found, following the model's annotations."""
-    here: list[Any] = [model]
-    for part in location:
-        found: list[Any] = []
-        for candidate in here:
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel) and part in candidate.model_fields:
-                found.append(candidate.model_fields[part].annotation)
-        here = [inner for annotation in found for inner in _unwrapped(annotation)] or here
-    return {
-        name
-        for candidate in here
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel)
-        for name in candidate.model_fields
-    }
-
-
-def _unwrapped(annotation: Any) -> list[Any]:
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType, Annotated, list, dict, tuple) and origin is not Literal:
-        return [inner for argument in typing.get_args(annotation) for inner in _unwrapped(argument)]
-    return [annotation]
+    return UserError(f"recipe {name}: " + "; ".join(dict.fromkeys(problems)))

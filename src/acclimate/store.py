@@ -72,14 +72,19 @@ def _locked(path: Path) -> Iterator[bool]:
         return
     import fcntl
 
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder with -o") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+            free = True
+        except BlockingIOError:
+            free = False
+        except OSError:  # some network file systems know no locks; better to work without than not at all
+            free = True
+        yield free
     finally:
         os.close(handle)
 
@@ -94,4 +99,10 @@ def link(path: Path, target: Path) -> None:
         path.unlink()
     elif path.exists():
         raise UserError(f"{path} exists and is not a link made by acclimate; choose another output folder with -o")
-    path.symlink_to(wanted, target_is_directory=True)
+    try:
+        path.symlink_to(wanted, target_is_directory=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the link {path} to {target}: {error.strerror}; "
+            "choose a folder on a file system that has symbolic links with -o"
+        ) from error

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acclimate.losses.precision import full_precision
+
 Domain = Literal["source", "target"]
 AdversarialLoss = Literal["vanilla", "least-squares"]
 
@@ -24,9 +26,9 @@ def domain_loss(prediction: Tensor, domain: Domain, *, kind: AdversarialLoss = "
         kind: binary cross-entropy on logits, or the squared distance of raw outputs to 0 / 1 (LS-GAN).
 
     Returns:
-        A scalar, float32.
+        A scalar; float32, or float64 for a prediction in float64.
     """
-    prediction = prediction.float()
+    prediction = full_precision(prediction)
     wanted = torch.full_like(prediction, _DOMAIN_LABEL[domain])
     if kind == "vanilla":
         return F.binary_cross_entropy_with_logits(prediction, wanted)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from acclimate.losses.precision import full_precision
+
 
 def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Tensor:
     """How far each class's expected share of the image falls below ``mu`` times its share of the source (eq. 10).
@@ -16,5 +18,5 @@ def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Te
     Returns:
         A scalar in [0, mu]: sum over classes, mean over images. The paper gives the term no weight of its own.
     """
-    expected = logits.float().softmax(dim=1).mean(dim=(2, 3))
+    expected = full_precision(logits).softmax(dim=1).mean(dim=(2, 3))
     return (mu * source_ratios.to(expected) - expected).clamp(min=0).sum(dim=1).mean()

@@ -1,6 +1,6 @@
 """Entropy of predictions: the map, its mean (MinEnt) and its per-class terms (AdvEnt).
 
-Everything starts from logits and log-softmax in float32: computing p * log(p + epsilon) from probabilities loses
+Everything starts from logits and log-softmax in full precision: computing p * log(p + epsilon) from probabilities loses
 p near 1 in bfloat16 and turns into NaN in half precision, where the epsilon itself rounds to zero.
 """
 
@@ -10,6 +10,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from acclimate.losses.precision import full_precision
 
 
 def weighted_self_information(logits: Tensor) -> Tensor:
@@ -21,9 +23,9 @@ def weighted_self_information(logits: Tensor) -> Tensor:
         logits: (B, C, H, W).
 
     Returns:
-        (B, C, H, W) float32, non-negative.
+        (B, C, H, W) non-negative; float32, or float64 for logits in float64.
     """
-    log_probabilities = logits.float().log_softmax(dim=1)
+    log_probabilities = full_precision(logits).log_softmax(dim=1)
     return log_probabilities.exp() * log_probabilities * (-1.0 / math.log(logits.shape[1]))
 
 
@@ -34,7 +36,7 @@ def entropy_map(logits: Tensor) -> Tensor:
         logits: (B, C, H, W).
 
     Returns:
-        (B, H, W) float32 in [0, 1].
+        (B, H, W) in [0, 1]; float32, or float64 for logits in float64.
     """
     return weighted_self_information(logits).sum(dim=1)
 
@@ -51,7 +53,7 @@ def entropy_loss(logits: Tensor, *, highest: float = 1.0) -> Tensor:
         highest: fraction of each image's pixels, in (0, 1].
 
     Returns:
-        A scalar in [0, 1], float32.
+        A scalar in [0, 1]; float32, or float64 for logits in float64.
     """
     entropy = entropy_map(logits).flatten(start_dim=1)
     if highest >= 1.0:

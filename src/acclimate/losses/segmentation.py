@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from acclimate.losses.precision import full_precision
+
 VOID = 255
 
 
@@ -18,7 +20,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: (B, H, W) int64, train ids in [0, C) or 255 for void.
 
     Returns:
-        A scalar in nats, float32.
+        A scalar in nats; float32, or float64 for logits in float64.
     """
-    total = F.cross_entropy(logits.float(), labels, ignore_index=VOID, reduction="sum")
+    total = F.cross_entropy(full_precision(logits), labels, ignore_index=VOID, reduction="sum")
     return total / (labels != VOID).sum().clamp(min=1)

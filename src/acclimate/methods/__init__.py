@@ -34,20 +34,26 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     """The validated options of a method.
 
     Raises:
-        UserError: an option is unknown (the nearest known one is named) or out of its range.
+        UserError: options are unknown (the nearest known one is named) or out of their range; all are listed.
     """
     from pydantic import ValidationError
 
     options = method_class(name).Options
-    for key in values:
-        if key not in options.model_fields:
-            known = sorted(options.model_fields)
-            raise UserError(f"method {name} has no option {key!r}{nearest(key, known)} (known: {', '.join(known)})")
+    known = sorted(options.model_fields)
+    problems = [
+        f"method {name} has no option {key!r}{nearest(key, known)} (known: {', '.join(known)})"
+        for key in values
+        if key not in known
+    ]
     try:
-        return options(**values)
+        checked = options(**{key: value for key, value in values.items() if key in known})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"option {first['loc'][0]} of method {name}: {first['msg']} (got {first['input']!r})") from None
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            problems.append(f"option {key} of method {name}: {item['msg']} (got {item['input']!r})")
+    if problems:
+        raise UserError("; ".join(problems))
+    return checked
 
 
 __all__ = [

@@ -23,8 +23,7 @@ class AdaBN(Method):
 
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         assert target is not None
-        terms, _ = self.supervised(source)
-        yield terms
+        yield self.supervised(source)[0]
         if target.labels is not None:
             yield self.pseudo_labels(self.target_output(target), target)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from acclimate.losses import full_precision
 from acclimate.methods.output_adversary import OutputAdversary
 
 
@@ -14,4 +15,4 @@ class AdaptSegNet(OutputAdversary):
     summary = "adversarial adaptation of the softmax output, one discriminator per level"
 
     def discriminator_input(self, logits: Tensor) -> Tensor:
-        return logits.float().softmax(dim=1)
+        return full_precision(logits).softmax(dim=1)

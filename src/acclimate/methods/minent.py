@@ -39,12 +39,11 @@ class MinEnt(Method):
         assert target is not None
         options = self.options
 
-        terms, _ = self.supervised(source)  # eq. 1
-        yield terms
+        yield self.supervised(source)[0]  # eq. 1
 
         output = self.target_output(target)
         entropy = entropy_loss(output.main, highest=options.entropy_range)  # eq. 2-3
-        terms = {"entropy": (entropy, options.entropy_weight)}
+        terms: Losses = {"entropy": (entropy, options.entropy_weight)}
         if output.auxiliary is not None and options.auxiliary_entropy_weight > 0:
             auxiliary = entropy_loss(output.auxiliary, highest=options.entropy_range)
             terms["auxiliary entropy"] = (auxiliary, options.auxiliary_entropy_weight)

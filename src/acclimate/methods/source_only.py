@@ -16,7 +16,6 @@ class SourceOnly(Method):
     sees_target = False
 
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
-        terms, _ = self.supervised(source)
-        yield terms
-        if target is not None:
+        yield self.supervised(source)[0]
+        if target is not None and target.labels is not None:
             yield self.pseudo_labels(self.target_output(target), target)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,10 @@ log = logging.getLogger(__name__)
 
 KEPT = 2
 """How many checkpoints stay on disk: the newest, and one to fall back on should the newest be damaged."""
+
+_NAME = re.compile(r"state-(\d+)\.pt")
+_DAMAGE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, AttributeError, pickle.UnpicklingError)
+"""What reading a damaged or foreign file can raise."""
 
 
 class Checkpoints:
@@ -30,14 +37,20 @@ class Checkpoints:
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes the state reached after ``step`` steps and forgets all but the newest ones."""
+        for leftover in self.folder.glob(".state-*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         buffer = io.BytesIO()
         torch.save({"step": step, **state}, buffer)
+        content = buffer.getbuffer()
         path = self.folder / f"state-{step:08d}.pt"
-        write_bytes(path, buffer.getvalue())
-        write_json(path.with_suffix(".json"), {"step": step, "sha256": hash_of_file(path)})
-        for old in self._states()[:-KEPT]:
-            old.with_suffix(".json").unlink(missing_ok=True)
-            old.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        write_bytes(path, content)
+        write_json(path.with_suffix(".json"), {"step": step, "sha256": hashlib.sha256(content).hexdigest()})
+        states = self._states()
+        later = [old for old in states if _step(old) > step]  # training got here again because they are damaged
+        earlier = [old for old in states if _step(old) <= step]
+        for old in later + earlier[:-KEPT]:
+            _remove(old)
 
     def newest(self) -> dict[str, Any] | None:
         """The newest state that is whole, or None where there is none; damaged ones are named in a warning."""
@@ -47,16 +60,28 @@ class Checkpoints:
                 if hash_of_file(path) != wanted:
                     raise UserError("its content does not match its checksum")
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                if state["step"] != _step(path):
+                    raise UserError(f"it holds step {state['step']}")
                 return state
-            except (UserError, OSError, KeyError, TypeError, RuntimeError, EOFError) as error:
+            except _DAMAGE as error:
                 log.warning("checkpoint %s is damaged and is not used (%s)", path, error)
         return None
 
     def clear(self) -> None:
         """Removes every state: the stage is finished and its result is elsewhere."""
         for path in self._states():
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("state-*.pt"))
+        return sorted((path for path in self.folder.glob("state-*.pt") if _NAME.fullmatch(path.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _remove(path: Path) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)

@@ -66,7 +66,8 @@ def fit(
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
 
-    with stop_request() as stop, progress(title, settings.steps, done=position.step) as bar:
+    silent = not fabric.is_global_zero
+    with stop_request() as stop, progress(title, settings.steps, done=position.step, silent=silent) as bar:
         for step in range(position.step, settings.steps):
             # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
             torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
@@ -85,18 +86,22 @@ def fit(
             now = time.monotonic()
             position.seconds = seconds_before + now - begin
             last = done == settings.steps
-            if done % settings.log_every == 0 or last:
-                values = _as_numbers(record, done)
+            stopping, due = _agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
+            saving = last or stopping or due
+            logged = last or done % settings.log_every == 0
+            values = _as_numbers(record, done) if logged or saving else {}
+            if logged:
                 values["learning rate"] = optimizers[0].param_groups[0]["lr"]
                 speed = {"images per second": fabric.world_size * seen / (now - begin)}
                 history.add(done, values, speed=speed)
                 note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
-                bar.advance(0, f"{note}  {speed['images per second']:.1f} img/s")
-            bar.advance()
-            if last or stop or now - saved_at >= 60 * settings.checkpoint_minutes:
+                bar.advance(1, f"{note}  {speed['images per second']:.1f} img/s")
+            else:
+                bar.advance()
+            if saving:
                 _save(method, position, checkpoints, history, fabric=fabric)
                 saved_at = time.monotonic()
-            if stop and not last:
+            if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
     elapsed = max(time.monotonic() - begin, 1e-9)
     return Fitted(seconds=position.seconds, images_per_second=fabric.world_size * seen / elapsed)
@@ -157,8 +162,18 @@ def _as_numbers(record: dict[str, Tensor], step: int) -> dict[str, float]:
     return values
 
 
+def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
+    """Both flags as soon as any process raises them: signals and clocks differ, and all must save at the same step."""
+    if fabric.world_size == 1:
+        return stopping, due
+    flags = torch.tensor([float(stopping), float(due)], device=fabric.device)
+    votes = fabric.all_reduce(flags, reduce_op="sum")
+    assert isinstance(votes, Tensor)
+    return bool(votes[0] > 0), bool(votes[1] > 0)
+
+
 def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
     if fabric.is_global_zero:
+        history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
         checkpoints.save(position.step, {"seconds": position.seconds, "method": method.method_state()})
-        history.save()
     fabric.barrier()

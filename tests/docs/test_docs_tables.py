@@ -1,0 +1,144 @@
+"""The tables of the documentation say what the code says: keys, defaults, names, published numbers."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import typer
+from markdown_pages import OWN_DATA, ROOT, code, tables
+from pydantic import BaseModel
+
+from acclimate.cli import app
+from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.readers.folder import Description
+from acclimate.data.registry import DATASETS
+from acclimate.data.transforms import Transform
+from acclimate.evaluation.protocols import PROTOCOLS
+from acclimate.methods import METHODS, AdaptingOptions, MethodOptions
+from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.models.batch_norm import BatchNormSetting
+from acclimate.models.preprocessing import PREPROCESSINGS
+from acclimate.models.registry import NETWORKS
+from acclimate.pseudo.confidence import CONFIDENCES
+from acclimate.pseudo.thresholds import Selection
+from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, load_recipe, recipe_names
+from acclimate.training.settings import TrainingSettings
+
+DOCS = ROOT / "docs"
+METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only"}
+
+
+def written_defaults(page: Any) -> list[dict[str, str]]:
+    """Key -> default of every table of a page that lists keys or options with defaults."""
+    return [
+        {code(row[0])[0]: row[1] for row in table[1:]}
+        for table in tables(page)
+        if table[0][0] in ("key", "option") and table[0][1] == "default"
+    ]
+
+
+def defaults(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> dict[str, str]:
+    """Field -> default of a model, as the documentation writes it."""
+    inherited = without.model_fields if without is not None else {}
+    return {name: _shown(field) for name, field in model.model_fields.items() if name not in inherited}
+
+
+def _shown(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "{}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "–" if value is None or value == "" else str(value)
+
+
+@pytest.mark.parametrize(
+    ("model", "page"),
+    [
+        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, LabelStage, EvaluateStage)),
+        *((model, DOCS / "recipes.md") for model in (TrainingSettings, OptimizerSettings, Transform)),
+        (Selection, DOCS / "methods" / "ssl-esl.md"),
+        (Description, OWN_DATA),
+        (MethodOptions, DOCS / "methods" / "index.md"),
+    ],
+    ids=lambda value: getattr(value, "__name__", getattr(value, "stem", "")),
+)
+def test_keys_and_defaults(model: type[BaseModel], page: Any) -> None:
+    wanted = defaults(model)
+    alike = [table for table in written_defaults(page) if len(set(table) & set(wanted)) > len(wanted) / 2]
+    assert alike == [wanted]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_page_with_its_own_options(name: str) -> None:
+    options = METHODS[name].Options
+    shared = AdaptingOptions if issubclass(options, AdaptingOptions) else MethodOptions
+    wanted = defaults(options, without=shared)
+    page = DOCS / "methods" / f"{METHOD_PAGES.get(name, name)}.md"
+    assert written_defaults(page) == ([wanted] if wanted else [])
+
+
+def test_the_class_priors_options() -> None:
+    wanted = defaults(AdaptingOptions, without=MethodOptions)
+    assert wanted in written_defaults(DOCS / "methods" / "index.md")
+
+
+def test_index_lists_every_method() -> None:
+    table = next(table for table in tables(DOCS / "methods" / "index.md") if table[0][0] == "method")
+    assert {name for row in table[1:] for name in code(row[0])} == {*METHODS, "pseudo_labels"}
+
+
+def test_published_numbers_are_those_of_the_recipes() -> None:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.1f}"
+
+    wanted = {
+        (name, row.name, number(row.miou), number(row.subsets.get("13")), row.source)
+        for name in recipe_names()
+        for row in load_recipe(name)[0].published
+    }
+    written = [
+        (*code(row[0]), *code(row[1]), row[2].strip("–"), row[3].strip("–"), row[4])
+        for page in (DOCS / "methods").glob("*.md")
+        for table in tables(page)
+        if table[0][0] == "recipe"
+        for row in table[1:]
+    ]
+    assert set(written) == wanted
+    assert len(written) == len(wanted), "a published row is listed twice"
+
+
+def test_networks_and_their_options() -> None:
+    found = {table[0][0]: table for table in tables(DOCS / "networks.md")}
+    assert {code(row[0])[0]: set(code(row[2])) for row in found["network"][1:]} == {
+        name: set(entry.options) for name, entry in NETWORKS.items()
+    }
+    assert {code(row[0])[0] for row in found["option"][1:]} == {o for entry in NETWORKS.values() for o in entry.options}
+    assert [code(row[0])[0] for row in found["`batch_norm`"][1:]] == list(get_args(BatchNormSetting))
+    assert [code(row[0])[0] for row in found["`preprocessing`"][1:]] == list(PREPROCESSINGS)
+
+
+def test_protocols() -> None:
+    (table,) = tables(DOCS / "protocols.md")
+    written = {code(row[0])[0]: (row[1], row[2]) for row in table[1:]}
+    assert written == {
+        name: (str(len(class_space(protocol.class_space))), ", ".join(protocol.subsets) or "–")
+        for name, protocol in PROTOCOLS.items()
+        if protocol.class_space in CLASS_SPACES
+    }
+
+
+def test_readme_lists_what_there_is() -> None:
+    group: Any = typer.main.get_command(app)
+    written = {row[0]: sorted(code(row[1])) for table in tables(ROOT / "README.md") for row in table[1:]}
+    assert written == {
+        "methods": sorted(METHODS),
+        "pseudo-labels, on top of any method": sorted(CONFIDENCES),
+        "networks": sorted(NETWORKS),
+        "data": sorted(DATASETS),
+        "protocols": sorted(PROTOCOLS),
+        "commands": sorted(group.commands),
+    }
