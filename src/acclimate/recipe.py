@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -205,7 +206,7 @@ def _read(name_or_path: str, *, seen: tuple[str, ...], beside: Path | None = Non
         if name_or_path not in recipe_names():
             raise unknown("recipe", name_or_path, recipe_names())
         identity = name_or_path
-        text = (folder / f"{name_or_path}.yaml").readread_text(encoding="utf-8")
+        text = (folder / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     if identity in seen:
         raise UserError(f"recipe {name_or_path} extends itself ({' -> '.join((*seen, identity))})")
     content = parsed(text, f"recipe {name_or_path}")
@@ -244,6 +245,10 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
         if broken and not content["stages"]:
             raise _all_problems(name, problems)
     recipe: Recipe | None = collected(validated, Recipe, content, where)
+    if recipe is None:  # look for further problems in the part that is understood
+        with contextlib.suppress(UserError):
+            known = {key: value for key, value in content.items() if key in Recipe.model_fields}
+            recipe = validated(Recipe, known, where)
     if recipe is not None:
         problems.extend(_reference_problems(recipe, broken=broken))
         for key, stage in recipe.stages.items():
@@ -277,7 +282,10 @@ def _stage(recipe: str, name: str, value: Any) -> TrainStage | LabelStage | Eval
     verb = next(verb for verb in VERBS if verb in value)
     stage = validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
     if isinstance(stage, TrainStage):
-        method_class(stage.train)
+        try:
+            method_class(stage.train)
+        except UserError as error:
+            raise UserError(f"recipe {recipe}: stages.{name}.train: {error}") from None
     return stage
 
 
@@ -337,4 +345,5 @@ def _can_name_a_folder(name: str) -> bool:
 
 
 def _all_problems(name: str, problems: Sequence[str]) -> UserError:
-    return UserError(f"recipe {name}: " + "; ".join(dict.fromkeys(problems)))
+    lines = list(dict.fromkeys(problems))
+    return UserError(f"recipe {name}: {lines[0]}" if len(lines) == 1 else "\n  ".join([f"recipe {name}:", *lines]))

@@ -18,7 +18,7 @@ def read_text(path: Path) -> str:
         UserError: it cannot be read.
     """
     try:
-        return path.readread_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
 
@@ -82,17 +82,27 @@ def leaves(content: Mapping[str, Any], prefix: str = "") -> list[str]:
 def set_key(content: dict[str, Any], dotted: str, value: Any) -> None:
     """Sets the value at a dotted key in place, making mappings on the way.
 
+    A key that holds a dot itself (a stage called ``esl-0.05``) is recognised where it exists.
+
     Raises:
         UserError: the way leads through something that is not a mapping.
     """
-    *parents, last = dotted.split(".")
-    here = content
-    for parent in parents:
-        inner = here.setdefault(parent, {})
+    here, key, rest = content, *_first_key(content, dotted)
+    while rest:
+        if here.get(key) is None:
+            here[key] = {}
+        inner = here[key]
         if not isinstance(inner, dict):
-            raise UserError(f"--set {dotted}: {parent!r} is a single value in this recipe and has no keys of its own")
-        here = inner
-    here[last] = value
+            raise UserError(f"--set {dotted}: {key!r} is a single value in this recipe and has no keys of its own")
+        here, key, rest = inner, *_first_key(inner, rest)
+    here[key] = value
+
+
+def _first_key(content: Mapping[str, Any], dotted: str) -> tuple[str, str]:
+    """The first key of a dotted one and what follows it: the longest key that exists, else up to the first dot."""
+    there = [key for key in content if isinstance(key, str) and f"{dotted}.".startswith(f"{key}.")]
+    first = max(there, key=len, default=dotted.partition(".")[0])
+    return first, dotted[len(first) + 1 :]
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -112,7 +122,8 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def to_yaml(content: Any) -> str:
     """Plain values as YAML in block style, one line for each key and for each item of a list."""
-    return yaml.dump(content, Dumper=_OneLineStrings, sort_keys=False, allow_unicode=True, width=1_000_000)
+    text: str = yaml.dump(content, Dumper=_OneLineStrings, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return text
 
 
 class _OneLineStrings(yaml.SafeDumper):

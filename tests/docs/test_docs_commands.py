@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import typer
-from markdown_pages import ROOT, Command, agrees, all_blocks, blocks, code, commands, tables
+from markdown_pages import PAGES, ROOT, Command, agrees, all_blocks, blocks, code, commands, page_name, tables
 from PIL import Image
 from reader_workspace import write_ids, write_picture
 
 from acclimate.cli import app, main
 from acclimate.data.registry import DATASETS, parse_spec
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import EvaluateStage, load_recipe, parse_override, validated
+from acclimate.recipe import TrainStage, load_recipe, parse_override, validated
 
 SHOWN = [command for block in all_blocks("console") for command in commands(block)]
 OURS = [command for command in SHOWN if command.words[0] == "acclimate"]
@@ -62,18 +62,15 @@ def test_command_is_understood(command: Command, workspace: Path) -> None:
         load_recipe(recipe, overrides=dict(map(parse_override, values["overrides"] or [])))
     if name == "label":
         validated(Selection, dict(map(parse_override, values["overrides"] or [])), "the selection")
-    for path in [*(values.get("checkpoints") or []), *([values["checkpoint"]] if "checkpoint" in values else [])]:
-        assert_stage_exists(Path(path))
 
 
-def assert_stage_exists(checkpoint: Path) -> None:
-    """A path such as runs/demo/4-advent/model.safetensors is where the recipe of that run leaves that model."""
-    runs, run, stage, file = checkpoint.parts
-    recipe, _ = load_recipe("mine.yaml" if run == "mine" else run)
-    places = [f"{number}-{name}" for number, (name, verb) in enumerate(recipe.stages.items(), start=1) if verb]
-    trained = [p for p, verb in zip(places, recipe.stages.values(), strict=True) if not isinstance(verb, EvaluateStage)]
-    assert (runs, file) == ("runs", "model.safetensors")
-    assert stage in trained, f"{checkpoint}: the stages of {recipe.name} are {', '.join(trained)}"
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_checkpoints_are_where_recipes_leave_them(page: Path, workspace: Path) -> None:
+    for run, stage in re.findall(r"runs/([\w-]+)/([\w-]+)/model\.safetensors", page.read_text(encoding="utf-8")):
+        recipe, _ = load_recipe("mine.yaml" if run == "mine" else run)
+        stages = enumerate(recipe.stages.items(), start=1)
+        trained = [f"{number}-{name}" for number, (name, verb) in stages if isinstance(verb, TrainStage)]
+        assert stage in trained
 
 
 @pytest.mark.parametrize("command", [c for c in OURS if at_once(c)], ids=str)
