@@ -71,8 +71,7 @@ class Sets:
     protocol: Protocol
     source: Dataset
     target: Dataset
-    evaluation: Dataset
-    source_evaluation: Dataset
+    evaluation: Dataset | None
 
 
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
@@ -120,14 +119,22 @@ def open_sets(recipe: Recipe) -> Sets:
     assert recipe.source is not None
     assert recipe.target is not None
     protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
-    evaluation = recipe.evaluation or recipe.target
+    evaluation = None
+    if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
+        evaluation = open_dataset(recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space)
+        if not evaluation.has_labels:
+            raise UserError(
+                f"{evaluation.spec} ({evaluation.split}) has no labels, so recipe {recipe.name} cannot score on it: "
+                "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
+                "such as adapt"
+            )
+        evaluation.label(0)  # labels of other classes are found now rather than after hours of training
     return Sets(
         class_space=space,
         protocol=protocol,
         source=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
         target=open_dataset(recipe.target, split=recipe.target_split, class_space=space),
-        evaluation=open_dataset(evaluation, split=recipe.evaluation_split, class_space=space),
-        source_evaluation=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
+        evaluation=evaluation,
     )
 
 
@@ -279,6 +286,7 @@ def _evaluate_row(
     prefix: str,
     store: Store,
 ) -> Row:
+    assert sets.evaluation is not None
     members = [finished[name] for name in row.of]
     method = "+".join(dict.fromkeys(member.method for member in members))
     identity = {
@@ -286,7 +294,7 @@ def _evaluate_row(
         "checkpoints": [member.key for member in members],
         "weights": row.weights,
         "data": sets.evaluation.fingerprint(),
-        "pictured": sets.source_evaluation.fingerprint(),
+        "pictured": sets.source.fingerprint(),
         "protocol": asdict(sets.protocol),
         "input_size": recipe.prediction_size(),
         "pictures": stage.pictures,
@@ -303,7 +311,7 @@ def _evaluate_row(
             protocol=sets.protocol,
             class_space=sets.class_space,
             input_size=recipe.prediction_size(),
-            pictured={"target": sets.evaluation, "source": sets.source_evaluation},
+            pictured={"target": sets.evaluation, "source": sets.source},
             pictures=stage.pictures,
         )
         with store.working_on(key, identity) as folder:

@@ -1,0 +1,53 @@
+"""Prints results.json files as Markdown: mean and deviation over seeds, per class, minutes and memory.
+
+    python benchmarks/results_table.py runs/demo-seeds/results.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from acclimate.evaluation.scores import Spread, find_role, read_results, summarise
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    arguments = parser.parse_args()
+    results = read_results(arguments.results)
+    summaries = summarise(results.rows)
+    base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
+    classes = [name for name, value in results.rows[0].iou.items() if value is not None]
+
+    print("| model | seeds | mIoU | gain | share of the gap | minutes | peak MB |")
+    print("|---|---|---|---|---|---|---|")
+    for summary in summaries:
+        gain = summary.difference(base) if base and summary is not base else None
+        share = ""
+        if gain is not None and base and top and summary is not top:
+            share = f"{100 * gain.mean / (top.miou.mean - base.miou.mean):.0f} %"
+        minutes = [row.train_seconds / 60 for row in summary.rows if row.train_seconds is not None]
+        memory = [row.peak_memory_mb for row in summary.rows if row.peak_memory_mb is not None]
+        print(
+            f"| {summary.name} | {len(summary.rows)} | {shown(summary.miou)} | {shown(gain, signed=True)} | {share} "
+            f"| {sum(minutes) / max(len(minutes), 1):.1f} | {max(memory, default=0):.0f} |"
+        )
+    print()
+    print("| class | " + " | ".join(summary.name for summary in summaries) + " |")
+    print("|---" * (len(summaries) + 1) + "|")
+    for name in classes:
+        print(f"| {name} | " + " | ".join(shown(summary.iou(name)) for summary in summaries) + " |")
+    print(f"\ncommit {results.environment.get('commit')}, {results.environment.get('processor')}")
+
+
+def shown(value: Spread | None, *, signed: bool = False) -> str:
+    """``mean ± deviation`` in percent."""
+    if value is None:
+        return ""
+    mean = f"{100 * value.mean:+.1f}" if signed else f"{100 * value.mean:.1f}"
+    return mean if value.deviation is None else f"{mean} ± {100 * value.deviation:.1f}"
+
+
+if __name__ == "__main__":
+    main()
