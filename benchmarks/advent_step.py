@@ -171,9 +171,10 @@ def acclimate_step(network, source, target):  # type: ignore[no-untyped-def]
     from acclimate.methods.optimizers import OptimizerSettings
     from acclimate.stages.train import launched_fabric
     from acclimate.training.loop import train_step
+    from acclimate.training.settings import resolved_precision
 
     torch.manual_seed(1)
-    fabric = launched_fabric("auto")
+    fabric = launched_fabric(resolved_precision("auto", network.config))
     method = method_class("advent")(
         network, options=method_options("advent", {}), setting=Setting(optimizer=OptimizerSettings())
     )
@@ -196,8 +197,9 @@ def forward_pair(network, source, target, *, joint: bool):  # type: ignore[no-un
     import torch
 
     from acclimate.stages.train import launched_fabric
+    from acclimate.training.settings import resolved_precision
 
-    fabric = launched_fabric("auto")
+    fabric = launched_fabric(resolved_precision("auto", network.config))
     network.to(memory_format=torch.channels_last)
     source, target = (b.images.to(memory_format=torch.channels_last) for b in (source, target))
 

@@ -1,6 +1,6 @@
 """Prints results.json files as Markdown: mean and deviation over seeds, per class, minutes and memory.
 
-    python benchmarks/results_table.py runs/demo-seeds/results.json
+python benchmarks/results_table.py runs/demo-seeds/results.json
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     """
     sets = open_sets(recipe)
     store = Store(settings.store or settings.output.parent / ".stages")
-    fabric = launched_fabric(recipe.training_settings(TrainStage(train="source_only")).precision)
+    fabric = launched_fabric("32-true")
     if fabric.is_global_zero:
         write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
         write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
@@ -165,7 +165,7 @@ def _run_seed(
             continue
         title = f"{name} (stage {names.index(name) + 1} of {len(names)}, seed {seed})"
         if isinstance(stage, TrainStage):
-            done = _train(recipe, sets, stage, seed, finished, store, fabric, title)
+            done = _train(recipe, sets, stage, seed, finished, store, title)
         else:
             done = _label(recipe, sets, stage, finished, store, fabric, title)
         finished[name] = done
@@ -181,11 +181,11 @@ def _train(
     seed: int,
     finished: dict[str, Done],
     store: Store,
-    fabric: Fabric,
     title: str,
 ) -> Done:
     network, training = recipe.network_config(stage), recipe.training_settings(stage)
-    training = training.model_copy(update={"precision": resolved_precision(training.precision)})
+    training = training.model_copy(update={"precision": resolved_precision(training.precision, network)})
+    fabric = launched_fabric(training.precision)
     method = method_class(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None

@@ -27,7 +27,7 @@ from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Position, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
-from acclimate.training.settings import TrainingSettings, resolved_precision
+from acclimate.training.settings import TrainingSettings
 
 MODEL = "model.safetensors"
 
@@ -183,7 +183,7 @@ def launched_fabric(precision: str) -> Fabric:
     """The Fabric of this process: one device, or what ``torchrun`` or SLURM started.
 
     Args:
-        precision: a :data:`acclimate.training.settings.Precision`.
+        precision: a resolved one, see :func:`acclimate.training.settings.resolved_precision`.
     """
     world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
@@ -192,7 +192,7 @@ def launched_fabric(precision: str) -> Fabric:
         devices=local if world > 1 else 1,
         num_nodes=max(1, world // local),
         strategy="ddp" if world > 1 else "auto",
-        precision=resolved_precision(precision),  # type: ignore[arg-type]
+        precision=precision,
     )
     fabric.launch()
     return fabric

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from acclimate.data.transforms import Transform
+from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.models.config import NetworkConfig
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 
@@ -51,14 +53,33 @@ class TrainingSettings(BaseModel):
     log_every: PositiveInt = 20
 
 
-def resolved_precision(precision: Precision) -> Literal["32-true", "bf16-mixed"]:
-    """What ``auto`` means on this machine: bfloat16 where it is computed in hardware."""
+NARROWEST_BF16 = 16
+"""Channels of the narrowest ``small`` network trained in bfloat16 on a CPU: with fewer, the backward pass of PyTorch
+2.15's strided 1x1 convolutions writes outside its memory and the process aborts."""
+
+
+def resolved_precision(precision: Precision, network: NetworkConfig) -> Literal["32-true", "bf16-mixed"]:
+    """What ``auto`` means on this machine: bfloat16 where it is computed in hardware.
+
+    Raises:
+        UserError: ``bf16-mixed`` is asked for where it would crash.
+    """
     import torch
 
+    if torch.cuda.is_available():
+        if precision != "auto":
+            return precision
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    narrow = network.width is not None and network.width < NARROWEST_BF16
+    if precision == "bf16-mixed" and narrow:
+        raise UserError(
+            f"network.width={network.width} cannot be trained with training.precision=bf16-mixed on a CPU, where "
+            f"PyTorch's kernels need {NARROWEST_BF16} channels or more; set training.precision=32-true or widen it"
+        )
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if narrow:
+        return "32-true"
     return "bf16-mixed" if _cpu_has_bfloat16() else "32-true"
 
 
