@@ -251,11 +251,13 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
             recipe = validated(Recipe, known, where)
     if recipe is not None:
         problems.extend(_reference_problems(recipe, broken=broken))
+        shared = collected(validated, TrainingSettings, recipe.training, f"{where}: training")
         for key, stage in recipe.stages.items():
             if isinstance(stage, TrainStage):
                 at = f"stages.{key}."
                 collected(method_options, stage.train, stage.options, prefix=f"{at}options: ")
-                collected(recipe.training_settings, stage, where=at)
+                if shared is not None:
+                    collected(recipe.training_settings, stage, where=at)
                 if (network := collected(recipe.network_config, stage, where=at)) is not None:
                     collected(settled, network, prefix=f"{at if stage.network else ''}network: ")
     if recipe is None or problems:

@@ -174,7 +174,9 @@ def test_a_restored_method_goes_on_as_if_nothing_had_happened(name: str, multi_l
 @every_method
 def test_every_trainable_parameter_belongs_to_one_optimizer(name: str) -> None:
     method = make_method(name, ToyNetwork(multi_level=True))
-    held = [id(p) for optimizer in method.optimizers.values() for group in optimizer.param_groups for p in group["params"]]
+    held = [
+        id(p) for optimizer in method.optimizers.values() for group in optimizer.param_groups for p in group["params"]
+    ]
     assert len(held) == len(set(held))
     assert set(held) == {id(p) for p in method.parameters() if p.requires_grad}
 
@@ -186,7 +188,7 @@ def weights_of(name: str, *, multi_level: bool = True, **options: object) -> dic
 
 
 def test_published_weights() -> None:
-    """AdaptSegNet and ADVENT: auxiliary cross-entropy 0.1; lambda 0.001 and 0.0002; halves of the discriminators' loss."""
+    """AdaptSegNet and ADVENT: auxiliary cross-entropy 0.1, lambda 0.001 and 0.0002, discriminators in halves."""
     supervised = {"segmentation": 1.0, "auxiliary segmentation": 0.1}
     assert weights_of("minent") == supervised | {
         "entropy": 0.001,
@@ -213,9 +215,7 @@ def test_class_prior_is_left_out_by_default_and_weighted_otherwise(name: str) ->
 
 def test_entropy_range_reaches_both_levels() -> None:
     plain = descend(make_method("minent", ToyNetwork(multi_level=True)), batch(0), target_batch(0))
-    ranged = descend(
-        make_method("minent", ToyNetwork(multi_level=True), entropy_range=0.3), batch(0), target_batch(0)
-    )
+    ranged = descend(make_method("minent", ToyNetwork(multi_level=True), entropy_range=0.3), batch(0), target_batch(0))
     for key in ("entropy", "auxiliary entropy"):
         assert ranged[key] > plain[key]
 

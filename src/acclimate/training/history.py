@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from acclimate.errors import UserError
 from acclimate.files import write_text
 
 if TYPE_CHECKING:
@@ -33,11 +35,21 @@ class History:
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
 
     def add(self, step: int, values: dict[str, float], *, speed: dict[str, float] | None = None) -> None:
-        """Adds the row of ``step``; ``speed`` is shown but not kept in the CSV."""
+        """Adds the row of ``step``; ``speed`` is shown but not kept in the CSV.
+
+        Raises:
+            UserError: the disk is full.
+        """
         self.rows.append({"step": float(step), **values})
         if self._writer is not None:
-            for name, value in {**values, **(speed or {})}.items():
-                self._writer.add_scalar(name, value, step)
+            try:
+                for name, value in {**values, **(speed or {})}.items():
+                    self._writer.add_scalar(name, value, step)
+            except OSError as error:
+                raise UserError(
+                    f"cannot write {self.path.parent / 'tensorboard'}: {error.strerror or error}; free some space, "
+                    "then run the same command again: it goes on from its last checkpoint"
+                ) from error
 
     def save(self) -> None:
         """Writes ``history.csv``, whole."""
@@ -56,7 +68,8 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(OSError):  # what it could not write is in the CSV
+                self._writer.close()
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acclimate.training.history import History, read_history
+
+
+def written(folder: Path) -> None:
+    with History(folder, tensorboard=False) as history:
+        for step in (10, 20, 30):
+            history.add(step, {"segmentation": 1 / step, "learning rate": 0.1}, speed={"images per second": 5.0})
+        history.save()
+
+
+def test_rows_come_back_exactly(tmp_path: Path) -> None:
+    written(tmp_path)
+    assert (tmp_path / "history.csv").read_text() == (
+        "step,segmentation,learning rate\n10,0.1,0.1\n20,0.05,0.1\n30,0.03333333333333333,0.1\n"
+    )
+    assert read_history(tmp_path / "history.csv")[2] == {"step": 30, "segmentation": 1 / 30, "learning rate": 0.1}
+
+
+def test_a_resumed_history_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    written(tmp_path)
+    with History(tmp_path, first_step=20, tensorboard=False) as history:
+        history.add(30, {"segmentation": 9.0, "learning rate": 0.1})
+        history.save()
+    assert [(row["step"], row["segmentation"]) for row in read_history(tmp_path / "history.csv")] == [
+        (10, 0.1),
+        (20, 0.05),
+        (30, 9.0),
+    ]
+
+
+def test_a_training_that_begins_anew_has_no_past(tmp_path: Path) -> None:
+    written(tmp_path)
+    with History(tmp_path, tensorboard=False) as history:
+        assert history.rows == []
+
+
+def test_rows_may_hold_different_losses(tmp_path: Path) -> None:
+    with History(tmp_path, tensorboard=False) as history:
+        history.add(1, {"a": 1.0})
+        history.add(2, {"a": 2.0, "b": 3.0})
+        history.save()
+    assert read_history(tmp_path / "history.csv") == [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0, "b": 3.0}]
+
+
+def test_tensorboard_shows_speed_too(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with History(tmp_path) as history:
+        history.add(10, {"segmentation": 0.5}, speed={"images per second": 5.0})
+        history.add(20, {"segmentation": 0.25}, speed={"images per second": 6.0})
+    with History(tmp_path, first_step=10) as history:
+        history.add(20, {"segmentation": 0.75}, speed={"images per second": 7.0})
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("segmentation")] == [(10, 0.5), (20, 0.75)]
+    assert [(e.step, e.value) for e in events.Scalars("images per second")] == [(10, 5.0), (20, 7.0)]
+
+
+FULL_DISK = """
+import contextlib, resource, signal, sys
+from pathlib import Path
+from acclimate.errors import UserError
+from acclimate.training.history import History
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with History(Path(sys.argv[1])) as history:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+    try:
+        for step in range(200):
+            history.add(step, {"segmentation": 0.5})
+            with contextlib.suppress(OSError):
+                history._writer.flush()  # otherwise only every two minutes
+    except UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_the_users_business(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert f"cannot write {tmp_path / 'tensorboard'}: " in done.stdout
