@@ -19,13 +19,14 @@ from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
-from acclimate.methods import method_class
+from acclimate.methods import method_class, method_options
 from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, explained
 from acclimate.recipe import Row as RecipeRow
 from acclimate.stages.evaluate import EvaluateRequest, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
 from acclimate.store import Store, link
+from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
 
 
@@ -199,7 +200,7 @@ def _train(
         target = laid_over(sets.target, labels.folder)
     identity = {
         "method": stage.train,
-        "options": stage.options,
+        "options": method_options(stage.train, stage.options).model_dump(mode="json"),
         "network": network.model_dump(mode="json"),
         "training": _what_matters(training.model_dump(mode="json")),
         "seed": seed,
@@ -232,6 +233,7 @@ def _train(
             with store.working_on(key, identity) as folder:
                 summary = train(request, folder=folder, cache=store.root / "cache", fabric=fabric)
                 store.finish(key, summary)
+                Checkpoints(folder).clear()  # not before: killed in between, the stage would begin anew
     else:
         _say(f"{title}: already done, reused")
     return Done(key, "train", store.folder(key), summary, method=stage.train, made_from=made_from)

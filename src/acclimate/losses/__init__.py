@@ -3,7 +3,6 @@
 from acclimate.losses.adversarial import Domain, domain_loss
 from acclimate.losses.class_prior import class_ratio_prior
 from acclimate.losses.entropy import entropy_loss, entropy_map, weighted_self_information
-from acclimate.losses.precision import full_precision
 from acclimate.losses.segmentation import cross_entropy
 
 __all__ = [
@@ -13,6 +12,5 @@ __all__ = [
     "domain_loss",
     "entropy_loss",
     "entropy_map",
-    "full_precision",
     "weighted_self_information",
 ]

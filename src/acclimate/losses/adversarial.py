@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acclimate.losses.precision import full_precision
+from acclimate.precision import full_precision
 
 Domain = Literal["source", "target"]
 AdversarialLoss = Literal["vanilla", "least-squares"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from acclimate.losses.precision import full_precision
+from acclimate.precision import full_precision
 
 
 def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Tensor:

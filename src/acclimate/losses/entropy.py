@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from acclimate.losses.precision import full_precision
+from acclimate.precision import full_precision
 
 
 def weighted_self_information(logits: Tensor) -> Tensor:

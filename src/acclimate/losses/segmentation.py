@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from acclimate.losses.precision import full_precision
+from acclimate.precision import full_precision
 
 VOID = 255
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from acclimate.losses import full_precision
 from acclimate.methods.output_adversary import OutputAdversary
+from acclimate.precision import full_precision
 
 
 class AdaptSegNet(OutputAdversary):

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from acclimate.precision import full_precision
+
 PreprocessingName: TypeAlias = Literal["imagenet", "half", "caffe", "caffe-vgg"]
 
 
@@ -53,7 +55,7 @@ class Preprocessing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if self.bgr:
             images = images.flip(1)
-        return (images.float() - self.mean) / self.std
+        return (full_precision(images) - self.mean) / self.std
 
     def extra_repr(self) -> str:
         return self.name

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
+
+from acclimate.precision import full_precision
 
 
 def upsample(logits: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
@@ -14,8 +15,3 @@ def upsample(logits: Tensor, size: tuple[int, int], *, align_corners: bool = Tru
     Never in half precision: what follows are softmax, logarithms and losses, which bfloat16 is too coarse for.
     """
     return functional.interpolate(full_precision(logits), size=size, mode="bilinear", align_corners=align_corners)
-
-
-def full_precision(values: Tensor) -> Tensor:
-    """``values`` in float32, or in float64 where they are that already."""
-    return values if values.dtype == torch.float64 else values.float()

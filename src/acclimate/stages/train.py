@@ -83,7 +83,7 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     position = Position()
     if (state := checkpoints.newest()) is not None:
         method.load_method_state(state["method"])
-        position = Position(step=state["step"], seconds=state["seconds"])
+        position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
     source, target = _batches(request, position.step, cache=cache, fabric=fabric)
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
         fitted = fit(

@@ -36,6 +36,7 @@ class Position:
 
     step: int = 0
     seconds: float = 0.0
+    images: int = 0
 
 
 def fit(
@@ -62,7 +63,7 @@ def fit(
         UserError: a loss is no longer finite.
     """
     method.train()
-    begin, seen = time.monotonic(), 0
+    begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
 
@@ -78,7 +79,8 @@ def fit(
             target_batch = None
             if target is not None:
                 target_batch = next(target).to(fabric.device, channels_last=settings.channels_last)
-            seen += len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
+            seen = len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
+            position.images += fabric.world_size * seen
 
             record = train_step(method, source_batch, target_batch, step, fabric=fabric)
 
@@ -92,7 +94,7 @@ def fit(
             values = _as_numbers(record, done) if logged or saving else {}
             if logged:
                 values["learning rate"] = optimizers[0].param_groups[0]["lr"]
-                speed = {"images per second": fabric.world_size * seen / (now - begin)}
+                speed = {"images per second": position.images / position.seconds}
                 history.add(done, values, speed=speed)
                 note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
                 bar.advance(1, f"{note}  {speed['images per second']:.1f} img/s")
@@ -103,8 +105,7 @@ def fit(
                 saved_at = time.monotonic()
             if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
-    elapsed = max(time.monotonic() - begin, 1e-9)
-    return Fitted(seconds=position.seconds, images_per_second=fabric.world_size * seen / elapsed)
+    return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
 def train_step(method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
@@ -175,5 +176,7 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
 def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
-        checkpoints.save(position.step, {"seconds": position.seconds, "method": method.method_state()})
+        checkpoints.save(
+            position.step, {"seconds": position.seconds, "images": position.images, "method": method.method_state()}
+        )
     fabric.barrier()

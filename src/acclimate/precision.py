@@ -1,4 +1,4 @@
-"""The precision in which losses are computed."""
+"""The precision in which logits are enlarged and losses computed."""
 
 from __future__ import annotations
 
