@@ -44,6 +44,12 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed writers under ``folder``, in which nobody else may be writing."""
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes ``content`` to ``path`` atomically."""
     with atomic(path) as temporary:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
-from acclimate.files import hash_of, read_json, write_json
+from acclimate.files import hash_of, read_json, remove_leftovers, write_json
 
 STAGE_FORMAT = 1
 """Raised when a stage's meaning changes, so that results of the older meaning are not taken for the new one's."""
@@ -56,6 +56,7 @@ class Store:
                     f"another process is working on {folder}; wait for it to end (its result will be reused), "
                     "or give this run another store with --store"
                 )
+            remove_leftovers(folder)
             write_json(folder / "stage.json", identity)
             yield folder
 

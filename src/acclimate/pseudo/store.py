@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from acclimate.errors import UserError
-from acclimate.files import read_json, write_bytes, write_json
+from acclimate.files import read_json, remove_leftovers, write_bytes, write_json
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds
 
 LABELS, MANIFEST, STARTED = "labels", "manifest.json", "started.json"
@@ -35,6 +35,7 @@ class PseudoLabelFolder:
 
     def __init__(self, folder: Path, *, identity: str) -> None:
         self.folder = Path(folder)
+        remove_leftovers(self.folder)
         started = self.folder / STARTED
         if started.is_file():
             content = read_json(started)
