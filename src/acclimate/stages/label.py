@@ -165,15 +165,15 @@ def _first_pass(
         for done, batch, maps in _scored(request, network, first, device=device):
             _count(request, judged, plain, batch, maps)
             bar.advance(len(batch.names))
-            last = done == len(request.data)
-            if last or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+            last, stopping = done == len(request.data), bool(stop)
+            if last or stopping or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 histograms: dict[str, ScoreHistogram] = {
                     **{f"{name}/{part}": h for name, j in judged.items() for part, h in j.parts().items()},
                     **dict(plain.items()),
                 }
                 save_histograms(folder / FIRST_PASS, histograms, progress={"images": str(done)})
                 saved = time.monotonic()
-            if stop and not last:
+            if stopping and not last:
                 raise Interrupted(f"stopped after scoring {done} of {len(request.data)} images; the place is kept")
     return judged, plain
 
@@ -267,8 +267,8 @@ def _second_pass(
             for image, ids in zip(batch.names, selected[request.selection.confidence].cpu().numpy(), strict=True):
                 place.write(image, ids)
             bar.advance(len(batch.names))
-            last = done == len(request.data)
-            if last or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+            last, stopping = done == len(request.data), bool(stop)
+            if last or stopping or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 write_json(
                     state,
                     {
@@ -279,7 +279,7 @@ def _second_pass(
                     },
                 )
                 saved = time.monotonic()
-            if stop and not last:
+            if stopping and not last:
                 raise Interrupted(f"stopped after labelling {done} of {len(request.data)} images; the place is kept")
     _write_figure(request, network, thresholds, place.folder, device=device)
     measured: dict[str, Any] = {"change": change.summary()}
