@@ -43,6 +43,8 @@ def test_other_commands_are_make_targets_or_known(command: Command) -> None:
     if command.words[0] == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert set(command.words[1:]) <= set(targets)
+    elif command.words[0] == "python":
+        assert (ROOT / command.words[1]).is_file()
     else:
         assert command.words == ["source", ".venv/bin/activate"]
 
