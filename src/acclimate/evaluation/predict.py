@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Resample
+from acclimate.models.resize import enlarged_rows
 
 _ELEMENTS_AT_ONCE = 1 << 23
 """Values of the enlarged (B, C, rows, W) map held at a time: 32 MB in float32; one whole Cityscapes image is 160 MB."""
@@ -127,7 +128,7 @@ def _mean_rows(
     for top in range(0, height, rows_at_once):
         total: Tensor | None = None
         for low, share in maps:
-            rows = _enlarged_rows(low, range(top, min(top + rows_at_once, height)), size, align_corners)
+            rows = enlarged_rows(low, range(top, min(top + rows_at_once, height)), size, align_corners)
             rows = rows.softmax(dim=1) if soften else rows
             rows = rows if len(maps) == 1 else rows * share
             total = rows if total is None else total.add_(rows)
@@ -158,22 +159,6 @@ def _low_resolution_maps(
                 # a network may pad on one side only, so the mirrored output, not its argmax, is turned back
                 logits = logits.flip(3) if mirrored else logits
                 yield logits.softmax(dim=1) if resample == "probabilities" else logits
-
-
-def _enlarged_rows(low: Tensor, rows: range, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """Some rows of the bilinear enlargement of (B, C, h, w) to ``size``, (B, C, len(rows), W)."""
-    source_height, height = low.shape[2], size[0]
-    positions = torch.tensor(rows, dtype=torch.float64)
-    if align_corners:
-        positions = positions * ((source_height - 1) / (height - 1) if height > 1 else 0.0)
-    else:
-        positions = ((positions + 0.5) * (source_height / height) - 0.5).clamp_(0, source_height - 1)
-    above = positions.floor().long().clamp_(0, source_height - 1)
-    below = (above + 1).clamp_(max=source_height - 1)
-    share = (positions - above).to(low).view(1, 1, -1, 1)
-    above, below = above.to(low.device), below.to(low.device)
-    tall = torch.lerp(low.index_select(2, above), low.index_select(2, below), share)
-    return F.interpolate(tall, size=(len(rows), size[1]), mode="bilinear", align_corners=align_corners)
 
 
 def _normalised_entropy(rows: Tensor, are_probabilities: bool) -> Tensor:

@@ -20,9 +20,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from acclimate.data.class_space import VOID
+from acclimate.models.resize import enlarged_rows
 
 Confidence = Literal["softmax", "entropy"]
 """What tells sure pixels from unsure ones: the maximum probability or the normalised entropy."""
@@ -115,24 +115,13 @@ def _by_rows(
     step = max(1, _ELEMENTS_AT_ONCE // (batch * classes * width))
     for top in range(0, height, step):
         rows = slice(top, min(top + step, height))
-        best, invalid, values = scores(_enlarged_rows(low, rows, (height, width)), confidences)
+        same = (low.shape[2], low.shape[3]) == (height, width)
+        part = low[:, :, rows] if same else enlarged_rows(low, range(rows.start, rows.stop), (height, width))
+        best, invalid, values = scores(part, confidences)
         prediction[:, rows] = best.to(torch.uint8).masked_fill_(invalid, VOID)
         for name, value in values.items():
             uncertainty[name][:, rows] = value.clamp_(0.0, 1.0).masked_fill_(invalid, math.nan)
     return ScoreMaps(prediction, uncertainty)
-
-
-def _enlarged_rows(low: Tensor, rows: slice, size: tuple[int, int]) -> Tensor:
-    """The given rows of the bilinear enlargement of (B, C, h, w) to ``size``, aligned corners: (B, C, rows, W)."""
-    source, (height, width) = low.shape[2], size
-    if (source, low.shape[3]) == size:
-        return low[:, :, rows]
-    position = torch.arange(rows.start, rows.stop, dtype=torch.float64) * ((source - 1) / max(height - 1, 1))
-    above = position.long().clamp_(max=source - 1)
-    below = (above + 1).clamp_(max=source - 1)
-    share = (position - above).to(low).view(1, 1, -1, 1)
-    tall = torch.lerp(low.index_select(2, above.to(low.device)), low.index_select(2, below.to(low.device)), share)
-    return functional.interpolate(tall, size=(tall.shape[2], width), mode="bilinear", align_corners=True)
 
 
 _Scores = tuple[Tensor, Tensor, dict[Confidence, Tensor]]

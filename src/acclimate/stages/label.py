@@ -8,7 +8,7 @@ and is what makes the folder one that can be trained on. Labels of the set, wher
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_space import VOID, ClassSpace
 from acclimate.data.loading import EvaluationBatch, images_in_order
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import PseudoLabelled
@@ -232,6 +232,38 @@ def _labels_at(batch: EvaluationBatch, maps: ScoreMaps) -> torch.Tensor:
 # --- the second pass -----------------------------------------------------------------------------------------------
 
 
+class _Tally:
+    """What the second pass counts on its way, and keeps when it is interrupted."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.invalid = 0
+        self.change = SelectionChange()
+        self.quality = {name: SelectionQuality(classes) for name in CONFIDENCES}
+
+    def add(self, maps: ScoreMaps, selected: dict[Confidence, torch.Tensor], labels: torch.Tensor | None) -> None:
+        self.invalid += int((maps.prediction == VOID).sum())
+        self.change.add(maps.prediction, selected["softmax"], selected["entropy"], labels)
+        if labels is not None:
+            for name, part in self.quality.items():
+                part.add(labels.cpu().numpy(), selected[name].cpu().numpy())
+
+    def save(self, path: Path, *, images: int) -> None:
+        quality = {name: part.counts.tolist() for name, part in self.quality.items()}
+        content = {"images": images, "invalid": self.invalid, "change": self.change.counts.tolist(), "quality": quality}
+        write_json(path, content)
+
+    def restore(self, path: Path) -> int:
+        """Takes up what was saved; returns how many images it covers."""
+        if not path.exists():
+            return 0
+        content = read_json(path)
+        self.invalid = int(content["invalid"])
+        self.change.counts += np.array(content["change"], dtype=np.int64)
+        for name, part in self.quality.items():
+            part.counts += np.array(content["quality"][name], dtype=np.int64)
+        return int(content["images"])
+
+
 def _second_pass(
     request: LabelRequest,
     network: SegmentationNetwork,
@@ -244,47 +276,26 @@ def _second_pass(
 ) -> None:
     everything = {**plain, **{name: j.everything() for name, j in judged.items()}}
     thresholds = {name: _thresholds(request.selection, everything[name], name) for name in CONFIDENCES}
-    quality = {name: SelectionQuality(request.class_space.classes) for name in CONFIDENCES}
-    change = SelectionChange()
-    state = place.folder / SECOND_PASS
-    first = invalid = 0
-    if state.exists():
-        kept_place = read_json(state)
-        first, invalid = int(kept_place["images"]), int(kept_place["invalid"])
-        change.counts += np.array(kept_place["change"], dtype=np.int64)
-        for name in CONFIDENCES:
-            quality[name].counts += np.array(kept_place["quality"][name], dtype=np.int64)
+    tally = _Tally(request.class_space.classes)
+    first = tally.restore(place.folder / SECOND_PASS)
     saved = time.monotonic()
     with progress(f"{request.title}: labels", len(request.data), done=first) as bar:
         for done, batch, maps in _scored(request, network, first, device=device):
             selected = {name: select(maps.prediction, maps.uncertainty[name], thresholds[name]) for name in CONFIDENCES}
-            invalid += int((maps.prediction == 255).sum())
-            labels = _labels_at(batch, maps) if judged else None
-            change.add(maps.prediction, selected["softmax"], selected["entropy"], labels)
-            if labels is not None:
-                for name in CONFIDENCES:
-                    quality[name].add(labels.cpu().numpy(), selected[name].cpu().numpy())
+            tally.add(maps, selected, _labels_at(batch, maps) if judged else None)
             for image, ids in zip(batch.names, selected[request.selection.confidence].cpu().numpy(), strict=True):
                 place.write(image, ids)
             bar.advance(len(batch.names))
             last, stopping = done == len(request.data), bool(stop)
             if last or stopping or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                write_json(
-                    state,
-                    {
-                        "images": done,
-                        "invalid": invalid,
-                        "change": change.counts.tolist(),
-                        "quality": {name: part.counts.tolist() for name, part in quality.items()},
-                    },
-                )
+                tally.save(place.folder / SECOND_PASS, images=done)
                 saved = time.monotonic()
             if stopping and not last:
                 raise Interrupted(f"stopped after labelling {done} of {len(request.data)} images; the place is kept")
     _write_figure(request, network, thresholds, place.folder, device=device)
-    measured: dict[str, Any] = {"change": change.summary()}
+    measured: dict[str, Any] = {"change": tally.change.summary()}
     if judged:
-        measured["table"] = quality_table(quality["softmax"], quality["entropy"])
+        measured["table"] = quality_table(tally.quality["softmax"], tally.quality["entropy"])
         curves = {name: [asdict(p) for p in error_against_kept(j, portions=PORTIONS)] for name, j in judged.items()}
         write_json(place.folder / CURVES, curves)
     confidence = request.selection.confidence
@@ -301,7 +312,7 @@ def _second_pass(
                 "fingerprint": request.data.fingerprint(),
             },
             images=len(request.data),
-            invalid_pixels=invalid,
+            invalid_pixels=tally.invalid,
             quality=measured if judged else None,
         )
     )
