@@ -186,7 +186,6 @@ def _train(
 ) -> Done:
     network, training = recipe.network_config(stage), recipe.training_settings(stage)
     training = training.model_copy(update={"precision": resolved_precision(training.precision, network)})
-    fabric = launched_fabric(training.precision)
     method = method_class(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
@@ -212,6 +211,7 @@ def _train(
     key = store.key("train", identity)
     made_from = [earlier for earlier in (start, labels) if earlier is not None]
     if (summary := store.finished(key)) is None:
+        fabric = launched_fabric(training.precision)
         request = TrainRequest(
             method=stage.train,
             options=stage.options,

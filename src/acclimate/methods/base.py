@@ -100,12 +100,7 @@ class Method(nn.Module):
     def supervised(self, batch: Batch) -> tuple[Losses, Output]:
         """Cross-entropy of the main output plus that of the auxiliary one, and the logits they came from."""
         assert batch.labels is not None
-        output: Output = self.network(batch.images)
-        size = (batch.labels.shape[-2], batch.labels.shape[-1])
-        output = output._replace(
-            main=upsample(output.main, size),
-            auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
-        )
+        output = self._enlarged(batch.images, (batch.labels.shape[-2], batch.labels.shape[-1]))
         terms: Losses = {"segmentation": (cross_entropy(output.main, batch.labels), 1.0)}
         if output.auxiliary is not None and self.options.auxiliary_weight > 0:
             auxiliary = cross_entropy(output.auxiliary, batch.labels)
@@ -114,8 +109,10 @@ class Method(nn.Module):
 
     def target_output(self, target: Batch) -> Output:
         """The network's output on target images, logits enlarged to the images' size."""
-        output: Output = self.network(target.images)
-        size = (target.images.shape[-2], target.images.shape[-1])
+        return self._enlarged(target.images, (target.images.shape[-2], target.images.shape[-1]))
+
+    def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
+        output: Output = self.network(images)
         return output._replace(
             main=upsample(output.main, size),
             auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from acclimate.data.wrappers import LABEL_FOLDER, MANIFEST
 from acclimate.errors import UserError
 from acclimate.files import read_json, remove_leftovers, write_bytes, write_json
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds
 
-LABELS, MANIFEST, STARTED = "labels", "manifest.json", "started.json"
+STARTED = "started.json"
 
 
 class PseudoLabelFolder:
@@ -44,7 +45,7 @@ class PseudoLabelFolder:
                     f"{self.folder} holds pseudo-labels of another checkpoint, data set or selection; give another "
                     "folder with -o, or delete this one first"
                 )
-        elif (self.folder / MANIFEST).exists() or (self.folder / LABELS).exists():
+        elif (self.folder / MANIFEST).exists() or (self.folder / LABEL_FOLDER).exists():
             raise UserError(
                 f"{self.folder} already holds labels and no {STARTED} that says where they come from; give another "
                 "folder with -o"
@@ -91,7 +92,7 @@ def label_path(folder: Path, name: str) -> Path:
             f"the image name {name!r} cannot become a file inside {folder}; rename the image: names are relative paths "
             "without empty, '.' or '..' parts and without backslashes"
         )
-    labels = Path(folder) / LABELS
+    labels = Path(folder) / LABEL_FOLDER
     path = labels.joinpath(*parts[:-1], f"{parts[-1]}.png")
     if not path.resolve().is_relative_to(labels.resolve()):
         raise UserError(f"{path} leads out of {labels} through a link; remove the link and label again")
