@@ -181,6 +181,8 @@ def test_the_fingerprint_follows_files_split_and_class_space(written: tuple[str,
         "cityscapes": ("val", "cityscapes-16"),
         "folder": ("val", None),
         "gta5": (None, "cityscapes-7"),
+        "mapillary": ("val", "cityscapes-19"),
+        "mapillary-2": ("val", "cityscapes-19"),
         "synthia": (None, "cityscapes-19"),
     }
     split, space = others[spec.partition(":")[0]]
