@@ -161,15 +161,13 @@ def write_mapillary(folder: Path, *, images: int = 3, version: str = "v1.2", lay
             labels = folder / split / ("labels" if layout == "v1" else f"{version}/labels")
             save(labels / f"{split}{number}.png", palette(some_ids(number, range(len(names)))))
             save(folder / split / "instances" / f"{split}{number}.png", grey(some_ids(number, range(200))))
-    save_image(folder / "testing" / "images" / "testing0.jpg")
     content = {"labels": [{"readable": name} for name in names]}
     (folder / config).write_text(json.dumps(content), encoding="utf-8")
     return f"mapillary:{folder}"
 
 
 def write_mapillary_2(folder: Path, *, images: int = 3) -> str:
-    """Release 2.0 with both kinds of labels."""
-    write_mapillary(folder, images=images, version="v1.2", layout="v2")
+    """The v2.0 labels of release 2.0."""
     write_mapillary(folder, images=images, version="v2.0", layout="v2")
     return f"mapillary-2:{folder}"
 
