@@ -1,8 +1,8 @@
 """The classes of Mapillary Vistas by id, and what they are in the class spaces of Cityscapes.
 
 Seven classes of v1.x: the table of ESL's code. Nineteen: the table of RobustNet's evaluation on Mapillary, repeated by
-later work; ADVENT and ESL have none. What the ids of v2.0 are is derived here from v1.x: a name that both have keeps its
-class, and a class that v2.0 divided hands its class to its parts.
+later work; ADVENT and ESL have none. The ids of v2.0 are derived here from v1.x: a name that both have keeps its class,
+and a class that v2.0 divided hands its class to its parts.
 """
 
 from __future__ import annotations

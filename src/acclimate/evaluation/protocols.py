@@ -78,7 +78,14 @@ PROTOCOLS: dict[str, Protocol] = {
             subsets={"13": THIRTEEN},
             description="Cityscapes val, the 16 classes SYNTHIA shares with it; mIoU* is the mean over 13 of them",
         ),
-        Protocol("cityscapes-13", "cityscapes-13", description="Cityscapes val, for networks over SYNTHIA's 13 classes"),
+        Protocol("cityscapes-13", "cityscapes-13", description="Cityscapes val, networks of SYNTHIA's 13 classes"),
+        Protocol(
+            "cityscapes-19-official",
+            "cityscapes-19",
+            subsets={"16": SIXTEEN, "13": THIRTEEN},
+            absent="nanmean",
+            description="cityscapes-19 as the official evaluation scores a class that the labels lack",
+        ),
         Protocol(
             "cityscapes-19-bdl",
             "cityscapes-19",
