@@ -218,3 +218,17 @@ WRITERS = {
     "synthia": write_synthia,
 }
 """Kind of file dataset -> writer; the contract tests fail for a kind that has none."""
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The label files of the train split, sorted."""
+    parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
+    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
+    return sorted(path for path in set(files) if "instance" not in path.name)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of the train split, sorted."""
+    parts = ("CameraRGB", "images", "RGB", "train", "leftImg8bit/train", "photos/train")
+    files = {path for part in parts for path in folder.rglob(f"{part}/**/*.*")}
+    return sorted(path for path in files if "gtFine" not in path.parts and "masks" not in path.parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 import formats
 import numpy as np
 import pytest
+from formats import image_files, label_files
 
 from acclimate.data.class_space import VOID
 from acclimate.data.registry import DATASETS, dataset_kinds, default_class_space, open_dataset, parse_spec
@@ -71,20 +72,6 @@ def test_every_kind_is_described() -> None:
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     """A spec and the folder behind it."""
     return formats.WRITERS[request.param](tmp_path / "set"), tmp_path / "set"
-
-
-def label_files(folder: Path) -> list[Path]:
-    """The label files of the train split, sorted."""
-    parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
-    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
-    return sorted(path for path in set(files) if "instance" not in path.name)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files of the train split, sorted."""
-    parts = ("CameraRGB", "images", "RGB", "train", "leftImg8bit/train", "photos/train")
-    files = {path for part in parts for path in folder.rglob(f"{part}/**/*.*")}
-    return sorted(path for path in files if "gtFine" not in path.parts and "masks" not in path.parts)
 
 
 def test_a_missing_folder(written: tuple[str, Path]) -> None:

@@ -24,8 +24,8 @@ class ConfusionMatrix:
 
     A class absent from the ground truth has no IoU: by the default rule, ``absent="skip"``, it is None and left out of
     the mean. ``absent="nanmean"`` does so only if it was never predicted either, and counts it as 0 otherwise: what a
-    nanmean over intersection / union makes of it (the official Cityscapes evaluation; AdaptSegNet, ADVENT, ESL, BDL over
-    19). ``absent="zero"`` always counts it as 0, as FADA's and CRST's scripts do. Where every class occurs, as
+    nanmean over intersection / union makes of it (the official Cityscapes evaluation; AdaptSegNet, ADVENT, ESL, and BDL
+    over 19). ``absent="zero"`` always counts it as 0, as FADA's and CRST's scripts do. Where every class occurs, as
     in Cityscapes val, all three are the same.
 
     Args:
