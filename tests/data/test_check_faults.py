@@ -220,9 +220,8 @@ def test_masks_in_colours(tmp_path: Path, checked: Callable[[str], Exit]) -> Non
 
 
 def test_masks_in_the_colours_of_the_classes(tmp_path: Path) -> None:
-    classes = (
-        "classes: [{name: a, colour: [128, 64, 128]}, {name: b, colour: [0, 0, 142]}, {name: c, colour: [0, 0, 230]}]"
-    )
+    colours = {"a": [128, 64, 128], "b": [0, 0, 142], "c": [0, 0, 230]}
+    classes = "classes: [" + ", ".join(f"{{name: {name}, colour: {colour}}}" for name, colour in colours.items()) + "]"
     spec = write_coloured(tmp_path, f"images: photos\nlabels: masks\n{classes}\nids: colours\n")
     np.testing.assert_array_equal(open_dataset(spec).label(0), np.array([0, 1, 2, 255])[formats.some_ids(0, range(4))])
     named = write_coloured(tmp_path, "images: photos\nlabels: masks\nclasses: cityscapes-19\nids: colours\n")
