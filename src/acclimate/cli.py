@@ -36,13 +36,6 @@ Inference = Annotated[
 Spec = Annotated[str, typer.Option("--data", help="the data set, KIND:PATH")]
 
 
-class Format(str, Enum):
-    """What ``predict`` can write."""
-
-    train_ids = "train-ids"
-    cityscapes = "cityscapes"
-
-
 class Listing(str, Enum):
     """What ``list`` can list."""
 
@@ -117,8 +110,8 @@ def predict(
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
     format_: Annotated[
-        Format, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
-    ] = Format.train_ids,
+        str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
+    ] = "train-ids",
     inference: Inference = None,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
@@ -130,7 +123,7 @@ def predict(
         output=output,
         entropy=entropy,
         overlay=overlay,
-        label_format="cityscapes" if format_ is Format.cityscapes else "train-ids",
+        label_format=format_,
         inference=inference or [],
     )
 

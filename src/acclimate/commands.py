@@ -11,7 +11,6 @@ from acclimate.errors import UserError
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
-    from acclimate.stages.predict import LabelFormat
 
 
 def run_command(
@@ -123,7 +122,7 @@ def predict_command(
     output: Path,
     entropy: bool,
     overlay: bool,
-    label_format: LabelFormat = "train-ids",
+    label_format: str = "train-ids",
     inference: Sequence[str] = (),
 ) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""

@@ -107,7 +107,7 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
         return list(
             predict_images(
                 model, [tmp_path / "images"], output=tmp_path / folder, entropy=False, overlay=False, device="cpu",
-                label_format=label_format,  # type: ignore[arg-type]
+                label_format=label_format,
             )
         )  # fmt: skip
 
@@ -123,6 +123,15 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
         confusion.add(table[np.array(Image.open(truth))], labels)
     theirs = official_scores(official, truths)["mean"]
     assert confusion.miou(absent=protocol("cityscapes-19-official").absent) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_an_unknown_format_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown format of label maps 'cityscape'; did you mean 'cityscapes'"):
+        list(
+            predict_images(
+                tmp_path, [], output=tmp_path, entropy=False, overlay=False, device="cpu", label_format="cityscape"
+            )
+        )
 
 
 def test_only_cityscapes_classes_can_be_submitted() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image as PILImage
@@ -13,7 +12,7 @@ from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.transforms import resized, to_tensor
-from acclimate.errors import UserError
+from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import predict
 from acclimate.evaluation.protocols import Protocol
@@ -25,7 +24,7 @@ from acclimate.stages.evaluate import class_space_of, save_picture
 OVERLAY_OPACITY = 0.55
 
 
-LabelFormat = Literal["train-ids", "cityscapes"]
+LABEL_FORMATS = ("train-ids", "cityscapes")
 """``cityscapes``: what the official evaluation and its server read."""
 
 
@@ -37,7 +36,7 @@ def predict_images(
     entropy: bool,
     overlay: bool,
     device: str,
-    label_format: LabelFormat = "train-ids",
+    label_format: str = "train-ids",
     inference: Inference | None = None,
 ) -> Iterator[Path]:
     """Writes ``NAME.png`` (train ids, coloured by palette) for every image at its native size.
@@ -52,8 +51,10 @@ def predict_images(
         The path of each label map written.
 
     Raises:
-        UserError: a path does not exist, a folder holds no image, or an image cannot be read.
+        UserError: the format is unknown, a path does not exist, a folder holds no image, or an image cannot be read.
     """
+    if label_format not in LABEL_FORMATS:
+        raise unknown("format of label maps", label_format, LABEL_FORMATS)
     network, card = load_network(checkpoint, device=device)
     network.eval()
     space = class_space_of(card)
