@@ -29,6 +29,10 @@ Set = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads annotations at run time on Python 3.10)
     typer.Option("--set", help="override a key of the recipe, e.g. --set training.steps=400 (repeatable)"),
 ]
+Inference = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", help="a key of the inference, e.g. --set flip=true --set 'scales=[0.75, 1.0]' (repeatable)"),
+]
 Spec = Annotated[str, typer.Option("--data", help="the data set, KIND:PATH")]
 
 
@@ -90,11 +94,12 @@ def evaluate(
     split: Annotated[str, typer.Option("--split")] = "val",
     protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
     json: Annotated[Optional[Path], typer.Option("--json", help="also write the scores to this file")] = None,  # noqa: UP045
+    inference: Inference = None,
 ) -> None:
     """Score checkpoints on a labelled set."""
     from acclimate.commands import evaluate_command
 
-    evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json)
+    evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json, inference=inference or [])
 
 
 @app.command()
@@ -104,11 +109,23 @@ def predict(
     output: Output = Path("predictions"),
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
+    format_: Annotated[
+        str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
+    ] = "train-ids",
+    inference: Inference = None,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
     from acclimate.commands import predict_command
 
-    predict_command(checkpoint, images, output=output, entropy=entropy, overlay=overlay)
+    predict_command(
+        checkpoint,
+        images,
+        output=output,
+        entropy=entropy,
+        overlay=overlay,
+        label_format=format_,
+        inference=inference or [],
+    )
 
 
 @app.command()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acclimate.errors import UserError
+
+if TYPE_CHECKING:
+    from acclimate.evaluation.inference import Inference
 
 
 def run_command(
@@ -59,7 +62,13 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def evaluate_command(
-    checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None, json: Path | None
+    checkpoints: Sequence[Path],
+    *,
+    data: str,
+    split: str,
+    protocol_name: str | None,
+    json: Path | None,
+    inference: Sequence[str] = (),
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.registry import open_dataset
@@ -71,6 +80,8 @@ def evaluate_command(
 
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data)
+    choices = inference_of(inference)
+    protocol = choices.applied(protocol)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
         method=card.method or "",
@@ -83,6 +94,7 @@ def evaluate_command(
         input_size=card.input_size,
         pictured={},
         pictures=0,
+        inference=choices.chosen(),
     )
     row = evaluate(request, folder=None, title="evaluate", device=default_device())
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
@@ -91,12 +103,40 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def predict_command(checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool) -> None:
+def inference_of(overrides: Sequence[str]) -> Inference:
+    """``KEY=VALUE`` of the inference.
+
+    Raises:
+        UserError: a key is unknown or a value out of range.
+    """
+    from acclimate.evaluation.inference import Inference
+    from acclimate.recipe import parse_override, validated
+
+    return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
+
+
+def predict_command(
+    checkpoint: Path,
+    images: Sequence[Path],
+    *,
+    output: Path,
+    entropy: bool,
+    overlay: bool,
+    label_format: str = "train-ids",
+    inference: Sequence[str] = (),
+) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
     from acclimate.stages.predict import predict_images
 
     for path in predict_images(
-        checkpoint, images, output=output, entropy=entropy, overlay=overlay, device=default_device()
+        checkpoint,
+        images,
+        output=output,
+        entropy=entropy,
+        overlay=overlay,
+        device=default_device(),
+        label_format=label_format,
+        inference=inference_of(inference),
     ):
         print(path)
 

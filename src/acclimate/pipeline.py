@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,11 @@ def open_sets(recipe: Recipe) -> Sets:
     assert recipe.source is not None
     assert recipe.target is not None
     protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
+    protocol = recipe.inference.applied(protocol)
+    for stage in recipe.stages.values():
+        if isinstance(stage, EvaluateStage):
+            for row in stage.rows():
+                _protocol_of_row(protocol, row)  # a row that contradicts the protocol is found now
     evaluation = None
     if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
         evaluation = open_dataset(recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space)
@@ -276,6 +281,10 @@ def _label(
     return Done(key, "label", store.folder(key), summary, method=model.method, made_from=[model])
 
 
+def _protocol_of_row(protocol: Protocol, row: RecipeRow) -> Protocol:
+    return protocol if row.average is None else replace(protocol, average=row.average)
+
+
 def _evaluate_row(
     recipe: Recipe,
     sets: Sets,
@@ -291,13 +300,15 @@ def _evaluate_row(
     assert sets.evaluation is not None
     members = [finished[name] for name in row.of]
     method = "+".join(dict.fromkeys(member.method for member in members))
+    protocol = _protocol_of_row(sets.protocol, row)
+    inference = {**recipe.inference.chosen(), **({} if row.average is None else {"average": row.average})}
     identity = {
         "name": row.name,
         "checkpoints": [member.key for member in members],
         "weights": row.weights,
         "data": sets.evaluation.fingerprint(),
         "pictured": sets.source.fingerprint(),
-        "protocol": asdict(sets.protocol),
+        "protocol": asdict(protocol),
         "input_size": recipe.prediction_size(),
         "pictures": stage.pictures,
     }
@@ -310,9 +321,10 @@ def _evaluate_row(
             checkpoints=[member.folder / MODEL for member in members],
             weights=row.weights,
             data=sets.evaluation,
-            protocol=sets.protocol,
+            protocol=protocol,
             class_space=sets.class_space,
             input_size=recipe.prediction_size(),
+            inference=inference,
             pictured={"target": sets.evaluation, "source": sets.source},
             pictures=stage.pictures,
         )

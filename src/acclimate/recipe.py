@@ -8,9 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from acclimate.errors import UserError, nearest, unknown
+from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.protocols import Resample
 from acclimate.methods import method_class, method_options
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import settled
@@ -74,11 +76,15 @@ class LabelStage(_Strict):
 
 
 class Row(_Strict):
-    """One row of the results: a stage's checkpoint, or several as an ensemble (their logits averaged)."""
+    """One row of the results: a stage's checkpoint, or several as an ensemble.
+
+    Logits are averaged (ADVENT's rule) unless the protocol, ``inference`` or ``average`` of the row says otherwise.
+    """
 
     name: str
     of: list[str] = Field(min_length=1)
-    weights: list[float] | None = None
+    weights: list[PositiveFloat] | None = None
+    average: Resample | None = None
 
 
 class EvaluateStage(_Strict):
@@ -111,6 +117,7 @@ class Recipe(_Strict):
         source_split, target_split, evaluation_split: which part of each set is read.
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
+        inference: mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network, training: what every ``train`` stage starts from.
         stages: name -> verb and its settings, in order.
         published: rows to stand beside ours.
@@ -127,6 +134,7 @@ class Recipe(_Strict):
     evaluation_split: str = "val"
     protocol: str | None = None
     input_size: tuple[PositiveInt, PositiveInt] | None = None
+    inference: Inference = Inference()
     network: dict[str, Any]
     training: dict[str, Any] = {}
     stages: dict[str, TrainStage | LabelStage | EvaluateStage] = Field(min_length=1)

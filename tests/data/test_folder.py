@@ -83,7 +83,7 @@ def test_the_class_space_goes_by_the_sets_name(tmp_path: Path) -> None:
         ("images: a\nclasses: [x, x]\n", "a name appears twice"),
         ("images: a\nclasses: cityscapes-91\n", "unknown class space 'cityscapes-91'; did you mean 'cityscapes-19'"),
         ("images: a\nclasses: [x]\nmay_be_void: [y]\n", "may_be_void: 'y' is not among the classes"),
-        ("images: a\nclasses: [x]\nids: {one: x}\n", "ids.one"),
+        ("images: a\nclasses: [x]\nids: {one: x}\n", "ids: 'one' is neither a number nor a colour"),
         ("[1, 2]\n", "must be a mapping"),
         ("a: [\n", "cannot be read as YAML"),
         ("images: a\nclasses: !!python/object/apply:os.getcwd []\n", "cannot be read as YAML"),

@@ -14,6 +14,7 @@ from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
 from acclimate.data.transforms import Transform
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import PROTOCOLS
 from acclimate.methods import METHODS, AdaptingOptions, MethodOptions
 from acclimate.methods.optimizers import OptimizerSettings
@@ -122,7 +123,8 @@ def test_networks_and_their_options() -> None:
 
 
 def test_protocols() -> None:
-    (table,) = tables(DOCS / "protocols.md")
+    table, inference = tables(DOCS / "protocols.md")
+    assert {code(row[0])[0] for row in inference[1:]} == set(Inference.model_fields)
     written = {code(row[0])[0]: (row[1], row[2]) for row in table[1:]}
     assert written == {
         name: (str(len(class_space(protocol.class_space))), ", ".join(protocol.subsets) or "–")
