@@ -83,10 +83,13 @@ class PatchDiscriminator(nn.Module):
 
     Args:
         width: channels of the first convolution, doubled by each of the next three.
+        norm: instance norm, as published. It hides from the later layers how bright and how coloured a picture is as a
+            whole; without it a small discriminator sees that at once.
     """
 
-    def __init__(self, *, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64, norm: bool = True) -> None:
         super().__init__()
+        self.norm = norm
         self.conv1 = nn.Conv2d(3, width, kernel_size=4, stride=2, padding=1)
         self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1)
         self.conv3 = nn.Conv2d(2 * width, 4 * width, kernel_size=4, stride=2, padding=1)
@@ -97,7 +100,8 @@ class PatchDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = functional.leaky_relu(self.conv1(images), _SLOPE)
         for convolution in (self.conv2, self.conv3, self.conv4):
-            features = functional.leaky_relu(functional.instance_norm(convolution(features)), _SLOPE)
+            features = convolution(features)
+            features = functional.leaky_relu(functional.instance_norm(features) if self.norm else features, _SLOPE)
         scores: Tensor = self.classifier(features)
         return scores
 

@@ -23,6 +23,7 @@ from acclimate.report.pictures import Gallery, figure, galleries
 from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
+from acclimate.report.translation import translations
 from acclimate.report.tables import Comparison, Origin, comparisons
 
 _SECONDARY = ("learning rate", "images per second")
@@ -79,6 +80,7 @@ def render(runs: Sequence[Run]) -> str:
             for stage in run.stages
             if stage.manifest is not None or stage.figures
         ],
+        translations=translations(runs),
         runs=[(run, _flattened(run.environment)) for run in runs],
         style=Markup(style),
         ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),

@@ -50,7 +50,10 @@ class CycleGan(Learner):
 
         self.generators = nn.ModuleDict({"to target": generator(), "to source": generator()})
         self.discriminators = nn.ModuleDict(
-            {look: PatchDiscriminator(width=options.discriminator_width) for look in ("target", "source")}
+            {
+                look: PatchDiscriminator(width=options.discriminator_width, norm=options.discriminator_norm)
+                for look in ("target", "source")
+            }
         )
         self.perceptual = None if perceptual is None else perceptual.eval().requires_grad_(False)
         self.pools = {look: ImagePool(options.pool_size) for look in ("target", "source")}

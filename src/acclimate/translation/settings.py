@@ -10,6 +10,7 @@ from acclimate.data.transforms import Transform
 from acclimate.training.schedule import linear_decay
 
 Translator = Literal["cyclegan", "histogram", "mean-std"]
+TRANSLATORS: tuple[Translator, ...] = ("cyclegan", "histogram", "mean-std")
 COLOUR_MATCHES: tuple[Translator, ...] = ("histogram", "mean-std")
 
 
@@ -19,6 +20,8 @@ class CycleGanOptions(BaseModel):
     Attributes:
         width, blocks: of the generators (64 and 9).
         discriminator_width: 64.
+        discriminator_norm: instance norm in the discriminators (true). Without it they see at once how bright and
+            coloured a picture is as a whole; not published, for small budgets.
         residual: generators learn a change of the picture; not published, for small budgets.
         cycle_weight: lambda_A = lambda_B, of the L1 distance after a round trip (10).
         identity_weight: of the L1 distance between a picture and what the generator *into* its own look makes of it,
@@ -34,6 +37,7 @@ class CycleGanOptions(BaseModel):
     width: PositiveInt = 64
     blocks: PositiveInt = 9
     discriminator_width: PositiveInt = 64
+    discriminator_norm: bool = True
     residual: bool = False
     cycle_weight: NonNegativeFloat = 10.0
     identity_weight: NonNegativeFloat = 0.5
