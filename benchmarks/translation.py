@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="source images to predict on, evenly spaced")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
-    print(f"{'stage':32} {'R before':>8} {'G':>6} {'B':>6} {'R after':>8} {'G':>6} {'B':>6} {'ratio':>6} {'agreement':>10}")
+    print(
+        f"{'stage':32} {'R before':>8} {'G':>6} {'B':>6} {'R after':>8} {'G':>6} {'B':>6} {'ratio':>5} {'agreement':>9}"
+    )
     for path in sorted([*arguments.run.glob(f"*/{TRANSLATION}"), *arguments.run.glob(f"seed-*/*/{TRANSLATION}")]):
         folder, content = path.parent, read_json(path)
         source: Dataset = open_dataset(content["source"]["spec"], split=content["source"]["split"])

@@ -145,12 +145,13 @@ def translate_command(
 ) -> None:
     """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
     from acclimate.data.registry import open_dataset
+    from acclimate.data.wrappers import TRANSLATION
     from acclimate.errors import unknown
     from acclimate.files import read_json
     from acclimate.recipe import TranslateStage, TranslationDefaults, parse_override, validated
     from acclimate.recipe_text import set_key
     from acclimate.stages.train import launched_fabric
-    from acclimate.stages.translate import TRANSLATION, TranslateRequest, translate, write_labels
+    from acclimate.stages.translate import TranslateRequest, translate, write_labels
     from acclimate.training.checkpoint import Checkpoints
     from acclimate.translation.settings import TRANSLATORS, CycleGanOptions, TranslationTraining, Writing
 

@@ -177,7 +177,11 @@ class Recipe(_Strict):
             place = f"{where if own else 'translation.'}{key}"
             return validated(model, merged(getattr(self.translation, key), own), f"recipe {self.name}: {place}")
 
-        return settings("options", CycleGanOptions), settings("training", TranslationTraining), settings("writing", Writing)
+        return (
+            settings("options", CycleGanOptions),
+            settings("training", TranslationTraining),
+            settings("writing", Writing),
+        )
 
     def prediction_size(self) -> tuple[int, int] | None:
         """(width, height) of the images networks see when predicting."""

@@ -89,7 +89,9 @@ def test_a_step_descends_the_published_sum() -> None:
         (judge_s, model.discriminators["source"], a, fake_a.detach()),
     ):
         objective = (((judge(real) - 1) ** 2).mean() + (judge(fake) ** 2).mean()) / 2
-        for own, wanted in zip(own_judge.parameters(), torch.autograd.grad(objective, list(judge.parameters())), strict=True):
+        for own, wanted in zip(
+            own_judge.parameters(), torch.autograd.grad(objective, list(judge.parameters())), strict=True
+        ):
             assert own.grad is not None
             assert torch.allclose(own.grad, wanted, rtol=1e-7, atol=1e-9)
 

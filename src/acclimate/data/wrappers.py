@@ -115,8 +115,8 @@ class Translated(Dataset):
         missing = [name for name in self.names if not translated_path(self.folder, name).is_file()]
         if missing:
             raise UserError(
-                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images of {self.spec} ({self.split}), the "
-                f"first being {translated_path(self.folder, missing[0])}; translate this data set"
+                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images of {self.spec} ({self.split}), "
+                f"the first being {translated_path(self.folder, missing[0])}; translate this data set"
             )
 
     def image(self, index: int) -> Image:

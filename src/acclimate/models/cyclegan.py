@@ -59,8 +59,8 @@ class ResnetGenerator(nn.Module):
         for convolution in (self.entry, self.down1, self.down2):
             features = functional.relu(functional.instance_norm(convolution(features)))
         features = self.blocks(features)
-        for convolution in (self.up1, self.up2):
-            features = functional.relu(functional.instance_norm(convolution(features)))
+        for enlarging in (self.up1, self.up2):
+            features = functional.relu(functional.instance_norm(enlarging(features)))
         change: Tensor = self.exit(features)
         if self.residual:
             return images + 2 * change.tanh()

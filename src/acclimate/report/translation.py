@@ -49,6 +49,7 @@ def translations(runs: Sequence[Run]) -> list[Translation]:
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
-                    f"{stage.folder / 'translation.json'} is not what a translate stage writes ({error!r}); translate again"
+                    f"{stage.folder / 'translation.json'} is not what a translate stage writes ({error!r}); "
+                    "translate again"
                 ) from error
     return list(found.values())

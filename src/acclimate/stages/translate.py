@@ -163,7 +163,7 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
     translator = build_translator(request)
     translator.to(fabric.device)
     if request.training.channels_last:
-        translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        translator.to(memory_format=torch.channels_last)
     checkpoints, position = Checkpoints(folder), Position()
     if (state := checkpoints.newest()) is not None:
         translator.load_method_state(state["method"])
@@ -255,9 +255,7 @@ def _finish(request: TranslateRequest, folder: Path) -> None:
 def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: Path) -> None:
     """Source, translated and target side by side, for a few images chosen by position."""
     rows = []
-    indices = zip(
-        evenly_spaced(FIGURE_IMAGES, len(source)), evenly_spaced(FIGURE_IMAGES, len(target)), strict=False
-    )
+    indices = zip(evenly_spaced(FIGURE_IMAGES, len(source)), evenly_spaced(FIGURE_IMAGES, len(target)), strict=False)
     size: tuple[int, int] | None = None
     for index, other in indices:
         panels = {
@@ -275,7 +273,7 @@ def _shrunk(image: Image, size: tuple[int, int]) -> Image:
 
 
 def write_labels(source: Dataset, folder: Path) -> None:
-    """The source's labels and a ``dataset.yaml`` beside its translated images, for use as ``folder:DIR/dataset.yaml``."""
+    """The source's labels and a ``dataset.yaml`` beside its translated images: ``folder:DIR/dataset.yaml`` opens it."""
     import yaml
 
     space = source.class_space

@@ -48,7 +48,8 @@ def histogram_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> ND
     middle = _cumulative(source) - source / (2 * np.maximum(source.sum(axis=1, keepdims=True), 1))
     reached = _cumulative(target)
     curves = [np.searchsorted(reached[channel], middle[channel], side="left") for channel in range(3)]
-    return np.stack(curves).clip(0, LEVELS - 1).astype(np.uint8)
+    matched: NDArray[np.uint8] = np.stack(curves).clip(0, LEVELS - 1).astype(np.uint8)
+    return matched
 
 
 def mean_std_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -58,7 +59,8 @@ def mean_std_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> NDA
     for own, wanted in zip(source, target, strict=True):
         (mean, deviation), (new_mean, new_deviation) = _moments(own), _moments(wanted)
         curves.append((levels - mean) * (new_deviation / max(deviation, 1e-9)) + new_mean)
-    return np.stack(curves).round().clip(0, LEVELS - 1).astype(np.uint8)
+    lines: NDArray[np.uint8] = np.stack(curves).round().clip(0, LEVELS - 1).astype(np.uint8)
+    return lines
 
 
 def through_curves(image: Image, curves: NDArray[np.uint8]) -> Image:
@@ -70,7 +72,11 @@ def colour_distances(source: Dataset, translated: Dataset, target: Dataset) -> d
     """Wasserstein distance per channel to the target, before and after translation, in grey levels (0-255)."""
     counts = [channel_histograms(sampled_images(dataset)) for dataset in (source, translated, target)]
     before, after = wasserstein(counts[0], counts[2]), wasserstein(counts[1], counts[2])
-    return {"before": _rounded(before), "after": _rounded(after), "ratio": round(float(after.sum() / max(before.sum(), 1e-9)), 4)}
+    return {
+        "before": _rounded(before),
+        "after": _rounded(after),
+        "ratio": round(float(after.sum() / max(before.sum(), 1e-9)), 4),
+    }
 
 
 def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A history of translated pictures for the discriminator to learn from (Shrivastava et al., 2017; CycleGAN, section 4)."""
+"""A history of translated pictures for the discriminator to learn from (Shrivastava et al.; CycleGAN, section 4)."""
 
 from __future__ import annotations
 

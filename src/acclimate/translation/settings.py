@@ -91,7 +91,8 @@ class Writing(BaseModel):
     Attributes:
         size: (width, height) that images are translated at; the result is enlarged to the native size. None: native.
         tile: side of the square tiles large images are cut into; None: the image as a whole. Tiles have their own
-            instance statistics, so colours may differ a little between them: whole images are better where memory allows.
+            instance statistics, so colours may differ a little between them: whole images are
+            better where memory allows.
         overlap: pixels that neighbouring tiles share and blend over.
     """
 
