@@ -149,6 +149,40 @@ def label(
 
 
 @app.command()
+def translate(
+    source: Annotated[str, typer.Option("--source", help="images to translate, KIND:PATH")],
+    target: Annotated[str, typer.Option("--target", help="images of the look wanted, KIND:PATH")],
+    output: Output = Path("translated"),
+    translator: Annotated[str, typer.Option("--translator", help="cyclegan, histogram or mean-std")] = "cyclegan",
+    perceptual: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--perceptual", help="model.safetensors that says what must not change"),
+    ] = None,
+    source_split: Annotated[str, typer.Option("--source-split")] = "train",
+    target_split: Annotated[str, typer.Option("--target-split")] = "train",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="options.KEY, training.KEY or writing.KEY=VALUE (repeatable)"),
+    ] = None,
+) -> None:
+    """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
+    from acclimate.commands import translate_command
+
+    translate_command(
+        source=source,
+        target=target,
+        source_split=source_split,
+        target_split=target_split,
+        output=output,
+        translator=translator,
+        perceptual=perceptual,
+        seed=seed,
+        overrides=overrides or [],
+    )
+
+
+@app.command()
 def check(
     data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
     split: Annotated[Optional[str], typer.Option("--split", help="only this split")] = None,  # noqa: UP045

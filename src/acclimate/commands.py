@@ -171,6 +171,61 @@ def label_command(
     print(label_summary(output))
 
 
+def translate_command(
+    *,
+    source: str,
+    target: str,
+    source_split: str,
+    target_split: str,
+    output: Path,
+    translator: str,
+    perceptual: Path | None,
+    seed: int,
+    overrides: Sequence[str],
+) -> None:
+    """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.data.wrappers import TRANSLATION
+    from acclimate.errors import unknown
+    from acclimate.files import read_json
+    from acclimate.recipe import TranslateStage, TranslationDefaults, parse_override, validated
+    from acclimate.recipe_text import set_key
+    from acclimate.stages.train import launched_fabric
+    from acclimate.stages.translate import TranslateRequest, translate, write_labels
+    from acclimate.training.checkpoint import Checkpoints
+    from acclimate.translation.settings import TRANSLATORS, CycleGanOptions, TranslationTraining, Writing
+
+    if translator not in TRANSLATORS:
+        raise unknown("translator", translator, TRANSLATORS)
+    values: dict[str, Any] = {}
+    for text in overrides:
+        set_key(values, *parse_override(text))
+    given = validated(TranslationDefaults, values, "the translation")
+    stage = TranslateStage(translate=translator)
+    training = validated(TranslationTraining, given.training, "training")
+    fabric = launched_fabric(training.precision)
+    labelled = open_dataset(source, split=source_split)
+    request = TranslateRequest(
+        translator=stage.translate,
+        options=validated(CycleGanOptions, given.options, "options"),
+        training=training,
+        writing=validated(Writing, given.writing, "writing"),
+        source=labelled,
+        target=open_dataset(target, split=target_split),
+        perceptual=perceptual,
+        seed=seed,
+    )
+    translate(request, folder=output, cache=user_cache(), fabric=fabric)
+    if fabric.is_global_zero:
+        write_labels(labelled, output)
+        Checkpoints(output).clear()
+        distances = read_json(output / TRANSLATION)["wasserstein"]
+        print("Wasserstein distance to the target in grey levels, red green blue:")
+        for when in ("before", "after"):
+            print(f"  {when:6}  " + "  ".join(f"{value:6.2f}" for value in distances[when]))
+        print(f"images and labels: folder:{output / 'dataset.yaml'}", file=sys.stderr)
+
+
 def check_command(data: str, *, split: str | None, class_space: str | None) -> None:
     """Prints every problem of a data set.
 

@@ -14,17 +14,19 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
+from acclimate.data.wrappers import Translated
 from acclimate.environment import environment
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
 from acclimate.methods import method_class, method_options
-from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, explained
+from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, TranslateStage, explained
 from acclimate.recipe import Row as RecipeRow
 from acclimate.stages.evaluate import EvaluateRequest, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
+from acclimate.stages.translate import TranslateRequest, translate, translator_identity
 from acclimate.store import Store, link
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
@@ -172,6 +174,8 @@ def _run_seed(
         title = f"{name} (stage {names.index(name) + 1} of {len(names)}, seed {seed})"
         if isinstance(stage, TrainStage):
             done = _train(recipe, sets, stage, seed, finished, store, title)
+        elif isinstance(stage, TranslateStage):
+            done = _translate(recipe, sets, stage, seed, finished, store, title)
         else:
             done = _label(recipe, sets, stage, finished, store, fabric, title)
         finished[name] = done
@@ -195,6 +199,9 @@ def _train(
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
     source = sets.target if method.trains_on == "target" else sets.source
+    translation = finished[stage.source] if stage.source else None
+    if translation is not None:
+        source = Translated(source, translation.folder)
     if not source.has_labels:
         raise UserError(
             f"stage {title.split()[0]} trains on the labels of {source.spec} ({source.split}), which has none"
@@ -214,7 +221,7 @@ def _train(
         "start": start.key if start else None,
     }
     key = store.key("train", identity)
-    made_from = [earlier for earlier in (start, labels) if earlier is not None]
+    made_from = [earlier for earlier in (start, labels, translation) if earlier is not None]
     if (summary := store.finished(key)) is None:
         fabric = launched_fabric(training.precision)
         request = TrainRequest(
@@ -242,6 +249,43 @@ def _train(
     else:
         _say(f"{title}: already done, reused")
     return Done(key, "train", store.folder(key), summary, method=stage.train, made_from=made_from)
+
+
+def _translate(
+    recipe: Recipe, sets: Sets, stage: TranslateStage, seed: int, finished: dict[str, Done], store: Store, title: str
+) -> Done:
+    options, training, writing = recipe.translation_settings(stage)
+    perceptual = finished[stage.perceptual] if stage.perceptual else None
+    identity = {
+        **translator_identity(stage.translate, options, training, writing, seed),
+        "source": sets.source.fingerprint(),
+        "target": sets.target.fingerprint(),
+        "perceptual": perceptual.key if perceptual else None,
+    }
+    key = store.key("translate", identity)
+    if (summary := store.finished(key)) is None:
+        fabric = launched_fabric(training.precision)
+        request = TranslateRequest(
+            translator=stage.translate,
+            options=options,
+            training=training,
+            writing=writing,
+            source=sets.source,
+            target=sets.target,
+            perceptual=perceptual.folder / MODEL if perceptual else None,
+            seed=seed,
+            title=title,
+        )
+        if fabric.world_size > 1 and not fabric.is_global_zero:
+            summary = translate(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
+        else:
+            with store.working_on(key, identity) as folder:
+                summary = translate(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                store.finish(key, summary)
+                Checkpoints(folder).clear()
+    else:
+        _say(f"{title}: already done, reused")
+    return Done(key, "translate", store.folder(key), summary, made_from=[perceptual] if perceptual else [])
 
 
 def _label(

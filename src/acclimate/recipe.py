@@ -19,6 +19,7 @@ from acclimate.models.registry import settled
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe_text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
 from acclimate.training.settings import TrainingSettings
+from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
 from acclimate.validation import validated
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Recipe",
     "Row",
     "TrainStage",
+    "TranslateStage",
     "explained",
     "load_recipe",
     "merged",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 Origins = dict[str, str]
 """Dotted key -> where its value came from (a recipe's name, ``--set``, ``--source`` …); absent means the default."""
 
@@ -65,6 +68,17 @@ class TrainStage(_Strict):
     network: dict[str, Any] = {}
     pseudo_labels: str | None = None
     start: str | None = None
+    source: str | None = None
+
+
+class TranslateStage(_Strict):
+    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours."""
+
+    translate: Translator
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    writing: dict[str, Any] = {}
+    perceptual: str | None = None
 
 
 class LabelStage(_Strict):
@@ -98,12 +112,21 @@ class EvaluateStage(_Strict):
         return [entry if isinstance(entry, Row) else Row(name=entry, of=[entry]) for entry in self.evaluate]
 
 
-Stage = Annotated[TrainStage | LabelStage | EvaluateStage, "one verb"]
-VERBS: dict[str, type[TrainStage | LabelStage | EvaluateStage]] = {
+Stage = Annotated[TrainStage | TranslateStage | LabelStage | EvaluateStage, "one verb"]
+VERBS: dict[str, type[TrainStage | TranslateStage | LabelStage | EvaluateStage]] = {
     "train": TrainStage,
+    "translate": TranslateStage,
     "label": LabelStage,
     "evaluate": EvaluateStage,
 }
+
+
+class TranslationDefaults(_Strict):
+    """What every ``translate: cyclegan`` stage starts from."""
+
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    writing: dict[str, Any] = {}
 
 
 class Recipe(_Strict):
@@ -119,6 +142,7 @@ class Recipe(_Strict):
         input_size: (width, height) networks see when predicting; None: the target transform's size.
         inference: mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network, training: what every ``train`` stage starts from.
+        translation: what every ``translate`` stage starts from.
         stages: name -> verb and its settings, in order.
         published: rows to stand beside ours.
     """
@@ -137,7 +161,8 @@ class Recipe(_Strict):
     inference: Inference = Inference()
     network: dict[str, Any]
     training: dict[str, Any] = {}
-    stages: dict[str, TrainStage | LabelStage | EvaluateStage] = Field(min_length=1)
+    translation: TranslationDefaults = TranslationDefaults()
+    stages: dict[str, TrainStage | TranslateStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> NetworkConfig:
@@ -149,6 +174,22 @@ class Recipe(_Strict):
         """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""
         values = merged(self.training, stage.training)
         return validated(TrainingSettings, values, f"recipe {self.name}: {where if stage.training else ''}training")
+
+    def translation_settings(
+        self, stage: TranslateStage, *, where: str = ""
+    ) -> tuple[CycleGanOptions, TranslationTraining, Writing]:
+        """How a ``translate`` stage translates; ``where`` is the stage's key for error messages."""
+
+        def settings(key: str, model: type[M]) -> M:
+            own: dict[str, Any] = getattr(stage, key)
+            place = f"{where if own else 'translation.'}{key}"
+            return validated(model, merged(getattr(self.translation, key), own), f"recipe {self.name}: {place}")
+
+        return (
+            settings("options", CycleGanOptions),
+            settings("training", TranslationTraining),
+            settings("writing", Writing),
+        )
 
     def prediction_size(self) -> tuple[int, int] | None:
         """(width, height) of the images networks see when predicting."""
@@ -261,8 +302,10 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
         problems.extend(_reference_problems(recipe, broken=broken))
         shared = collected(validated, TrainingSettings, recipe.training, f"{where}: training")
         for key, stage in recipe.stages.items():
+            at = f"stages.{key}."
+            if isinstance(stage, TranslateStage):
+                collected(recipe.translation_settings, stage, where=at)
             if isinstance(stage, TrainStage):
-                at = f"stages.{key}."
                 collected(method_options, stage.train, stage.options, prefix=f"{at}options: ")
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
@@ -286,7 +329,7 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: Any) -> TrainStage | LabelStage | EvaluateStage:
+def _stage(recipe: str, name: str, value: Any) -> TrainStage | TranslateStage | LabelStage | EvaluateStage:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
@@ -316,6 +359,10 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
         if isinstance(stage, TrainStage):
             if stage.start is not None:
                 needs(name, "start", stage.start, "train")
+            if stage.source is not None:
+                needs(name, "source", stage.source, "translate")
+                if method_class(stage.train).trains_on == "target":
+                    problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
                 if method_class(stage.train).trains_on == "target":
@@ -323,6 +370,13 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
             earlier[name] = "train"
+        elif isinstance(stage, TranslateStage):
+            if stage.perceptual is not None:
+                needs(name, "perceptual", stage.perceptual, "train")
+            unread = [key for key in ("options", "training", "writing", "perceptual") if getattr(stage, key)]
+            if stage.translate in COLOUR_MATCHES and unread:
+                problems.append(f"stages.{name}.{unread[0]}: a colour match has no such setting; remove the key")
+            earlier[name] = "translate"
         elif isinstance(stage, LabelStage):
             needs(name, "label", stage.label, "train")
             earlier[name] = "label"

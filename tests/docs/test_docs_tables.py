@@ -23,8 +23,9 @@ from acclimate.models.preprocessing import PREPROCESSINGS
 from acclimate.models.registry import NETWORKS
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, load_recipe, recipe_names
+from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe, recipe_names
 from acclimate.training.settings import TrainingSettings
+from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
 METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only"}
@@ -59,7 +60,8 @@ def _shown(field: Any) -> str:
 @pytest.mark.parametrize(
     ("model", "page"),
     [
-        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, LabelStage, EvaluateStage)),
+        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, TranslateStage, LabelStage, EvaluateStage)),
+        *((model, DOCS / "methods" / "bdl.md") for model in (CycleGanOptions, TranslationTraining, Writing)),
         *((model, DOCS / "recipes.md") for model in (TrainingSettings, OptimizerSettings, Transform)),
         (Selection, DOCS / "methods" / "ssl-esl.md"),
         (Description, OWN_DATA),

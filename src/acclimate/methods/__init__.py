@@ -8,7 +8,7 @@ from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
-from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting
+from acclimate.methods.base import AdaptingOptions, Learner, Losses, Method, MethodOptions, Setting
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.source_only import SourceOnly
@@ -59,6 +59,7 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
 __all__ = [
     "METHODS",
     "AdaptingOptions",
+    "Learner",
     "Losses",
     "Method",
     "MethodOptions",

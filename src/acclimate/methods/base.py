@@ -62,12 +62,42 @@ class Setting:
     source_ratios: Tensor | None = None
 
 
-class Method(nn.Module):
-    """One way to train a segmentation network from a labelled source and an unlabelled target.
+class Learner(nn.Module):
+    """What the loop trains: modules, their optimisers in :attr:`optimizers`, and the losses of a step.
 
-    A method is a module, so that ``state_dict`` holds all it owns: the network, discriminators, buffers. Its optimisers
-    are in :attr:`optimizers`. The loop saves and restores both.
+    A learner is a module, so that ``state_dict`` holds all it owns: networks, discriminators, buffers. The loop saves
+    and restores both modules and optimisers.
     """
+
+    optimizers: dict[str, Optimizer]
+
+    @abstractmethod
+    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
+        """The step's losses, in the order in which they are backpropagated.
+
+        The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
+        freed before those of the other are made; then it steps every optimiser.
+        """
+
+    def after_step(self, step: int) -> None:
+        """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
+
+    def method_state(self) -> dict[str, Any]:
+        """Everything the learner owns, as nested dicts of tensors and numbers."""
+        return {
+            "modules": self.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_method_state(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`method_state` returned, exactly."""
+        self.load_state_dict(state["modules"], strict=True)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+
+class Method(Learner):
+    """One way to train a segmentation network from a labelled source and an unlabelled target."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -82,18 +112,7 @@ class Method(nn.Module):
         self.network = network
         self.options = options
         self.setting = setting
-        self.optimizers: dict[str, Optimizer] = {"network": network_optimizer(network, setting.optimizer)}
-
-    @abstractmethod
-    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
-        """The step's losses, in the order in which they are backpropagated.
-
-        The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
-        freed before those of the other are made; then it steps every optimiser.
-        """
-
-    def after_step(self, step: int) -> None:
-        """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
+        self.optimizers = {"network": network_optimizer(network, setting.optimizer)}
 
     # --- the pieces methods share -------------------------------------------------------------------------------
 
@@ -137,16 +156,3 @@ class Method(nn.Module):
         assert ratios is not None, "class_prior_weight is set but no class ratios of the source were given"
         prior = class_ratio_prior(output.main, ratios, mu=options.class_prior_mu)
         return {"class prior": (prior, options.class_prior_weight)}
-
-    def method_state(self) -> dict[str, Any]:
-        """Everything the method owns, as nested dicts of tensors and numbers."""
-        return {
-            "modules": self.state_dict(),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-        }
-
-    def load_method_state(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`method_state` returned, exactly."""
-        self.load_state_dict(state["modules"], strict=True)
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])

@@ -75,6 +75,7 @@ class Stage:
     pictures: PictureIndex | None = None
     manifest: dict[str, Any] | None = None
     figures: tuple[Path, ...] = ()
+    translation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _stages(folder: Path) -> Iterator[Stage]:
 def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -> Stage:
     history, pictures, manifest = folder / "history.csv", folder / "pictures" / "index.json", folder / "manifest.json"
     content = read_json(manifest) if manifest.exists() else None
+    translation = folder / "translation.json"
     figures = (path for where in (folder, folder / "pictures") for path in sorted(where.glob("figure*.png")))
     return Stage(
         number=number,
@@ -164,6 +166,7 @@ def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -
         pictures=_picture_index(pictures) if pictures.exists() else None,
         manifest=content if isinstance(content, dict) else None,
         figures=tuple(figures),
+        translation=read_json(translation) if translation.exists() else None,
     )
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -13,13 +14,29 @@ from torch import Tensor
 
 from acclimate.data.sample import Batch
 from acclimate.errors import UserError
-from acclimate.methods import Losses, Method
+from acclimate.methods import Learner, Losses
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.schedule import poly, set_learning_rates
-from acclimate.training.settings import TrainingSettings
+from acclimate.training.schedule import set_learning_rates
+
+
+class LoopSettings(Protocol):
+    """What the loop needs to know; the settings of training and of translation have it."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def checkpoint_minutes(self) -> float: ...
+    @property
+    def log_every(self) -> int: ...
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What every rate is multiplied by at a step."""
+        ...
 
 
 @dataclass
@@ -40,11 +57,11 @@ class Position:
 
 
 def fit(
-    method: Method,
+    method: Learner,
     *,
     source: Iterator[Batch],
     target: Iterator[Batch] | None,
-    settings: TrainingSettings,
+    settings: LoopSettings,
     fabric: Fabric,
     checkpoints: Checkpoints,
     history: History,
@@ -72,8 +89,7 @@ def fit(
         for step in range(position.step, settings.steps):
             # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
             torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
-            factor = poly(step, steps=settings.schedule_steps or settings.steps, power=settings.power)
-            set_learning_rates(optimizers, factor)
+            set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
             target_batch = None
@@ -108,7 +124,7 @@ def fit(
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def train_step(method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
+def train_step(method: Learner, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
     Returns:
@@ -136,7 +152,7 @@ def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
         return next(terms, None)
 
 
-def average_gradients(method: Method, fabric: Fabric) -> None:
+def average_gradients(method: Learner, fabric: Fabric) -> None:
     """Replaces every gradient by its mean over the processes.
 
     One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
@@ -173,7 +189,7 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     return bool(votes[0] > 0), bool(votes[1] > 0)
 
 
-def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
+def _save(method: Learner, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
         checkpoints.save(

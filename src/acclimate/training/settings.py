@@ -10,6 +10,7 @@ from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.config import NetworkConfig
+from acclimate.training.schedule import poly
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 
@@ -51,6 +52,10 @@ class TrainingSettings(BaseModel):
     workers: NonNegativeInt = 0
     checkpoint_minutes: float = Field(default=5.0, ge=0.0)
     log_every: PositiveInt = 20
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What every rate is multiplied by at a step: the poly schedule."""
+        return poly(step, steps=self.schedule_steps or self.steps, power=self.power)
 
 
 NARROWEST_BF16 = 16
