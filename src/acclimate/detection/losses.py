@@ -66,7 +66,7 @@ def stacked_maps(values: Tensor, maps: Sequence[MapShape], *, padding: Padding =
     height, width = maps[0].height, maps[0].width
     batch, _, classes = values.shape
     stacked = []
-    for part, shape in zip(values.split([shape.priors for shape in maps], dim=1), maps, strict=True):
+    for part, shape in zip(torch.split(values, [shape.priors for shape in maps], dim=1), maps, strict=True):
         grid = part.reshape(batch, shape.height, shape.width, shape.anchors * classes).permute(0, 3, 1, 2)
         below, right = height - shape.height, width - shape.width
         top, left = (below // 2, right // 2) if padding == "centred" else (0, 0)

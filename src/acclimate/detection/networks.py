@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -112,8 +113,7 @@ class _LightFeatures(nn.Module):
             block(3, widths[0], 2), block(widths[0], widths[1], 2), block(widths[1], widths[1], 1)
         )
         self.stages = nn.ModuleList(
-            nn.Sequential(block(before, after, 2), block(after, after, 1))
-            for before, after in zip(widths[1:], widths[2:], strict=False)
+            nn.Sequential(block(before, after, 2), block(after, after, 1)) for before, after in pairwise(widths[1:])
         )
         self.channels = widths[2:]
 

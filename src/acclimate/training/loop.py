@@ -6,19 +6,19 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from acclimate.data.sample import Batch
 from acclimate.errors import UserError
-from acclimate.methods import Losses, Method
+from acclimate.methods.trainable import AnyBatch, Losses, Trainable
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.schedule import poly, set_learning_rates
+from acclimate.training.schedule import set_learning_rates
 from acclimate.training.settings import TrainingSettings
 
 
@@ -40,10 +40,10 @@ class Position:
 
 
 def fit(
-    method: Method,
+    method: Trainable[AnyBatch],
     *,
-    source: Iterator[Batch],
-    target: Iterator[Batch] | None,
+    source: Iterator[AnyBatch],
+    target: Iterator[AnyBatch] | None,
     settings: TrainingSettings,
     fabric: Fabric,
     checkpoints: Checkpoints,
@@ -72,7 +72,7 @@ def fit(
         for step in range(position.step, settings.steps):
             # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
             torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
-            factor = poly(step, steps=settings.schedule_steps or settings.steps, power=settings.power)
+            factor = settings.learning_rate_factor(step)
             set_learning_rates(optimizers, factor)
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
@@ -108,7 +108,9 @@ def fit(
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def train_step(method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
+def train_step(
+    method: Trainable[AnyBatch], source: AnyBatch, target: AnyBatch | None, step: int, *, fabric: Fabric
+) -> dict[str, Tensor]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
     Returns:
@@ -136,7 +138,7 @@ def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
         return next(terms, None)
 
 
-def average_gradients(method: Method, fabric: Fabric) -> None:
+def average_gradients(method: Trainable[Any], fabric: Fabric) -> None:
     """Replaces every gradient by its mean over the processes.
 
     One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
@@ -173,7 +175,9 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     return bool(votes[0] > 0), bool(votes[1] > 0)
 
 
-def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
+def _save(
+    method: Trainable[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
+) -> None:
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
         checkpoints.save(
