@@ -15,8 +15,8 @@ from acclimate.detection.detector import Detection
 from acclimate.detection.sample import Boxes
 
 Style = Literal["voc07", "area"]
-"""``voc07``: the mean of the interpolated precision at recalls 0, 0.1, ..., 1. ``area``: the area under the interpolated
-precision over recall (VOC from 2010 on). Interpolated: the highest precision at that recall or a higher one."""
+"""``voc07``: the mean of the interpolated precision at recalls 0, 0.1, ..., 1. ``area``: the area under the
+interpolated precision over recall (VOC from 2010 on). Interpolated: the highest precision at that recall or beyond."""
 
 _EASY, _DIFFICULT = 1.0, 1e12
 
@@ -103,9 +103,9 @@ class DetectionScores:
         categories = [{"id": place + 1, "name": str(place)} for place in range(self.classes)]
         images = [{"id": number + 1} for number in range(self._images)]
         sets = []
-        for annotations in (self._truths, self._found):
+        for content in (self._truths, self._found):
             coco = COCO()
-            coco.dataset = {"images": images, "categories": categories, "annotations": copy.deepcopy(annotations)}
+            coco.dataset = {"images": images, "categories": categories, "annotations": copy.deepcopy(content)}
             coco.createIndex()
             sets.append(coco)
         evaluation = COCOeval(*sets, iouType="bbox")

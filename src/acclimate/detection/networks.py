@@ -104,9 +104,10 @@ class _LightFeatures(nn.Module):
         super().__init__()
 
         def block(inputs: int, outputs: int, stride: int) -> nn.Module:
-            return Conv2dNormActivation(
+            layers: nn.Module = Conv2dNormActivation(
                 inputs, outputs, 3, stride=stride, norm_layer=lambda channels: nn.GroupNorm(8, channels)
             )
+            return layers
 
         widths = [width, 2 * width, 4 * width, 6 * width, 8 * width, 8 * width]
         self.stem = nn.Sequential(

@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.transforms import resized, to_tensor
+from acclimate.detection.evaluate import predict_boxes
 from acclimate.errors import UserError
 from acclimate.evaluation.predict import predict
 from acclimate.models.checkpoint import load_network
@@ -56,6 +57,11 @@ def predict_images(
                 save_picture(output / f"{name}-overlay.jpg", PILImage.fromarray(mixed.round().astype(np.uint8)))
             bar.advance(note=name)
             yield written
+
+
+def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
+    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
+    yield from predict_boxes(checkpoint, _jobs(images), output=output, device=device)
 
 
 def _jobs(paths: Sequence[Path]) -> list[tuple[Path, str]]:

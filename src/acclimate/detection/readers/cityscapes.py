@@ -82,9 +82,7 @@ class CityscapesBoxes(BoxedFiles):
 
     kind = "cityscapes"
     description = "Cityscapes with boxes around instances: leftImg8bit/ gtFine/ (instanceIds or polygons)"
-    layout = (
-        "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_instanceIds.png or _polygons.json"
-    )
+    layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_instanceIds.png or _polygons.json"
     images_folder = "leftImg8bit"
 
     def __init__(
