@@ -65,22 +65,23 @@ def test_the_real_ssd300_takes_a_step_of_every_method_and_is_scored(tmp_path: Pa
         "training.precision": "32-true",
         # one step of the published learning rate and weight is below the resolution of a float32
         "stages.advent.options.adversarial_weight": 1.0,
-        "stages.scores.pictures": 1,
+        "stages.scores.pictures": 0,
     }
     recipe, _ = load_recipe("foggy-detection", overrides=changes)
     recipe = recipe.model_copy(update={"stages": {k: v for k, v in recipe.stages.items() if k != "oracle"}})
-    scores = recipe.stages["scores"].model_copy(update={"evaluate": ["source-only", "minent", "advent"]})
+    scores = recipe.stages["scores"].model_copy(update={"evaluate": ["advent"]})
     recipe = recipe.model_copy(update={"stages": {**recipe.stages, "scores": scores}})
     run(recipe, Run(output=tmp_path / "run"))
     rows = results(tmp_path / "run")
-    assert [row["name"] for row in rows] == ["source-only", "minent", "advent"]
+    assert [row["name"] for row in rows] == ["advent"]
     for row in rows:
         assert row["data"] == "foggy-cityscapes"
         known = {name for name, value in row["ap"].items() if value is not None}
         assert known == {"person", "car"}
         assert row["map"] == pytest.approx((row["ap"]["person"] + row["ap"]["car"]) / 2)
         assert "miou" not in row
-    weights = [read_tensors(tmp_path / "run" / row["checkpoint"]) for row in rows]
+    stages = ("1-source-only", "2-minent", "3-advent")
+    weights = [read_tensors(tmp_path / "run" / stage / "model.safetensors") for stage in stages]
     names = ("ssd.head.classification_head.module_list.0.weight", "ssd.head.regression_head.module_list.0.weight")
     assert not torch.equal(weights[0][names[0]], weights[1][names[0]])
     assert not torch.equal(weights[0][names[0]], weights[2][names[0]])

@@ -76,8 +76,7 @@ def load_detector(path: Path, *, device: torch.device | str = "cpu") -> tuple[De
         card = DetectorCard.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
-    with torch.random.fork_rng(devices=[]):
-        detector = build_detector(card.network, len(card.classes))
+    detector = build_detector(card.network, len(card.classes), initialised=False)
     tensors: dict[str, Any] = read_tensors(Path(path))
     try:
         detector.load_state_dict(tensors)

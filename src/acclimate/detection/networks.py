@@ -6,6 +6,7 @@ from collections import OrderedDict
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import ssd300_vgg16
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
@@ -50,29 +51,51 @@ def check_detector(config: DetectorConfig) -> None:
             raise UserError(f"detector {config.name!r} has no option {key!r}; remove it or choose another network")
 
 
-def build_detector(config: DetectorConfig, classes: int) -> Detector:
+def build_detector(config: DetectorConfig, classes: int, *, initialised: bool = True) -> Detector:
     """The detector that ``config`` describes, on the CPU, in training mode.
 
     Args:
         config: name and options.
         classes: number of classes without the background.
+        initialised: whether parameters get initial values; otherwise they hold whatever is in memory, for a checkpoint
+            that is about to overwrite them.
 
     Raises:
         UserError: an option the detector does not have, or weights that cannot be had.
     """
     check_detector(config)
-    return _ssd300(config, classes) if config.name == "ssd300-vgg16" else _light(config, classes)
+    make = _ssd300 if config.name == "ssd300-vgg16" else _light
+    if initialised:
+        return make(config, classes)
+    with torch.device("meta"):
+        ssd = make(config.model_copy(update={"weights": None}), classes).ssd
+    # what is computed from the config alone must be real: priors and normalisation
+    ssd.to_empty(device="cpu")
+    ssd.anchor_generator = _priors(config)
+    return _wrapped(ssd, config, classes)
 
 
 def _ssd300(config: DetectorConfig, classes: int) -> Detector:
     ssd = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes + 1)
-    ssd.anchor_generator = DefaultBoxGenerator(ASPECT_RATIOS, scales=PRIOR_SCALES[config.priors], steps=STEPS)
+    ssd.anchor_generator = _priors(config)
     if config.convention == "ssd.pytorch":
         ssd.topk_candidates = CANDIDATES
         ssd.detections_per_img = CANDIDATES * classes
     if config.weights is not None:
         _load_vgg(ssd.backbone, config.weights)
-    return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
+    return _wrapped(ssd, config, classes)
+
+
+def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
+    if config.name == "ssd300-vgg16":
+        return DefaultBoxGenerator(ASPECT_RATIOS, scales=PRIOR_SCALES[config.priors], steps=STEPS)
+    return DefaultBoxGenerator(LIGHT_RATIOS, scales=LIGHT_SCALES, steps=LIGHT_STEPS)
+
+
+def _wrapped(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
+    if config.name == "ssd300-vgg16":
+        return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
+    return Detector(ssd, config, classes, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def _load_vgg(extractor: Any, weights: str) -> None:
@@ -129,12 +152,13 @@ class _LightFeatures(nn.Module):
 
 LIGHT_SCALES = [0.06, 0.14, 0.3, 0.55, 0.85]
 LIGHT_RATIOS = [[2, 3], [2, 3], [2, 3], [2]]
+LIGHT_STEPS = [8, 16, 32, 64]
 LIGHT_WIDTH = 16
 
 
 def _light(config: DetectorConfig, classes: int) -> Detector:
     features = _LightFeatures(config.width or LIGHT_WIDTH)
-    anchors = DefaultBoxGenerator(LIGHT_RATIOS, scales=LIGHT_SCALES, steps=[8, 16, 32, 64])
+    anchors = _priors(config)
     head = SSDHead(features.channels, anchors.num_anchors_per_location(), classes + 1)
     ssd = SSD(features, anchors, (192, 192), classes + 1, head=head)
-    return Detector(ssd, config, classes, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    return _wrapped(ssd, config, classes)
