@@ -209,20 +209,29 @@ def listing(what: str) -> list[tuple[str, str]]:
 
         return [(name, load_recipe(name)[0].about) for name in recipe_names()]
     if what == "methods":
+        from acclimate.detection.methods import DETECTION_METHODS
         from acclimate.methods import METHODS
 
-        return [(name, method.summary) for name, method in METHODS.items()]
+        return [
+            *((name, method.summary) for name, method in METHODS.items()),
+            *((f"{name} (detection)", method.summary) for name, method in DETECTION_METHODS.items()),
+        ]
     if what == "networks":
+        from acclimate.detection.networks import DETECTORS
         from acclimate.models.registry import NETWORKS
 
-        return [(name, entry.description) for name, entry in NETWORKS.items()]
+        return [*((name, entry.description) for name, entry in NETWORKS.items()), *DETECTORS.items()]
     if what == "datasets":
         from acclimate.data.registry import dataset_kinds
+        from acclimate.detection.registry import BOXED_DATASETS
 
-        return list(dataset_kinds().items())
+        boxed = ((f"{name} (detection)", kind.description) for name, kind in BOXED_DATASETS.items())
+        return [*dataset_kinds().items(), *boxed]
+    from acclimate.detection.protocols import DETECTION_PROTOCOLS
     from acclimate.evaluation.protocols import PROTOCOLS
 
-    return [(name, protocol.description) for name, protocol in PROTOCOLS.items()]
+    both = [*PROTOCOLS.items(), *DETECTION_PROTOCOLS.items()]
+    return [(name, protocol.description) for name, protocol in both]
 
 
 def default_device() -> str:
