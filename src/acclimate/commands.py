@@ -230,8 +230,10 @@ def listing(what: str) -> list[tuple[str, str]]:
     from acclimate.detection.protocols import DETECTION_PROTOCOLS
     from acclimate.evaluation.protocols import PROTOCOLS
 
-    both = [*PROTOCOLS.items(), *DETECTION_PROTOCOLS.items()]
-    return [(name, protocol.description) for name, protocol in both]
+    return [
+        *((name, protocol.description) for name, protocol in PROTOCOLS.items()),
+        *((name, protocol.description) for name, protocol in DETECTION_PROTOCOLS.items()),
+    ]
 
 
 def default_device() -> str:
