@@ -12,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
+from acclimate.commands import evaluate_command, predict_command
 from acclimate.detection.checkpoint import is_detector, load_detector
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.evaluate import detected
@@ -46,9 +47,13 @@ def city(root: Path) -> Path:
     return root
 
 
-def results(folder: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / "results.json").read_text())["rows"]
+def results_at(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
     return rows
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return results_at(folder / "results.json")
 
 
 def test_the_real_ssd300_takes_a_step_of_every_method_and_is_scored(tmp_path: Path) -> None:
@@ -167,6 +172,21 @@ def test_checkpoints_say_what_they_are_and_repeat_their_detections(small_run: Pa
     assert content["detections"][0]["score"] == pytest.approx(first.scores[0].item(), abs=1e-4)
 
 
+def test_the_commands_know_detectors(small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = small_run / "2-minent/model.safetensors"
+    data = "scenes:fog,images=4,size=64x64"
+    evaluate_command([checkpoint], data=data, split="val", protocol_name=None, json=tmp_path / "scores.json")
+    assert "mAP" in capsys.readouterr().out
+    again, recorded = results_at(tmp_path / "scores.json")[0], results(small_run)[1]
+    assert (again["map"], again["ap"]) == (recorded["map"], recorded["ap"])
+    with pytest.raises(UserError, match="one by one"):
+        evaluate_command([checkpoint] * 2, data=data, split="val", protocol_name=None, json=None)
+    with pytest.raises(UserError, match="draws boxes"):
+        predict_command(checkpoint, [tmp_path], output=tmp_path / "out", entropy=True, overlay=False)
+    with pytest.raises(UserError, match="no folder"):
+        evaluate_command([checkpoint], data="cityscapes:/nowhere", split="val", protocol_name="voc-area", json=None)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -211,10 +231,10 @@ def test_ssds_schedule() -> None:
 
 def test_imagenet_weights_reach_all_thirteen_convolutions(tmp_path: Path) -> None:
     from safetensors.torch import save_file
-    from torchvision.models import vgg16
+    from torchvision.models.vgg import cfgs, make_layers
 
     torch.manual_seed(3)
-    published = vgg16(weights=None).features
+    published = make_layers(cfgs["D"])
     save_file({f"features.{key}": value for key, value in published.state_dict().items()}, tmp_path / "vgg.safetensors")
     detector = build_detector(DetectorConfig(weights=str(tmp_path / "vgg.safetensors")), 8)
     backbone: Any = detector.ssd.backbone
