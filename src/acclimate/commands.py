@@ -11,6 +11,7 @@ from acclimate.errors import UserError
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
+    from acclimate.evaluation.scores import Row
 
 
 def run_command(
@@ -72,12 +73,19 @@ def evaluate_command(
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.registry import open_dataset
+    from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.pipeline import protocol_and_classes
     from acclimate.report.terminal import print_results
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
+    if is_detector(checkpoints[0]):
+        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name)
+        print_results([row])
+        if json is not None:
+            write_results(json, [row])
+        return
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data)
     choices = inference_of(inference)
@@ -103,6 +111,31 @@ def evaluate_command(
         write_results(json, [row])
 
 
+def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None) -> Row:
+    from acclimate.detection.checkpoint import load_detector
+    from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+    from acclimate.detection.protocols import detection_protocol
+    from acclimate.detection.registry import open_boxes
+
+    if len(checkpoints) > 1:
+        raise UserError("detectors are scored one by one; give one checkpoint")
+    path = checkpoints[0]
+    _, card = load_detector(path)
+    request = DetectionEvaluateRequest(
+        name=str(path.parent.name or path.stem),
+        method=card.method or "",
+        seed=card.seed or 0,
+        checkpoint=path,
+        data=open_boxes(data, split=split, class_space=card.space()),
+        protocol=detection_protocol(protocol_name),
+        class_space=card.space(),
+        pictured={},
+        pictures=0,
+    )
+    row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
+    return row.model_copy(update={"checkpoint": str(path)})
+
+
 def inference_of(overrides: Sequence[str]) -> Inference:
     """``KEY=VALUE`` of the inference.
 
@@ -126,8 +159,15 @@ def predict_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.stages.predict import predict_images
+    from acclimate.detection.checkpoint import is_detector
+    from acclimate.stages.predict import predict_detections, predict_images
 
+    if is_detector(checkpoint):
+        if entropy or overlay:
+            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
+        for path in predict_detections(checkpoint, images, output=output, device=default_device()):
+            print(path)
+        return
     for path in predict_images(
         checkpoint,
         images,
@@ -262,20 +302,31 @@ def listing(what: str) -> list[tuple[str, str]]:
 
         return [(name, load_recipe(name)[0].about) for name in recipe_names()]
     if what == "methods":
+        from acclimate.detection.methods import DETECTION_METHODS
         from acclimate.methods import METHODS
 
-        return [(name, method.summary) for name, method in METHODS.items()]
+        return [
+            *((name, method.summary) for name, method in METHODS.items()),
+            *((f"{name} (detection)", method.summary) for name, method in DETECTION_METHODS.items()),
+        ]
     if what == "networks":
+        from acclimate.detection.networks import DETECTORS
         from acclimate.models.registry import NETWORKS
 
-        return [(name, entry.description) for name, entry in NETWORKS.items()]
+        return [*((name, entry.description) for name, entry in NETWORKS.items()), *DETECTORS.items()]
     if what == "datasets":
         from acclimate.data.registry import dataset_kinds
+        from acclimate.detection.registry import BOXED_DATASETS
 
-        return list(dataset_kinds().items())
+        boxed = ((f"{name} (detection)", kind.description) for name, kind in BOXED_DATASETS.items())
+        return [*dataset_kinds().items(), *boxed]
+    from acclimate.detection.protocols import DETECTION_PROTOCOLS
     from acclimate.evaluation.protocols import PROTOCOLS
 
-    return [(name, protocol.description) for name, protocol in PROTOCOLS.items()]
+    return [
+        *((name, protocol.description) for name, protocol in PROTOCOLS.items()),
+        *((name, protocol.description) for name, protocol in DETECTION_PROTOCOLS.items()),
+    ]
 
 
 def default_device() -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning_fabric import Fabric
 
@@ -15,12 +15,15 @@ from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import Translated
+from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+from acclimate.detection.protocols import DetectionProtocol, detection_protocol
+from acclimate.detection.registry import open_boxes
+from acclimate.detection.train import DetectionTrainRequest
 from acclimate.environment import environment
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
-from acclimate.methods import method_class, method_options
 from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, TranslateStage, explained
 from acclimate.recipe import Row as RecipeRow
 from acclimate.stages.evaluate import EvaluateRequest, evaluate
@@ -28,8 +31,11 @@ from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
 from acclimate.stages.translate import TranslateRequest, translate, translator_identity
 from acclimate.store import Store, link
+from acclimate.tasks import task_named
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
+
+P = TypeVar("P", bound=Protocol | DetectionProtocol)
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Sets:
-    """The data sets of a run, opened once."""
+    """The data sets of a run, opened once: :class:`Dataset` or, in detection, :class:`BoxedDataset`."""
 
     class_space: ClassSpace
-    protocol: Protocol
-    source: Dataset
-    target: Dataset
-    evaluation: Dataset | None
+    protocol: Protocol | DetectionProtocol
+    source: Any
+    target: Any
+    evaluation: Any
 
 
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
@@ -121,6 +127,8 @@ def open_sets(recipe: Recipe) -> Sets:
             )
     assert recipe.source is not None
     assert recipe.target is not None
+    if recipe.task == "detection":
+        return _open_boxed_sets(recipe, recipe.source, recipe.target)
     protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
     protocol = recipe.inference.applied(protocol)
     for stage in recipe.stages.values():
@@ -142,6 +150,25 @@ def open_sets(recipe: Recipe) -> Sets:
         protocol=protocol,
         source=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
         target=open_dataset(recipe.target, split=recipe.target_split, class_space=space),
+        evaluation=evaluation,
+    )
+
+
+def _open_boxed_sets(recipe: Recipe, source: str, target: str) -> Sets:
+    """The sets of a detection recipe; the source's own classes are those that count."""
+    opened = open_boxes(source, split=recipe.source_split)
+    space = opened.class_space
+    evaluation = None
+    if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
+        evaluation = open_boxes(recipe.evaluation or target, split=recipe.evaluation_split, class_space=space)
+        if not evaluation.has_labels:
+            raise UserError(f"{evaluation.spec} ({evaluation.split}) has images without boxes: it cannot be scored on")
+        evaluation.boxes(0)
+    return Sets(
+        class_space=space,
+        protocol=detection_protocol(recipe.protocol),
+        source=opened,
+        target=open_boxes(target, split=recipe.target_split, class_space=space),
         evaluation=evaluation,
     )
 
@@ -195,7 +222,7 @@ def _train(
 ) -> Done:
     network, training = recipe.network_config(stage), recipe.training_settings(stage)
     training = training.model_copy(update={"precision": resolved_precision(training.precision, network)})
-    method = method_class(stage.train)
+    method = task_named(recipe.task).method(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
     source = sets.target if method.trains_on == "target" else sets.source
@@ -211,7 +238,7 @@ def _train(
         target = laid_over(sets.target, labels.folder)
     identity = {
         "method": stage.train,
-        "options": method_options(stage.train, stage.options).model_dump(mode="json"),
+        "options": task_named(recipe.task).options(stage.train, stage.options).model_dump(mode="json"),
         "network": network.model_dump(mode="json"),
         "training": _what_matters(training.model_dump(mode="json")),
         "seed": seed,
@@ -224,7 +251,8 @@ def _train(
     made_from = [earlier for earlier in (start, labels, translation) if earlier is not None]
     if (summary := store.finished(key)) is None:
         fabric = launched_fabric(training.precision)
-        request = TrainRequest(
+        kind: Any = DetectionTrainRequest if recipe.task == "detection" else TrainRequest
+        request = kind(
             method=stage.train,
             options=stage.options,
             network=network,
@@ -325,8 +353,11 @@ def _label(
     return Done(key, "label", store.folder(key), summary, method=model.method, made_from=[model])
 
 
-def _protocol_of_row(protocol: Protocol, row: RecipeRow) -> Protocol:
-    return protocol if row.average is None else replace(protocol, average=row.average)
+def _protocol_of_row(protocol: P, row: RecipeRow) -> P:
+    """The run's protocol, with the row's own way to average an ensemble."""
+    if row.average is None or isinstance(protocol, DetectionProtocol):
+        return protocol
+    return replace(protocol, average=row.average)
 
 
 def _evaluate_row(
@@ -358,22 +389,31 @@ def _evaluate_row(
     }
     key = store.key("evaluate", identity)
     if store.finished(key) is None:
-        request = EvaluateRequest(
-            name=row.name,
-            method=method,
-            seed=seed,
-            checkpoints=[member.folder / MODEL for member in members],
-            weights=row.weights,
-            data=sets.evaluation,
-            protocol=protocol,
-            class_space=sets.class_space,
-            input_size=recipe.prediction_size(),
-            inference=inference,
-            pictured={"target": sets.evaluation, "source": sets.source},
-            pictures=stage.pictures,
-        )
+        shared: dict[str, Any] = {
+            "name": row.name,
+            "method": method,
+            "seed": seed,
+            "data": sets.evaluation,
+            "class_space": sets.class_space,
+            "pictured": {"target": sets.evaluation, "source": sets.source},
+            "pictures": stage.pictures,
+        }
+        checkpoints = [member.folder / MODEL for member in members]
         with store.working_on(key, identity) as folder:
-            evaluate(request, folder=folder, title=f"evaluate {row.name}, seed {seed}")
+            title = f"evaluate {row.name}, seed {seed}"
+            if isinstance(protocol, DetectionProtocol):
+                found = DetectionEvaluateRequest(**shared, checkpoint=checkpoints[0], protocol=protocol)
+                evaluate_detections(found, folder=folder, title=title)
+            else:
+                request = EvaluateRequest(
+                    **shared,
+                    checkpoints=checkpoints,
+                    weights=row.weights,
+                    protocol=protocol,
+                    input_size=recipe.prediction_size(),
+                    inference=inference,
+                )
+                evaluate(request, folder=folder, title=title)
             store.finish(key, {})
     link(output / place, store.folder(key))
     scored = read_scores(store.folder(key) / "scores.json")[0]

@@ -8,16 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import Resample
-from acclimate.methods import method_class, method_options
-from acclimate.models.config import NetworkConfig
-from acclimate.models.registry import settled
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe_text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
+from acclimate.tasks import TASKS, Task, TaskName, task_named
 from acclimate.training.settings import TrainingSettings
 from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
 from acclimate.validation import validated
@@ -50,12 +48,12 @@ class _Strict(BaseModel):
 
 
 class Published(_Strict):
-    """A published row to stand beside ours; IoU and mIoU in percent, as papers print them."""
+    """A published row to stand beside ours; IoU and mIoU (``ap`` and ``map`` in detection) in percent, as printed."""
 
     name: str
-    miou: float | None = None
+    miou: float | None = Field(default=None, validation_alias=AliasChoices("miou", "map"))
     subsets: dict[str, float] = {}
-    iou: list[float | None] = []
+    iou: list[float | None] = Field(default=[], validation_alias=AliasChoices("iou", "ap"))
     source: str = ""
 
 
@@ -134,6 +132,7 @@ class Recipe(_Strict):
 
     Attributes:
         name, about: what it is, in a word and in a sentence.
+        task: what is predicted: ``segmentation`` or ``detection``.
         paper: the publication and table it reproduces, if any.
         source, target: data specs ``kind:path``; the command line can replace them.
         evaluation: spec that scores are measured on; None: the target's.
@@ -148,6 +147,7 @@ class Recipe(_Strict):
     """
 
     name: str
+    task: TaskName = "segmentation"
     about: str = ""
     paper: str = ""
     source: str | None = None
@@ -165,15 +165,19 @@ class Recipe(_Strict):
     stages: dict[str, TrainStage | TranslateStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
-    def network_config(self, stage: TrainStage, *, where: str = "") -> NetworkConfig:
+    def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
         values = merged(self.network, stage.network)
-        return validated(NetworkConfig, values, f"recipe {self.name}: {where if stage.network else ''}network")
+        return validated(
+            task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
+        )
 
     def training_settings(self, stage: TrainStage, *, where: str = "") -> TrainingSettings:
         """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""
         values = merged(self.training, stage.training)
-        return validated(TrainingSettings, values, f"recipe {self.name}: {where if stage.training else ''}training")
+        return validated(
+            task_named(self.task).training, values, f"recipe {self.name}: {where if stage.training else ''}training"
+        )
 
     def translation_settings(
         self, stage: TranslateStage, *, where: str = ""
@@ -195,7 +199,7 @@ class Recipe(_Strict):
         """(width, height) of the images networks see when predicting."""
         if self.input_size is not None:
             return self.input_size
-        settings = validated(TrainingSettings, self.training, f"recipe {self.name}: training")
+        settings = validated(task_named(self.task).training, self.training, f"recipe {self.name}: training")
         return settings.target_transform.size
 
 
@@ -288,7 +292,8 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
 
     given = content.get("stages")
     if isinstance(given, dict):
-        stages = {key: collected(_stage, name, str(key), value) for key, value in given.items()}
+        task = collected(task_named, content.get("task", "segmentation")) or TASKS["segmentation"]
+        stages = {key: collected(_stage, name, str(key), value, task) for key, value in given.items()}
         content = {**content, "stages": {key: stage for key, stage in stages.items() if stage is not None}}
         broken = [str(key) for key, stage in stages.items() if stage is None]
         if broken and not content["stages"]:
@@ -300,17 +305,18 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
             recipe = validated(Recipe, known, where)
     if recipe is not None:
         problems.extend(_reference_problems(recipe, broken=broken))
-        shared = collected(validated, TrainingSettings, recipe.training, f"{where}: training")
+        task = task_named(recipe.task)
+        shared = collected(validated, task.training, recipe.training, f"{where}: training")
         for key, stage in recipe.stages.items():
             at = f"stages.{key}."
             if isinstance(stage, TranslateStage):
                 collected(recipe.translation_settings, stage, where=at)
             if isinstance(stage, TrainStage):
-                collected(method_options, stage.train, stage.options, prefix=f"{at}options: ")
+                collected(task.options, stage.train, stage.options, prefix=f"{at}options: ")
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
                 if (network := collected(recipe.network_config, stage, where=at)) is not None:
-                    collected(settled, network, prefix=f"{at if stage.network else ''}network: ")
+                    collected(task.check_network, network, prefix=f"{at if stage.network else ''}network: ")
     if recipe is None or problems:
         raise _all_problems(name, problems)
     return recipe
@@ -329,14 +335,16 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: Any) -> TrainStage | TranslateStage | LabelStage | EvaluateStage:
+def _stage(recipe: str, name: str, value: Any, task: Task) -> TrainStage | TranslateStage | LabelStage | EvaluateStage:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
+    if verb not in task.verbs:
+        raise UserError(f"recipe {recipe}: stages.{name}: {task.name} has no stage {verb!r}; remove the stage")
     stage = validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
     if isinstance(stage, TrainStage):
         try:
-            method_class(stage.train)
+            task.method(stage.train)
         except UserError as error:
             raise UserError(f"recipe {recipe}: stages.{name}.train: {error}") from None
     return stage
@@ -361,11 +369,11 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 needs(name, "start", stage.start, "train")
             if stage.source is not None:
                 needs(name, "source", stage.source, "translate")
-                if method_class(stage.train).trains_on == "target":
+                if task_named(recipe.task).method(stage.train).trains_on == "target":
                     problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
-                if method_class(stage.train).trains_on == "target":
+                if task_named(recipe.task).method(stage.train).trains_on == "target":
                     problems.append(
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
@@ -385,6 +393,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
             problems.extend(_row_problems(name, stage.rows()))
+            if recipe.task == "detection" and any(len(row.of) > 1 for row in stage.rows()):
+                problems.append(f"stages.{name}.evaluate: detectors are scored one by one; give each a row of its own")
             earlier[name] = "evaluate"
     return problems
 

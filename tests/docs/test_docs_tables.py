@@ -14,6 +14,8 @@ from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
 from acclimate.data.transforms import Transform
+from acclimate.detection.methods import DETECTION_METHODS
+from acclimate.detection.networks import DETECTORS
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import PROTOCOLS
 from acclimate.methods import METHODS, AdaptingOptions, MethodOptions
@@ -144,5 +146,6 @@ def test_readme_lists_what_there_is() -> None:
         "networks": sorted(NETWORKS),
         "data": sorted(DATASETS),
         "protocols": sorted(PROTOCOLS),
+        "detection": sorted([*DETECTORS, *DETECTION_METHODS]),
         "commands": sorted(group.commands),
     }

@@ -104,6 +104,21 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         UserError: the file is missing, truncated, of another program or of a later format.
     """
+    content = read_card_content(path)
+    if content.get("task", "segmentation") != "segmentation":
+        raise UserError(f"{path} holds a network for {content['task']}, but a segmentation network is needed here")
+    try:
+        return ModelCard.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+
+
+def read_card_content(path: Path) -> dict[str, Any]:
+    """The card of a checkpoint of any task, as it is written.
+
+    Raises:
+        UserError: the file is missing, truncated, of another program or of a later format.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no such checkpoint: {path}; expected a model.safetensors written by acclimate")
@@ -129,10 +144,7 @@ def read_card(path: Path) -> ModelCard:
             f"{path} has checkpoint format {written}, written by {content.get('created_by', 'a later acclimate')}; "
             f"this is acclimate {_VERSION}, which reads formats up to {FORMAT}: upgrade acclimate"
         )
-    try:
-        return ModelCard.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+    return content if isinstance(content, dict) else {}
 
 
 def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[SegmentationNetwork, ModelCard]:

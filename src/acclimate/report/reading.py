@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError, field_validator
@@ -42,6 +42,8 @@ class PicturedImage(BaseModel):
 class PictureIndex(BaseModel):
     """The content of ``pictures/index.json``."""
 
+    kind: Literal["labels", "boxes"] = "labels"
+    """What predictions and labels are: label maps of train ids, or photographs with boxes drawn on them."""
     classes: list[str]
     colours: list[tuple[int, int, int]]
     images: list[PicturedImage]

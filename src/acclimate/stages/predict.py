@@ -12,6 +12,7 @@ from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.transforms import resized, to_tensor
+from acclimate.detection.evaluate import predict_boxes
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import predict
@@ -95,6 +96,11 @@ def predict_images(
                 save_picture(output / f"{name}-overlay.jpg", PILImage.fromarray(mixed.round().astype(np.uint8)))
             bar.advance(note=name)
             yield written
+
+
+def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
+    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
+    yield from predict_boxes(checkpoint, _jobs(images), output=output, device=device)
 
 
 def _jobs(paths: Sequence[Path]) -> list[tuple[Path, str]]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -17,10 +17,13 @@ from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
 from acclimate.data.stats import stats
 from acclimate.data.transforms import Transform
+from acclimate.detection.train import DetectionTrainRequest
 from acclimate.errors import UserError
 from acclimate.methods import AdaptingOptions, Method, Setting, method_class, method_options
+from acclimate.methods.trainable import Trainable
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
+from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
@@ -61,8 +64,24 @@ class TrainRequest:
     recipe: str
     title: str
 
+    def build_method(self, cache: Path) -> Method:
+        """The method with its network, initialised from the request's seed and start."""
+        return build_method(self, cache=cache)
 
-def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
+    def batches(
+        self, first_step: int, *, cache: Path, fabric: Fabric
+    ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
+        """The batches of both domains from ``first_step`` on."""
+        return _batches(self, first_step, cache=cache, fabric=fabric)
+
+    def save(self, path: Path, network: SegmentationNetwork) -> None:
+        """Writes the trained network with its card."""
+        save_network(path, network, card=_card(self))
+
+
+def train(
+    request: TrainRequest | DetectionTrainRequest, *, folder: Path, cache: Path, fabric: Fabric
+) -> dict[str, Any]:
     """Trains, or goes on training, in ``folder``; leaves ``model.safetensors`` and ``history.csv`` there.
 
     Returns:
@@ -75,7 +94,7 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     reset_peak_memory()
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    method = build_method(request, cache=cache)
+    method: Trainable[Any] = request.build_method(cache)
     method.to(fabric.device)
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
@@ -84,7 +103,9 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     if (state := checkpoints.newest()) is not None:
         method.load_method_state(state["method"])
         position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
-    source, target = _batches(request, position.step, cache=cache, fabric=fabric)
+    source: Iterator[Any]
+    target: Iterator[Any] | None
+    source, target = request.batches(position.step, cache=cache, fabric=fabric)
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
         fitted = fit(
             method,
@@ -105,7 +126,7 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }
     if fabric.is_global_zero:
-        save_network(folder / MODEL, method.network, card=_card(request))
+        request.save(folder / MODEL, cast(Any, method.network))
     fabric.barrier()
     return summary
 

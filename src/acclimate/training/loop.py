@@ -6,15 +6,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from acclimate.data.sample import Batch
 from acclimate.errors import UserError
-from acclimate.methods import Learner, Losses
+from acclimate.methods.trainable import AnyBatch, Learner, Losses
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
@@ -57,10 +56,10 @@ class Position:
 
 
 def fit(
-    method: Learner,
+    method: Learner[AnyBatch],
     *,
-    source: Iterator[Batch],
-    target: Iterator[Batch] | None,
+    source: Iterator[AnyBatch],
+    target: Iterator[AnyBatch] | None,
     settings: LoopSettings,
     fabric: Fabric,
     checkpoints: Checkpoints,
@@ -124,7 +123,9 @@ def fit(
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def train_step(method: Learner, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
+def train_step(
+    method: Learner[AnyBatch], source: AnyBatch, target: AnyBatch | None, step: int, *, fabric: Fabric
+) -> dict[str, Tensor]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
     Returns:
@@ -152,7 +153,7 @@ def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
         return next(terms, None)
 
 
-def average_gradients(method: Learner, fabric: Fabric) -> None:
+def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
     """Replaces every gradient by its mean over the processes.
 
     One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
@@ -189,7 +190,9 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     return bool(votes[0] > 0), bool(votes[1] > 0)
 
 
-def _save(method: Learner, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
+def _save(
+    method: Learner[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
+) -> None:
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
         checkpoints.save(

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from acclimate.data.sample import Batch
 from acclimate.losses.translation import least_squares_gan, perceptual_distance, picture_distance
-from acclimate.methods.base import Learner, Losses
+from acclimate.methods.trainable import Learner, Losses
 from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from acclimate.models.network import SegmentationNetwork
 from acclimate.translation.pool import ImagePool
@@ -20,7 +20,7 @@ from acclimate.translation.settings import CycleGanOptions
 _BETAS = (0.5, 0.999)
 
 
-class CycleGan(Learner):
+class CycleGan(Learner[Batch]):
     """Trains a translator from a source to a target look, and one back, without pairs of pictures.
 
     A step: both generators, through fixed discriminators (GAN, cycle, identity and perceptual terms); then each
