@@ -22,11 +22,12 @@ from acclimate.files import atomic
 from acclimate.models.config import NetworkConfig, problems
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.verified import digest_of
 
 FORMAT = 1
 """Version of the card; raised when old programs could no longer read new files."""
 
-_KEY = "acclimate"
+_KEY, _DIGEST = "acclimate", "sha256"
 _VERSION = version("acclimate")
 
 
@@ -93,7 +94,8 @@ def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic(Path(path)) as temporary:
         try:
-            save_file(tensors, temporary, metadata={_KEY: card.model_dump_json()})
+            text = card.model_dump_json()
+            save_file(tensors, temporary, metadata={_KEY: text, _DIGEST: digest_of({_KEY: text}, tensors)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -157,6 +159,7 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Seg
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            _verify(path, file.metadata(), tensors)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -180,6 +183,22 @@ def expect_classes(card: ModelCard, class_space: ClassSpace, path: Path) -> None
         f"{path} was trained on {trained}, but {wanted} were asked for; choose the class space {card.class_space!r} or "
         "another checkpoint"
     )
+
+
+def _verify(path: Path, header: dict[str, str], tensors: dict[str, Any]) -> None:
+    """Compares card and tensors with the checksum in the header; files of early versions have none, and no other key.
+
+    Raises:
+        UserError: they are not what was written.
+    """
+    wanted = header.get(_DIGEST)
+    if (wanted is None and len(header) > 1) or (
+        wanted is not None and wanted != digest_of({_KEY: header[_KEY]}, tensors)
+    ):
+        raise UserError(
+            f"{path}: its content does not match its checksum; it was damaged after it was written: copy it again, or "
+            "delete it with its folder and run the same command again"
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

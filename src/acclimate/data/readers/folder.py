@@ -16,6 +16,7 @@ from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
 from acclimate.errors import UserError, nearest, unknown
+from acclimate.safe_yaml import load_yaml
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"
@@ -168,8 +169,8 @@ def read_description(path: Path) -> Description:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name the YAML that describes the data, folder:{path / 'dataset.yaml'}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping with at least the keys images and classes")
