@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods import method_class, method_options
 from acclimate.models.config import NetworkConfig
@@ -112,6 +113,8 @@ class Recipe(_Strict):
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
         network, training: what every ``train`` stage starts from.
+        bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
+        bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
         published: rows to stand beside ours.
     """
@@ -129,6 +132,8 @@ class Recipe(_Strict):
     input_size: tuple[PositiveInt, PositiveInt] | None = None
     network: dict[str, Any]
     training: dict[str, Any] = {}
+    bad_data: BadData = "stop"
+    bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, TrainStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
