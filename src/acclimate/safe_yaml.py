@@ -28,7 +28,7 @@ def load_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
-    except (KeyError, TypeError, AttributeError) as error:  # what the constructors raise on strange scalars and keys
+    except (LookupError, TypeError, AttributeError) as error:  # what the constructors raise on strange scalars and keys
         raise yaml.YAMLError(f"it holds a value that means nothing ({type(error).__name__}: {error})") from None
 
 
