@@ -183,7 +183,8 @@ def read_description(path: Path) -> Description:
 
 def _problem(error: Any) -> str:
     # pydantic names the member of a union that was tried; a reader knows only the keys
-    keys = [str(part) for part in error["loc"] if part not in ("str", "NamedClass") and "[" not in str(part)]
+    places = [str(part) for part in error["loc"]]
+    keys = places[:1] + [part for part in places[1:] if part not in ("str", "NamedClass") and "[" not in part]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         known = NamedClass.model_fields if keys[0] == "classes" else Description.model_fields
