@@ -8,7 +8,7 @@ import pytest
 
 from acclimate.data.class_space import VOID, ClassSpace
 from acclimate.data.class_spaces import class_space
-from acclimate.data.readers.folder import distinct_colours
+from acclimate.data.readers.folder import distinct_colours, read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
 
