@@ -94,8 +94,10 @@ def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic(Path(path)) as temporary:
         try:
-            text = card.model_dump_json()
-            save_file(tensors, temporary, metadata={_KEY: text, _DIGEST: digest_of({_KEY: text}, tensors)})
+            # one entry alone: the order of several differs from process to process, and with it the file
+            content = card.model_dump(mode="json")
+            content[_DIGEST] = _digest(content, tensors)
+            save_file(tensors, temporary, metadata={_KEY: json.dumps(content)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -131,6 +133,8 @@ def read_card(path: Path) -> ModelCard:
             f"{path} has checkpoint format {written}, written by {content.get('created_by', 'a later acclimate')}; "
             f"this is acclimate {_VERSION}, which reads formats up to {FORMAT}: upgrade acclimate"
         )
+    if isinstance(content, dict):
+        content.pop(_DIGEST, None)
     try:
         return ModelCard.model_validate(content)
     except ValidationError as error:
@@ -185,16 +189,19 @@ def expect_classes(card: ModelCard, class_space: ClassSpace, path: Path) -> None
     )
 
 
+def _digest(card: dict[str, Any], tensors: dict[str, Any]) -> str:
+    return digest_of({_KEY: json.dumps(card, sort_keys=True)}, tensors)
+
+
 def _verify(path: Path, header: dict[str, str], tensors: dict[str, Any]) -> None:
-    """Compares card and tensors with the checksum in the header; files of early versions have none, and no other key.
+    """Compares card and tensors with the checksum in the card; files of early versions have none.
 
     Raises:
         UserError: they are not what was written.
     """
-    wanted = header.get(_DIGEST)
-    if (wanted is None and len(header) > 1) or (
-        wanted is not None and wanted != digest_of({_KEY: header[_KEY]}, tensors)
-    ):
+    card = json.loads(header[_KEY])
+    wanted = card.pop(_DIGEST, None)
+    if wanted is not None and wanted != _digest(card, tensors):
         raise UserError(
             f"{path}: its content does not match its checksum; it was damaged after it was written: copy it again, or "
             "delete it with its folder and run the same command again"
