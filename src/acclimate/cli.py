@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from acclimate.errors import UserError
-from acclimate.training.interrupt import Interrupted
+from acclimate.training.interrupt import Interrupted, stoppable
 
 app = typer.Typer(
     name="acclimate",
@@ -234,7 +234,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     try:
-        app()
+        with stoppable():
+            app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

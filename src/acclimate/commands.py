@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ def run_command(
         print(explained(loaded, origins), end="")
         return
     rows = run(loaded, Run(output=output, seeds=parse_seeds(seeds), store=store), origins=origins)
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes, the first one tells
     if rows:
         print_results(rows)
     print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
@@ -338,6 +341,5 @@ def default_device() -> str:
 
 def user_cache() -> Path:
     """Where single commands keep what they computed: ``$XDG_CACHE_HOME/acclimate`` or ``~/.cache/acclimate``."""
-    import os
 
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"

@@ -14,6 +14,7 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
+from acclimate.data.tolerance import without_bad_files, write_skipped
 from acclimate.data.wrappers import Translated
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
 from acclimate.detection.protocols import DetectionProtocol, detection_protocol
@@ -81,6 +82,7 @@ class Sets:
     source: Any
     target: Any
     evaluation: Any
+    skipped: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
@@ -98,8 +100,12 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     sets = open_sets(recipe)
     store = Store(settings.store or settings.output.parent / ".stages")
     fabric = launched_fabric("32-true")
+    if recipe.bad_data == "skip":
+        with fabric.rank_zero_first():
+            sets = _readable(sets, cap=recipe.bad_data_cap, folder=store.root / "cache")
     if fabric.is_global_zero:
         write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
+        write_skipped(settings.output, sets.skipped)
         write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
     rows: list[Row] = []
     for seed in settings.seeds:
@@ -135,21 +141,24 @@ def open_sets(recipe: Recipe) -> Sets:
         if isinstance(stage, EvaluateStage):
             for row in stage.rows():
                 _protocol_of_row(protocol, row)  # a row that contradicts the protocol is found now
-    evaluation = None
+    evaluation, tolerant = None, recipe.bad_data == "skip"
     if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
-        evaluation = open_dataset(recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space)
+        evaluation = open_dataset(
+            recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space, tolerant=tolerant
+        )
         if not evaluation.has_labels:
             raise UserError(
                 f"{evaluation.spec} ({evaluation.split}) has no labels, so recipe {recipe.name} cannot score on it: "
                 "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
                 "such as adapt"
             )
-        evaluation.label(0)  # labels of other classes are found now rather than after hours of training
+        if not tolerant:
+            evaluation.label(0)  # labels of other classes are found now rather than after hours of training
     return Sets(
         class_space=space,
         protocol=protocol,
-        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
-        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space),
+        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant),
+        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant),
         evaluation=evaluation,
     )
 
@@ -171,6 +180,17 @@ def _open_boxed_sets(recipe: Recipe, source: str, target: str) -> Sets:
         target=open_boxes(target, split=recipe.target_split, class_space=space),
         evaluation=evaluation,
     )
+
+
+def _readable(sets: Sets, *, cap: float, folder: Path) -> Sets:
+    """The sets without what cannot be read."""
+    parts: dict[str, Any] = {}
+    skipped: dict[str, list[str]] = {}
+    for name in ("source", "target", "evaluation"):
+        dataset: Any = getattr(sets, name)
+        if dataset is not None:
+            parts[name], skipped[name] = without_bad_files(dataset, cap=cap, folder=folder)
+    return replace(sets, **parts, skipped=skipped)
 
 
 def protocol_and_classes(name: str | None, spec: str) -> tuple[Protocol, ClassSpace]:
@@ -271,7 +291,9 @@ def _train(
             summary = train(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
         else:
             with store.working_on(key, identity) as folder:
+                write_skipped(folder, sets.skipped)
                 summary = train(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                summary |= _skipped_counts(sets)
                 store.finish(key, summary)
                 Checkpoints(folder).clear()  # not before: killed in between, the stage would begin anew
     else:
@@ -308,7 +330,9 @@ def _translate(
             summary = translate(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
         else:
             with store.working_on(key, identity) as folder:
+                write_skipped(folder, sets.skipped)
                 summary = translate(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                summary |= _skipped_counts(sets)
                 store.finish(key, summary)
                 Checkpoints(folder).clear()
     else:
@@ -344,7 +368,8 @@ def _label(
             title=title,
         )
         with store.working_on(key, identity) as folder:
-            summary = label(request, folder=folder, device=str(fabric.device))
+            write_skipped(folder, sets.skipped)
+            summary = label(request, folder=folder, device=str(fabric.device)) | _skipped_counts(sets)
             store.finish(key, summary)
     elif fabric.is_global_zero:
         _say(f"{title}: already done, reused")
@@ -414,7 +439,8 @@ def _evaluate_row(
                     inference=inference,
                 )
                 evaluate(request, folder=folder, title=title)
-            store.finish(key, {})
+            write_skipped(folder, sets.skipped)
+            store.finish(key, _skipped_counts(sets))
     link(output / place, store.folder(key))
     scored = read_scores(store.folder(key) / "scores.json")[0]
     chain = {key: done for member in members for key, done in member.chain().items()}
@@ -435,6 +461,11 @@ def _evaluate_row(
 def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
     """Training settings without those that change nothing but speed or the safety net."""
     return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+
+
+def _skipped_counts(sets: Sets) -> dict[str, Any]:
+    counts = {name: len(lines) for name, lines in sets.skipped.items() if lines}
+    return {"skipped": counts} if counts else {}
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import Resample
@@ -142,6 +143,8 @@ class Recipe(_Strict):
         inference: mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network, training: what every ``train`` stage starts from.
         translation: what every ``translate`` stage starts from.
+        bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
+        bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
         published: rows to stand beside ours.
     """
@@ -162,6 +165,8 @@ class Recipe(_Strict):
     network: dict[str, Any]
     training: dict[str, Any] = {}
     translation: TranslationDefaults = TranslationDefaults()
+    bad_data: BadData = "stop"
+    bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, TrainStage | TranslateStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
@@ -363,6 +368,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
         elif earlier[name] != verb:
             problems.append(f"stages.{stage}.{key}: {name!r} is a {earlier[name]} stage; a {verb} stage is needed")
 
+    if recipe.task == "detection" and recipe.bad_data == "skip":
+        problems.append("bad_data: detection stops at files that cannot be read; remove the key")
     for name, stage in recipe.stages.items():
         if isinstance(stage, TrainStage):
             if stage.start is not None:

@@ -105,19 +105,24 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return kind, path
 
 
-def open_dataset(spec: str, *, split: str = "train", class_space: ClassSpace | str | None = None) -> Dataset:
+def open_dataset(
+    spec: str, *, split: str = "train", class_space: ClassSpace | str | None = None, tolerant: bool = False
+) -> Dataset:
     """Opens a dataset.
 
     Args:
         spec: ``kind:path``; :func:`dataset_kinds` names the kinds.
         split: ``train``, ``val``, …, as the kind has them.
         class_space: what labels are mapped into, itself or by name; None: the kind's own.
+        tolerant: open even a set of files with faults (an image without its label, say), for the tolerant mode.
 
     Raises:
         UserError: kind, path, split or class space do not exist, or the files have faults.
     """
     kind, path = parse_spec(spec)
     space = training_class_space(class_space, spec) if isinstance(class_space, str) else class_space
+    if tolerant and (reader := DATASETS[kind].reader) is not None:
+        return reader(Path(path), split=split, space=space, tolerant=True)
     return DATASETS[kind].open(path, split, space)
 
 

@@ -17,6 +17,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
 from acclimate.files import read_json
 from acclimate.report.published import Published, published_rows
+from acclimate.safe_yaml import load_yaml
 
 _STAGE = re.compile(r"(\d+)-(.+)")
 _SEED = re.compile(r"seed-(\d+)")
@@ -132,7 +133,7 @@ def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
         return "", {}
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path} as YAML: {error}; run the recipe again to write it anew") from error
     return text, content if isinstance(content, dict) else {}

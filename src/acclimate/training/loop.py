@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from acclimate.errors import UserError
 from acclimate.methods.trainable import AnyBatch, Learner, Losses
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.schedule import set_learning_rates
+from acclimate.training.watch import Watch, ensure_finite, ensure_finite_state
 
 
 class LoopSettings(Protocol):
@@ -76,9 +76,10 @@ def fit(
 
     Raises:
         Interrupted: the process was asked to stop; the state is saved.
-        UserError: a loss is no longer finite.
+        UserError: a loss or the state to be saved is no longer finite.
     """
     method.train()
+    watch = Watch(method, rows=history.rows)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -97,20 +98,23 @@ def fit(
             seen = len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
             position.images += fabric.world_size * seen
 
-            record = train_step(method, source_batch, target_batch, step, fabric=fabric)
-
-            done = position.step = step + 1
+            done = step + 1
+            last = done == settings.steps
+            logged = last or done % settings.log_every == 0
+            with watch.predictions(active=logged):
+                record = train_step(method, source_batch, target_batch, step, fabric=fabric)
+            ensure_finite(record, done, names=[*source_batch.names, *(target_batch.names if target_batch else [])])
+            position.step = done
             now = time.monotonic()
             position.seconds = seconds_before + now - begin
-            last = done == settings.steps
             stopping, due = _agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
-            logged = last or done % settings.log_every == 0
-            values = _as_numbers(record, done) if logged or saving else {}
             if logged:
+                values = {name: float(value) for name, value in record.items()}
                 values["learning rate"] = optimizers[0].param_groups[0]["lr"]
                 speed = {"images per second": position.images / position.seconds}
                 history.add(done, values, speed=speed)
+                watch.look()
                 note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
                 bar.advance(1, f"{note}  {speed['images per second']:.1f} img/s")
             else:
@@ -145,6 +149,8 @@ def train_step(
     for optimizer in method.optimizers.values():
         optimizer.step()
     method.after_step(step)
+    if fabric.world_size > 1:
+        average_running_statistics(method, fabric)
     return record
 
 
@@ -169,17 +175,6 @@ def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
         parameter.grad = chunk.view_as(parameter).clone()
 
 
-def _as_numbers(record: dict[str, Tensor], step: int) -> dict[str, float]:
-    values = {name: float(value) for name, value in record.items()}
-    wrong = [name for name, value in values.items() if not math.isfinite(value)]
-    if wrong:
-        raise UserError(
-            f"the loss '{wrong[0]}' is {values[wrong[0]]} at step {step}: training has diverged; "
-            "lower training.optimizer.learning_rate or the loss's weight, or set training.precision=32-true"
-        )
-    return values
-
-
 def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     """Both flags as soon as any process raises them: signals and clocks differ, and all must save at the same step."""
     if fabric.world_size == 1:
@@ -190,12 +185,34 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     return bool(votes[0] > 0), bool(votes[1] > 0)
 
 
+def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
+    """Replaces batch norm's running means and variances by their mean over the processes.
+
+    Each process normalises by the statistics of its own images; what all of them saw is what a network predicts with
+    later, and what a checkpoint, which one process writes, has to hold for all.
+    """
+    buffers = [
+        buffer
+        for module in method.modules()
+        if isinstance(module, _BatchNorm) and module.training
+        for buffer in (module.running_mean, module.running_var)
+        if buffer is not None
+    ]
+    if not buffers:
+        return
+    mean = fabric.all_reduce(torch.cat([buffer.flatten() for buffer in buffers]), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    for buffer, chunk in zip(buffers, torch.split(mean, [buffer.numel() for buffer in buffers]), strict=True):
+        buffer.copy_(chunk.view_as(buffer))
+
+
 def _save(
     method: Learner[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
 ) -> None:
+    state = method.method_state()
+    ensure_finite_state(state, position.step)
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
-        checkpoints.save(
-            position.step, {"seconds": position.seconds, "images": position.images, "method": method.method_state()}
-        )
+        kept = {"seconds": position.seconds, "images": position.images, "processes": fabric.world_size}
+        checkpoints.save(position.step, {**kept, "method": state})
     fabric.barrier()

@@ -18,6 +18,7 @@ from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.colours import COLOURS, ColourTable, parsed_colour
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired, read_ids
 from acclimate.errors import UserError, nearest, unknown
+from acclimate.safe_yaml import load_yaml
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"
@@ -230,8 +231,8 @@ def read_description(path: Place) -> Description:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name the YAML that describes the data, folder:{path / 'dataset.yaml'}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping with at least the keys images and classes")
@@ -244,7 +245,8 @@ def read_description(path: Place) -> Description:
 
 def _problem(error: Any) -> str:
     # pydantic names the member of a union that was tried; a reader knows only the keys
-    keys = [str(part) for part in error["loc"] if part not in ("str", "NamedClass") and "[" not in str(part)]
+    places = [str(part) for part in error["loc"]]
+    keys = places[:1] + [part for part in places[1:] if part not in ("str", "NamedClass") and "[" not in part]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         known = NamedClass.model_fields if keys[0] == "classes" else Description.model_fields
