@@ -218,6 +218,28 @@ def report(
     print(output)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="a published checkpoint: .pth, or safetensors with the same keys")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")] = Path("model.safetensors"),
+    layout: Annotated[
+        str, typer.Option("--layout", help="auto, adaptsegnet, advent, bdl, fada, initial-weights")
+    ] = "auto",
+    branches: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--branches", help="branches of the heads that are summed, 2 or 4 (default: told by the values)"),
+    ] = None,
+    class_space: Annotated[Optional[str], typer.Option("--class-space", help="default: by number of classes")] = None,  # noqa: UP045
+    input_size: Annotated[str, typer.Option("--input-size", help="WIDTHxHEIGHT, or native")] = "1024x512",
+) -> None:
+    """Turn weights that authors published into a checkpoint, without running anything in the file."""
+    from acclimate.commands import import_command
+
+    import_command(
+        file, output=output, layout=layout, branches=branches, class_space=class_space, input_size=input_size
+    )
+
+
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
     """List what ships: recipes, methods, networks, datasets or protocols."""

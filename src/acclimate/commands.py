@@ -292,6 +292,30 @@ def stats_command(data: str, *, split: str, class_space: str | None) -> None:
     print(stats(dataset, user_cache()).table())
 
 
+def import_command(
+    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str
+) -> None:
+    """Imports published weights and prints what they were taken for."""
+    from acclimate.exchange.importing import import_weights
+
+    if branches not in (None, 2, 4):
+        raise UserError(f"--branches is 2 or 4, not {branches}: published heads sum the first two branches or all four")
+    imported = import_weights(
+        file, output, layout=layout, branches=branches, space=class_space, input_size=_size(input_size)
+    )
+    print(imported.summary())
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    """``1024x512`` as (width, height) in pixels; ``native`` is None."""
+    if text == "native":
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 1):
+        raise UserError(f"--input-size takes WIDTHxHEIGHT in pixels, such as 1024x512, or 'native'; got {text!r}")
+    return int(width), int(height)
+
+
 def list_command(what: str) -> None:
     """Prints the names of what ships, a line each."""
     for name, description in listing(what):

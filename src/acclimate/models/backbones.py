@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import UserError, unknown
 from acclimate.models.preprocessing import PREPROCESSINGS, PreprocessingName
-from acclimate.models.weights import IMAGENET, downloaded, load_backbone, load_weights, read_tensors
+from acclimate.models.weights import IMAGENET, IMAGENET_V1, downloaded, load_backbone, load_weights, read_tensors
 
 _FEATURE_LISTS = ("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_b1")
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d")
@@ -155,6 +155,8 @@ def build_backbone(name: str, *, output_stride: int, weights: str | None) -> Bac
     """
     library, _, model = name.partition("/")
     if library == "timm" and model:
+        if weights == IMAGENET_V1:
+            raise UserError(f"weights {IMAGENET_V1!r} are torchvision's; {name} has {IMAGENET!r}, or give a file")
         backbone = TimmBackbone(model, output_stride=output_stride, pretrained=weights == IMAGENET)
         if weights is not None and weights != IMAGENET:
             load_backbone(backbone.model, read_tensors(Path(weights)), where=weights)

@@ -20,6 +20,8 @@ from typing import Literal, TypeAlias
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from acclimate.errors import UserError
+
 BatchNormSetting: TypeAlias = Literal["published", "frozen", "global", "trained"]
 
 
@@ -34,6 +36,29 @@ def freeze_affine(module: nn.Module, setting: BatchNormSetting) -> None:
     for layer in batch_norms(module):
         for parameter in layer.parameters(recurse=False):
             parameter.requires_grad_(trained)
+
+
+def set_epsilon(module: nn.Module, epsilon: float, *, setting: BatchNormSetting | None) -> None:
+    """Sets what is added to the variances that batch norms divide by; 0 is FADA's frozen batch norm.
+
+    Raises:
+        UserError: 0 with statistics of the current batch, whose variance may be 0, or with running variances of 0.
+    """
+    if epsilon == 0 and setting not in ("frozen", "global"):
+        raise UserError(
+            f"batch_norm_epsilon 0 divides by the bare variance, which batch_norm {setting!r} may find to be 0; use it "
+            "with batch_norm 'frozen' or 'global', or leave it out"
+        )
+    for name, layer in module.named_modules():
+        if not isinstance(layer, _BatchNorm):
+            continue
+        variance = layer.running_var
+        if epsilon == 0 and variance is not None and not variance.is_meta and not bool((variance > 0).all()):
+            raise UserError(
+                f"batch_norm_epsilon 0, but the weights have a running variance of 0 in {name}, which cannot be "
+                "divided by; leave the option out"
+            )
+        layer.eps = epsilon
 
 
 def use_running_statistics(module: nn.Module, setting: BatchNormSetting) -> None:

@@ -24,8 +24,11 @@ class NetworkConfig(BaseModel):
         name: a key of ``NETWORKS``.
         multi_level: add an auxiliary head on the mid-level features (AdaptSegNet, ADVENT).
         batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
-        weights: where the backbone's weights come from: ``imagenet`` (torchvision's or timm's, downloaded once), the
-            path of a safetensors file, or None for random ones.
+        batch_norm_epsilon: what batch norms that use running statistics add to the variance; 0 is FADA's frozen
+            batch norm, which adds nothing (network ``deeplab-v2`` only).
+        weights: where the backbone's weights come from: ``imagenet`` (torchvision's or timm's, downloaded once),
+            ``imagenet-v1`` (torchvision's first, those of most papers), the path of a safetensors file, or None for
+            random ones.
         backbone: ``torchvision/NAME``, ``timm/NAME`` (network ``deeplab-v2`` only).
         output_stride: input pixels per output position, 8 or 16.
         width: channels of the first convolution (network ``small`` only).
@@ -42,6 +45,7 @@ class NetworkConfig(BaseModel):
     name: str
     multi_level: bool = False
     batch_norm: BatchNormSetting | None = None
+    batch_norm_epsilon: float | None = Field(default=None, ge=0, le=0.1)
     weights: str | None = None
     backbone: str | None = None
     output_stride: Literal[8, 16] | None = None

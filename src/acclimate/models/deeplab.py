@@ -13,7 +13,7 @@ from acclimate.models.backbones import Backbone, build_backbone
 from acclimate.models.config import NetworkConfig
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resnet_caffe import resnet_layers
-from acclimate.models.weights import IMAGENET, load_weights
+from acclimate.models.weights import is_imagenet, load_weights
 
 RATES = {8: (6, 12, 18, 24), 16: (3, 6, 9, 12)}
 """The head's default dilation rates by output stride: the published ones at 8, the same extent in pixels at 16."""
@@ -41,7 +41,7 @@ class DeepLabV2ResNet101(SegmentationNetwork):
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
         if config.preprocessing is None:
-            config = config.model_copy(update={"preprocessing": "imagenet" if config.weights == IMAGENET else "caffe"})
+            config = config.model_copy(update={"preprocessing": "imagenet" if is_imagenet(config.weights) else "caffe"})
         super().__init__(config, classes, stride=8)
         layers = resnet_layers()
         load_weights(layers, config.weights, torchvision_name="resnet101")

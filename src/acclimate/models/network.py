@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from acclimate.models.batch_norm import freeze_affine, use_running_statistics
+from acclimate.models.batch_norm import freeze_affine, set_epsilon, use_running_statistics
 from acclimate.models.config import NetworkConfig
 from acclimate.models.preprocessing import Preprocessing
 
@@ -77,6 +77,8 @@ class SegmentationNetwork(nn.Module, ABC):
         """Applies the batch-norm setting once all layers exist."""
         if self.config.batch_norm is not None:
             freeze_affine(self, self.config.batch_norm)
+        if self.config.batch_norm_epsilon is not None:
+            set_epsilon(self, self.config.batch_norm_epsilon, setting=self.config.batch_norm)
         self.train(self.training)
 
     def forward(self, images: Tensor) -> Output:

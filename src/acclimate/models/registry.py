@@ -57,6 +57,7 @@ NETWORKS: dict[str, NetworkEntry] = {
             "backbone": "torchvision/resnet50",
             "multi_level": False,
             "batch_norm": "published",
+            "batch_norm_epsilon": None,
             "weights": None,
             "output_stride": 8,
             "head": "aspp",

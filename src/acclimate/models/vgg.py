@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from acclimate.models.aspp import ASPP
 from acclimate.models.config import NetworkConfig
 from acclimate.models.network import Output, SegmentationNetwork
-from acclimate.models.weights import IMAGENET, load_backbone, read_tensors, torchvision_tensors
+from acclimate.models.weights import is_imagenet, load_backbone, read_tensors, torchvision_tensors
 
 _WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
 # torchvision's index of a layer -> ours: its pool4 (23) is not here
@@ -29,7 +29,7 @@ class DeepLabV2VGG16(SegmentationNetwork):
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
         if config.preprocessing is None:
-            config = config.model_copy(update={"preprocessing": "imagenet" if config.weights == IMAGENET else "caffe"})
+            config = config.model_copy(update={"preprocessing": "imagenet" if is_imagenet(config.weights) else "caffe"})
         super().__init__(config, classes, stride=8)
         convolutions = _vgg16()
         _load(convolutions, config.weights)
@@ -74,12 +74,12 @@ def _load(convolutions: nn.Sequential, weights: str | None) -> None:
     """Fills conv1_1 to conv5_3 with weights whose keys are torchvision's ``features.N``."""
     if weights is None:
         return
-    tensors = torchvision_tensors("vgg16") if weights == IMAGENET else read_tensors(Path(weights))
+    tensors = torchvision_tensors("vgg16", weights) if is_imagenet(weights) else read_tensors(Path(weights))
     renamed = {}
     for key, tensor in tensors.items():
         prefix, *rest = key.split(".")
         if prefix == "features" and len(rest) == 2 and rest[0].isdigit():
             key = f"features.{_CONV5.get(int(rest[0]), int(rest[0]))}.{rest[1]}"
         renamed[key] = tensor
-    where = "torchvision/vgg16" if weights == IMAGENET else weights
+    where = "torchvision/vgg16" if is_imagenet(weights) else weights
     load_backbone(nn.ModuleDict({"features": convolutions}), renamed, where=where)

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from acclimate.errors import UserError
 
 IMAGENET = "imagenet"
+"""Torchvision's best (or timm's) ImageNet weights."""
+IMAGENET_V1 = "imagenet-v1"
+"""Torchvision's first ImageNet weights, which FADA, CRST and most papers started from."""
 
 # what ImageNet checkpoints hold besides the features; a segmentation network has no use for it
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "conv_head.", "last_linear.")
@@ -33,7 +36,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is not a readable safetensors file ({error}); the file may be truncated, or of another format: "
-            "pickled checkpoints (.pth, .pt) must be converted first"
+            "pickled checkpoints (.pth, .pt) must be converted first, with 'acclimate import'"
         ) from error
 
 
@@ -79,13 +82,20 @@ def downloaded(what: str, load: Callable[[], Loaded]) -> Loaded:
         ) from error
 
 
-def torchvision_tensors(name: str) -> dict[str, Tensor]:
-    """The tensors of torchvision's default ImageNet weights of the model ``name``; downloads them when not cached."""
+def is_imagenet(weights: str | None) -> bool:
+    """Whether the option ``weights`` names ImageNet weights rather than a file."""
+    return weights in (IMAGENET, IMAGENET_V1)
+
+
+def torchvision_tensors(name: str, weights: str = IMAGENET) -> dict[str, Tensor]:
+    """The tensors of torchvision's ImageNet weights of the model ``name``; downloads them when not cached."""
     import torchvision.models
 
+    kinds: Any = torchvision.models.get_model_weights(name)
+    kind = kinds.DEFAULT if weights == IMAGENET else kinds.IMAGENET1K_V1
+
     def load() -> dict[str, Tensor]:
-        weights: Any = torchvision.models.get_model_weights(name).DEFAULT
-        tensors: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        tensors: dict[str, Tensor] = kind.get_state_dict(progress=True, check_hash=True)
         return tensors
 
     return downloaded(f"torchvision/{name}", load)
@@ -95,8 +105,8 @@ def load_weights(backbone: nn.Module, weights: str | None, *, torchvision_name: 
     """Fills a backbone whose keys are those of torchvision's ``torchvision_name``, as the option ``weights`` says."""
     if weights is None:
         return
-    if weights == IMAGENET:
-        load_backbone(backbone, torchvision_tensors(torchvision_name), where=f"torchvision/{torchvision_name}")
+    if is_imagenet(weights):
+        load_backbone(backbone, torchvision_tensors(torchvision_name, weights), where=f"torchvision/{torchvision_name}")
     else:
         load_backbone(backbone, read_tensors(Path(weights)), where=weights)
 

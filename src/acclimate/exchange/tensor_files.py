@@ -1,0 +1,89 @@
+"""Files of tensors that other programs wrote, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from acclimate.errors import UserError
+from acclimate.models.weights import read_tensors
+
+FADA_PARTS = ("feature_extractor", "classifier")
+"""The entries of FADA's checkpoints that are its network; the others are a discriminator, optimisers and a counter."""
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PARALLEL = "module."
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.pth`` file (of any version of PyTorch) or a safetensors file, by key, on the CPU.
+
+    FADA's two networks keep their names as prefixes (``feature_extractor.``, ``classifier.``); wrappers such as
+    ``state_dict`` and the prefix ``module.`` of parallel training are taken off.
+
+    Raises:
+        UserError: the file is missing or damaged, holds anything but tensors and plain values, or no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no such file: {path}; give the checkpoint as it was downloaded (.pth) or a safetensors file")
+    if path.suffix == ".safetensors":
+        return _without_parallel(read_tensors(path))
+    return _weights_in(_unpickled(path), path)
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # the message goes on with advice to switch the protection off
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition("\n")[0] or "no tensors in it"
+        raise UserError(
+            f"{path} is not read: it holds more than tensors and plain values ({reason[:200]}), and loading it would "
+            "run code that is in the file; ask its authors for a file of bare tensors (a state_dict, or safetensors)"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AssertionError, TypeError) as error:
+        summary = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path} is no readable checkpoint of PyTorch ({summary}): it may be truncated or of another format; "
+            "download it again"
+        ) from error
+
+
+def _weights_in(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        if all(isinstance(content.get(part), Mapping) for part in FADA_PARTS):
+            return {
+                f"{part}.{key}": value
+                for part in FADA_PARTS
+                for key, value in _without_parallel(_tensors(content[part], path)).items()
+            }
+        for wrapper in _WRAPPERS:
+            if isinstance(content.get(wrapper), Mapping):
+                return _without_parallel(_tensors(content[wrapper], path))
+    return _without_parallel(_tensors(content, path))
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{path} holds no weights: a {type(content).__name__}, not tensors by name")
+    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        keys = ", ".join(map(str, list(content)[:6]))
+        raise UserError(
+            f"{path} is in no layout that is known: besides tensors it holds {others[0]!r} (its entries: {keys}); "
+            f"known are bare tensors by name, a dictionary with {', '.join(map(repr, _WRAPPERS))}, and FADA's with "
+            f"{' and '.join(map(repr, FADA_PARTS))}"
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def _without_parallel(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not all(key.startswith(_PARALLEL) for key in tensors):
+        return tensors
+    return {key.removeprefix(_PARALLEL): value for key, value in tensors.items()}
