@@ -240,6 +240,23 @@ def import_(
     )
 
 
+@app.command("export")
+def export_(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
+        "model.onnx"
+    ),
+    enlarge: Annotated[bool, typer.Option("--enlarge", help="logits at the images' size, not at the stride")] = False,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="largest difference allowed, relative to the largest logit")
+    ] = 1e-4,
+) -> None:
+    """Write a model for other programs, preprocessing included, and compare it with ours first."""
+    from acclimate.commands import export_command
+
+    export_command(checkpoint, output=output, enlarge=enlarge, tolerance=tolerance)
+
+
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
     """List what ships: recipes, methods, networks, datasets or protocols."""

@@ -306,6 +306,22 @@ def import_command(
     print(imported.summary())
 
 
+def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
+    """Exports a model and prints how far it is from ours."""
+    from acclimate.exchange.exporting import export_network
+
+    if not 0 <= tolerance < 1:
+        raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
+    comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
+    for comparison in comparisons:
+        batch, height, width = comparison.shape
+        print(
+            f"{batch} image{'s' * (batch > 1)} of {width}x{height}: largest difference {comparison.difference:.1e} "
+            f"(largest logit {comparison.largest:.3g})"
+        )
+    print(f"written to {output}")
+
+
 def _size(text: str) -> tuple[int, int] | None:
     """``1024x512`` as (width, height) in pixels; ``native`` is None."""
     if text == "native":

@@ -20,6 +20,8 @@ Tensors: TypeAlias = dict[str, Tensor]
 FAMILIES = ("auto", "adaptsegnet", "advent", "bdl", "fada", "initial-weights")
 """What a layout can be asked for by: the code that wrote the file."""
 
+# marks keys without a prefix of the layout, which might else be mistaken for keys of ours
+_STRANGE = "?"
 _COUNTER = "num_batches_tracked"
 
 
@@ -79,14 +81,14 @@ def _fada_resnet(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _fada_vgg(tensors: Mapping[str, Tensor]) -> Tensors:
-    return _renamed(tensors, {"feature_extractor.backbone.": "features."})
+    return _renamed(tensors, {"feature_extractor.backbone.": "features.", "classifier.": "classifier."})
 
 
 def _renamed(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> Tensors:
     renamed = {}
     for key, value in tensors.items():
         prefix = next((prefix for prefix in prefixes if key.startswith(prefix)), "")
-        renamed[prefixes.get(prefix, "") + key.removeprefix(prefix)] = value
+        renamed[prefixes.get(prefix, _STRANGE) + key.removeprefix(prefix)] = value
     return renamed
 
 
@@ -197,7 +199,7 @@ def fitted(tensors: Mapping[str, Tensor], layout: Layout) -> Fit:
         classes=classes,
         # PyTorch 0.3 did not count batches, nor do frozen batch norms
         missing=[key for key in expected if key not in renamed and not key.endswith(_COUNTER)],
-        unexpected=[key for key in renamed if key not in expected],
+        unexpected=[key.removeprefix(_STRANGE) for key in renamed if key not in expected],
         shapes=[
             f"{key} {tuple(renamed[key].shape)} instead of {tuple(value.shape)}"
             for key, value in expected.items()

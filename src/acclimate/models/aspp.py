@@ -26,12 +26,16 @@ class ASPP(nn.Module):
         branches: how many of the convolutions are summed. The public code of AdaptSegNet and early BDL returns inside
             its loop, so that only the first 2 contribute; their checkpoints must be evaluated likewise. The others are
             kept, frozen, so that the parameters' names are the same.
+
+    Attributes:
+        foldable: whether processors may use the faster way of the same sum; exported models must not.
     """
 
     def __init__(
         self, in_channels: int, classes: int, *, rates: Sequence[int] = PUBLISHED_RATES, branches: int | None = None
     ) -> None:
         super().__init__()
+        self.foldable = True
         self.branches = len(rates) if branches is None else min(branches, len(rates))
         self.conv2d_list = nn.ModuleList(
             nn.Conv2d(in_channels, classes, kernel_size=3, padding=rate, dilation=rate) for rate in rates
@@ -42,7 +46,7 @@ class ASPP(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         convolutions = [layer for layer in self.conv2d_list if isinstance(layer, nn.Conv2d)][: self.branches]
-        if features.device.type == "cpu" and features.shape[1] >= _MANY_CHANNELS:
+        if self.foldable and features.device.type == "cpu" and features.shape[1] >= _MANY_CHANNELS:
             return _folded(features, convolutions)
         logits: Tensor = convolutions[0](features)
         for convolution in convolutions[1:]:

@@ -1,0 +1,189 @@
+"""From our checkpoints to files that other programs run: ONNX, and PyTorch's own exported programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.errors import UserError
+from acclimate.files import write_bytes
+from acclimate.models.aspp import ASPP
+from acclimate.models.checkpoint import ModelCard, load_network
+from acclimate.models.network import SegmentationNetwork
+from acclimate.models.resize import upsample
+
+CHECKED_SHAPES = ((1, 96, 160), (2, 121, 107))
+"""(batch, height, width) of the images on which the export is compared; none is what the export saw."""
+
+SMALLEST = 64
+"""The smallest height and width, in pixels, that an exported program takes: maps of a single row need other rules."""
+
+_SEEN_SHAPE = (2, 136, 200)
+_EXTRA = ("onnx", "onnxruntime", "onnxscript")
+
+
+class Exported(nn.Module):
+    """What is exported: RGB images (B, 3, H, W) in [0, 1] to the main head's logits.
+
+    Args:
+        network: in evaluation mode.
+        enlarge: enlarge the logits to (H, W), bilinearly with aligned corners, as published evaluations do; otherwise
+            they stay at the network's stride.
+    """
+
+    def __init__(self, network: SegmentationNetwork, *, enlarge: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.enlarge = enlarge
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images).main
+        if self.enlarge:
+            logits = upsample(logits, (images.shape[2], images.shape[3]))
+        return logits
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far the exported model is from ours.
+
+    Attributes:
+        shape: (batch, height, width) of the images compared.
+        difference: largest absolute difference of two logits.
+        largest: largest absolute logit.
+    """
+
+    shape: tuple[int, int, int]
+    difference: float
+    largest: float
+
+
+def export_network(
+    checkpoint: Path, output: Path, *, enlarge: bool = False, tolerance: float = 1e-4
+) -> list[Comparison]:
+    """Writes a checkpoint's network as ``.onnx`` or ``.pt2``, after comparing its logits with ours.
+
+    Batch, height and width are free, from :data:`SMALLEST` pixels up. The preprocessing is inside; the model card is in
+    the file's metadata, under ``acclimate``.
+
+    Args:
+        checkpoint: a segmentation network's ``model.safetensors``.
+        output: the file; its suffix chooses the format.
+        enlarge: see :class:`Exported`.
+        tolerance: largest difference of logits allowed, relative to the largest logit (but no less than 1).
+
+    Returns:
+        A comparison for each of :data:`CHECKED_SHAPES`.
+
+    Raises:
+        UserError: another suffix, packages of the extra ``export`` are missing, the network cannot be exported, or the
+            difference is too large; no file is written then.
+    """
+    formats: dict[str, Callable[[nn.Module, ModelCard], tuple[bytes, Callable[[Tensor], Tensor]]]]
+    formats = {".onnx": _onnx, ".pt2": _pt2}
+    output = Path(output)
+    if output.suffix not in formats:
+        raise UserError(f"-o {output}: the name must end in .onnx (ONNX) or .pt2 (torch.export)")
+    if output.suffix == ".onnx":
+        _require_extra()
+    network, card = load_network(checkpoint)
+    for head in network.modules():
+        if isinstance(head, ASPP):
+            head.foldable = False
+    module = Exported(network, enlarge=enlarge).eval().requires_grad_(False)
+    try:
+        content, run = formats[output.suffix](module, card)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        summary = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{checkpoint} cannot be exported to {output.suffix}: {summary}; try the other format"
+        ) from error
+    comparisons = [_compared(module, run, shape) for shape in CHECKED_SHAPES]
+    for comparison in comparisons:
+        # not ">": a difference that is no number is refused too
+        if not comparison.difference <= tolerance * max(1.0, comparison.largest):
+            raise UserError(
+                f"the exported model differs from {checkpoint} by {comparison.difference:.2g} on images of "
+                f"{comparison.shape[2]}x{comparison.shape[1]}, more than {tolerance:g} of the largest logit "
+                f"({comparison.largest:.3g}); nothing was written: try the other format, or allow more with --tolerance"
+            )
+    write_bytes(output, content)
+    return comparisons
+
+
+def _compared(module: nn.Module, run: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> Comparison:
+    batch, height, width = shape
+    images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected: Tensor = module(images)
+    found = run(images)
+    if found.shape != expected.shape:
+        raise UserError(f"the exported model gives {tuple(found.shape)} where ours gives {tuple(expected.shape)}")
+    return Comparison(shape, float((found - expected).abs().max()), float(expected.abs().max()))
+
+
+def _seen() -> tuple[Tensor, dict[int, Any]]:
+    batch, height, width = _SEEN_SHAPE
+    free = {
+        0: torch.export.Dim("batch"),
+        2: torch.export.Dim("height", min=SMALLEST),
+        3: torch.export.Dim("width", min=SMALLEST),
+    }
+    return torch.rand(batch, 3, height, width), free
+
+
+def _pt2(module: nn.Module, card: ModelCard) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+    images, free = _seen()
+    program = torch.export.export(module, (images,), dynamic_shapes={"images": free}, strict=False)
+    stream = io.BytesIO()
+    torch.export.save(program, stream, extra_files={"acclimate": card.model_dump_json()})
+    stream.seek(0)
+    again: Any = torch.export.load(stream).module()
+    return stream.getvalue(), again
+
+
+def _onnx(module: nn.Module, card: ModelCard) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+    import onnxruntime
+
+    images, free = _seen()
+    # the exporter announces every step
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program: Any = torch.onnx.export(
+            module,
+            (images,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": free},
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "acclimate", card.model_dump_json()
+    content: bytes = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+    return content, run
+
+
+def _require_extra() -> None:
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"export to ONNX needs {', '.join(missing)}; install them with pip install 'acclimate[export]', or export "
+            "to .pt2, which needs nothing more"
+        )
