@@ -96,10 +96,8 @@ def export_network(
     if output.suffix == ".onnx":
         _require_extra()
     network, card = load_network(checkpoint)
-    for head in network.modules():
-        if isinstance(head, ASPP):
-            head.foldable = False
-    module = Exported(network, enlarge=enlarge).eval().requires_grad_(False)
+    module = Exported(load_network(checkpoint)[0], enlarge=enlarge)
+    make_exportable(module)
     try:
         content, run = formats[output.suffix](module, card)
     except (RuntimeError, ValueError, NotImplementedError) as error:
@@ -107,7 +105,8 @@ def export_network(
         raise UserError(
             f"{checkpoint} cannot be exported to {output.suffix}: {summary}; try the other format"
         ) from error
-    comparisons = [_compared(module, run, shape) for shape in CHECKED_SHAPES]
+    ours = Exported(network, enlarge=enlarge).eval()
+    comparisons = [_compared(ours, run, shape) for shape in CHECKED_SHAPES]
     for comparison in comparisons:
         # not ">": a difference that is no number is refused too
         if not comparison.difference <= tolerance * max(1.0, comparison.largest):
@@ -118,6 +117,24 @@ def export_network(
             )
     write_bytes(output, content)
     return comparisons
+
+
+def make_exportable(module: nn.Module) -> None:
+    """Replaces what exporters cannot follow at every image size by what computes the same, in place."""
+    module.eval().requires_grad_(False)
+    for parent in list(module.modules()):
+        if isinstance(parent, ASPP):
+            parent.foldable = False
+        for name, child in parent.named_children():
+            if isinstance(child, nn.MaxPool2d) and child.ceil_mode:
+                parent.add_module(name, _rounding_down(child))
+
+
+def _rounding_down(pool: nn.MaxPool2d) -> nn.Module:
+    """A max-pooling that rounds sizes up, as one that rounds down a map with one more row and column."""
+    # for other numbers, the last window may lie in the padding, where PyTorch leaves it out
+    assert (pool.kernel_size, pool.stride, pool.padding, pool.dilation) == (3, 2, 1, 1)
+    return nn.Sequential(nn.ConstantPad2d((1, 2, 1, 2), float("-inf")), nn.MaxPool2d(kernel_size=3, stride=2))
 
 
 def _compared(module: nn.Module, run: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> Comparison:

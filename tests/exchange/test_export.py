@@ -1,0 +1,128 @@
+"""Exported models say what ours say, at sizes they have not seen, and carry their card."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import acclimate.exchange.exporting as exporting
+from acclimate.cli import main
+from acclimate.data.class_spaces import class_space
+from acclimate.errors import UserError
+from acclimate.exchange.exporting import Exported, export_network, make_exportable
+from acclimate.models import ModelCard, NetworkConfig, SegmentationNetwork, build_network, load_network, save_network
+from acclimate.models.aspp import ASPP
+from acclimate.models.resnet_caffe import resnet_layers
+
+SPACE = class_space("cityscapes-7")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(name="small", width=8, multi_level=True, preprocessing="caffe"), 7)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            nn.init.normal_(layer.running_mean, std=0.1)
+    path = tmp_path_factory.mktemp("export") / "model.safetensors"
+    card = ModelCard(network=network.config, classes=SPACE.classes, colours=SPACE.colours, class_space=SPACE.name)
+    save_network(path, network, card=card)
+    return path
+
+
+def logits_of(network: SegmentationNetwork, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return network(images).main
+
+
+def test_onnx_at_any_size_without_our_code(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
+    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
+    output = tmp_path / "model.onnx"
+    monkeypatch.setattr(sys, "argv", ["acclimate", "export", str(checkpoint), "-o", str(output)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert not exit_.value.code
+    shown = capsys.readouterr().out
+    assert "1 image of 160x96: largest difference " in shown
+    assert "2 images of 107x121: largest difference " in shown
+    session = onnxruntime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
+    network, card = load_network(checkpoint)
+    for shape in ((1, 3, 65, 200), (3, 3, 128, 64)):
+        images = torch.rand(shape)
+        (found,) = session.run(["logits"], {"images": images.numpy()})
+        expected = logits_of(network, images)
+        assert expected.std() > 1e-3
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
+    assert ModelCard.model_validate_json(session.get_modelmeta().custom_metadata_map["acclimate"]) == card
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("enlarge", [False, True])
+def test_torch_export_at_any_size(checkpoint: Path, tmp_path: Path, enlarge: bool) -> None:
+    comparisons = export_network(checkpoint, tmp_path / "model.pt2", enlarge=enlarge)
+    assert [comparison.shape for comparison in comparisons] == [(1, 96, 160), (2, 121, 107)]
+    assert all(comparison.difference <= 1e-5 for comparison in comparisons)
+    extra = {"acclimate": ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    network, card = load_network(checkpoint)
+    images = torch.rand(1, 3, 70, 133)
+    expected = logits_of(network, images)
+    if enlarge:
+        expected = functional.interpolate(expected, size=(70, 133), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(program.module()(images), expected, rtol=1e-4, atol=1e-5)
+    assert json.loads(extra["acclimate"]) == card.model_dump(mode="json")
+
+
+def test_a_model_that_differs_is_not_written(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slightly_wrong(module: nn.Module, card: ModelCard) -> tuple[bytes, Any]:
+        return b"file", lambda images: module(images) * 1.001
+
+    monkeypatch.setattr(exporting, "_pt2", slightly_wrong)
+    with pytest.raises(UserError, match=r"differs from .* on images of 160x96, more than 0.0001 of the largest"):
+        export_network(checkpoint, tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())
+    assert len(export_network(checkpoint, tmp_path / "model.pt2", tolerance=2e-3)) == 2
+    monkeypatch.setattr(exporting, "_pt2", lambda module, card: (b"file", lambda images: module(images) * float("nan")))
+    with pytest.raises(UserError, match=r"differs"):
+        export_network(checkpoint, tmp_path / "other.pt2", tolerance=0.5)
+
+
+def test_wrong_names_and_missing_packages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"must end in .onnx \(ONNX\) or .pt2"):
+        export_network(checkpoint, tmp_path / "model.tflite")
+    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else object())  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"needs onnxscript; install them with pip install 'acclimate\[export\]'"):
+        export_network(checkpoint, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("size", [(57, 72), (64, 64), (33, 45), (58, 61)])
+def test_what_replaces_the_max_pooling_is_the_same(size: tuple[int, int]) -> None:
+    layers = resnet_layers((1, 1, 1, 1))
+    maps = torch.randn(1, 4, *size)
+    expected = layers["maxpool"](maps)
+    make_exportable(layers)
+    assert not any(isinstance(layer, nn.MaxPool2d) and layer.ceil_mode for layer in layers.modules())
+    assert torch.equal(layers["maxpool"](maps), expected)
+
+
+def test_the_published_network_is_followed_at_every_size() -> None:
+    """Its max-pooling rounds up and its head is folded on processors: both stood in the way. On the meta device."""
+    config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, branches=2)
+    with torch.device("meta"):
+        module = Exported(build_network(config, 19), enlarge=True)
+        make_exportable(module)
+        images, free = exporting._seen()
+        program = torch.export.export(module, (images,), dynamic_shapes={"images": free}, strict=False)
+        assert program.module()(torch.zeros(1, 3, 71, 133)).shape == (1, 19, 71, 133)
+    assert all(not head.foldable for head in module.modules() if isinstance(head, ASPP))
