@@ -14,6 +14,7 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
+from acclimate.data.spatial_prior import spatial_prior
 from acclimate.data.tolerance import without_bad_files, write_skipped
 from acclimate.data.wrappers import Translated
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
@@ -353,9 +354,13 @@ def _label(
     identity = {
         "checkpoint": model.key,
         "data": sets.target.fingerprint(),
-        "selection": stage.selection.model_dump(mode="json"),
+        "selection": stage.selection.identity(),
         "input_size": recipe.prediction_size(),
     }
+    if not stage.inference.plain:
+        identity["inference"] = stage.inference.identity()
+    if stage.spatial_prior:
+        identity["spatial_prior"] = sets.source.fingerprint()
     key = store.key("label", identity)
     if store.finished(key) is None and fabric.is_global_zero:
         request = LabelRequest(
@@ -365,6 +370,8 @@ def _label(
             selection=stage.selection,
             input_size=recipe.prediction_size(),
             batch_size=stage.batch_size,
+            inference=stage.inference,
+            prior=spatial_prior(sets.source, store.root / "cache") if stage.spatial_prior else None,
             title=title,
         )
         with store.working_on(key, identity) as folder:
