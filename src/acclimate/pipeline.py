@@ -466,8 +466,21 @@ def _evaluate_row(
 
 
 def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
-    """Training settings without those that change nothing but speed or the safety net."""
-    return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+    """Training settings without those that change nothing but speed or the safety net.
+
+    Settings that came later are left out where they do nothing, so that stages finished before them stay valid.
+    """
+    unimportant = {"workers", "cache", "checkpoint_minutes", "log_every"}
+    idle = {"source_portion": 1.0, "mining": None, "focus": None}
+
+    def kept(content: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: kept(value) if isinstance(value, dict) else value
+            for key, value in content.items()
+            if not (key in idle and value == idle[key])
+        }
+
+    return kept({key: value for key, value in training.items() if key not in unimportant})
 
 
 def _skipped_counts(sets: Sets) -> dict[str, Any]:

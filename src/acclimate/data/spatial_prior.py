@@ -18,7 +18,7 @@ _VERSION = 1
 SIZE = (512, 256)
 """(width, height) the maps are counted at; they are smooth, and enlarged to the labels' size when used."""
 KERNEL = 70.0
-"""The published kernel of 70x70 pixels on images of 2048x1024, as a Gaussian cut at two standard deviations each way."""
+"""The published kernel of 70x70 pixels on images of 2048x1024, a Gaussian cut at two standard deviations."""
 PUBLISHED_WIDTH = 2048
 
 
