@@ -37,11 +37,14 @@ def image_labels(shares: Tensor, sizes: Tensor, *, eta: float, inclusive: bool =
     return (present & (shares > 0)).float()
 
 
-def image_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def image_label_loss(logits: Tensor, labels: Tensor, known: Tensor | None = None) -> Tensor:
     """L_cl = -(1/C) sum_i [c_i log F_i + (1 - c_i) log(1 - F_i)], averaged over images (MLSL eq. 5).
 
     Args:
         logits: (B, C); F is their sigmoid.
         labels: (B, C) of 0 and 1.
+        known: (B,) bool: images that count, None for all. One whose pseudo-label is void throughout says nothing of
+            what it holds, rather than that it holds nothing. Without any the loss is 0.
     """
-    return functional.binary_cross_entropy_with_logits(full_precision(logits), labels)
+    each = functional.binary_cross_entropy_with_logits(full_precision(logits), labels, reduction="none").mean(dim=1)
+    return each.mean() if known is None else (each * known).sum() / known.sum().clamp(min=1)

@@ -77,11 +77,12 @@ class WeakLabels(Method):
         return {"classifier": self.classifier}
 
     def _image_loss(self, domain: Literal["source", "target"], output: Output, batch: Batch, *, eta: float) -> Losses:
+        if self.options.pwl_weight == 0:
+            return {}
         assert output.features is not None
-        labels = image_labels(
-            self._shares(domain, batch), self.get_buffer("class_sizes"), eta=eta, inclusive=self.options.pwl_inclusive
-        )
-        loss = image_label_loss(self.classifier(output.features), labels)
+        shares = self._shares(domain, batch)
+        labels = image_labels(shares, self.get_buffer("class_sizes"), eta=eta, inclusive=self.options.pwl_inclusive)
+        loss = image_label_loss(self.classifier(output.features), labels, shares.sum(dim=1) > 0)
         return {f"{domain} image labels": (loss, self.options.pwl_weight)}
 
     def _shares(self, domain: Literal["source", "target"], batch: Batch) -> Tensor:

@@ -9,11 +9,15 @@ PUBLISHED_FEATURES = 4096
 """Channels of Wide ResNet-38's features, with which the published head has 2048 and 512 channels."""
 
 
+NARROWEST = 16
+"""Channels below which ReLU may leave nothing alive."""
+
+
 class ImageClassifier(nn.Module):
     """1x1 and 3x3 convolutions, global average pooling and two fully connected layers (MLSL section 3.3).
 
     Widths are half (2048) and an eighth (512) of the features' channels: as published with 4096 channels, and in
-    proportion with smaller encoders. ReLU follows every layer but the last.
+    proportion with smaller encoders, down to 16. ReLU follows every layer but the last.
 
     Args:
         in_channels: channels D of the features.
@@ -22,7 +26,7 @@ class ImageClassifier(nn.Module):
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
-        width, hidden = max(1, in_channels // 2), max(1, in_channels // 8)
+        width, hidden = max(NARROWEST, in_channels // 2), max(NARROWEST, in_channels // 8)
         self.reduce = nn.Conv2d(in_channels, width, kernel_size=1)
         self.context = nn.Conv2d(width, width, kernel_size=3, padding=1)
         self.hidden = nn.Linear(width, hidden)

@@ -132,9 +132,9 @@ def _of_patches(network: SegmentationNetwork, image: Tensor, *, name: str, infer
             counts[place] += 1
             if inference.vote == "frequency":
                 votes = part.argmax(dim=0, keepdim=True)
-                summed[(slice(None), *place)].scatter_add_(0, votes, torch.ones_like(votes, dtype=summed.dtype))
+                summed[:, place[0], place[1]].scatter_add_(0, votes, torch.ones_like(votes, dtype=summed.dtype))
             else:
-                summed[(slice(None), *place)] += part
+                summed[:, place[0], place[1]] += part
     assert summed is not None
     return summed.div_(counts.clamp_(min=1.0))
 
