@@ -40,7 +40,10 @@ def errors(run: Path, number: int) -> str:
         match = re.fullmatch(rf"\d+-(.+)-labels-{number}", folder.name)
         if match and (folder / "curves.json").is_file():
             found.setdefault(match[1], []).append(at_equal_share(folder))
-    lines = ["| labels | " + " | ".join(f"{100 * share:.0f} % kept" for share in KEPT) + " |", "|---" * (len(KEPT) + 1) + "|"]
+    lines = [
+        "| labels | " + " | ".join(f"{100 * share:.0f} % kept" for share in KEPT) + " |",
+        "|---" * (len(KEPT) + 1) + "|",
+    ]
     for name, seeds in found.items():
         cells = [spread([row[index] for row in seeds]) for index in range(len(KEPT))]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

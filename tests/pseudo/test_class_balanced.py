@@ -65,7 +65,9 @@ def test_thresholds_are_the_element_of_rank_p_n() -> None:
 
 def test_it_equals_the_direct_formula_on_random_maps() -> None:
     torch.manual_seed(0)
-    probabilities = (0.5 * torch.randn(2, 5, 40, 30) + torch.tensor([0.5, 0.5, 0, 0, 0]).view(1, 5, 1, 1)).softmax(dim=1)
+    probabilities = (0.5 * torch.randn(2, 5, 40, 30) + torch.tensor([0.5, 0.5, 0, 0, 0]).view(1, 5, 1, 1)).softmax(
+        dim=1
+    )
     maps = maps_of(probabilities)
     histogram = ScoreHistogram(5, "softmax")
     histogram.add(maps.prediction, maps.uncertainty["softmax"])
