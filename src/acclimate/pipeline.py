@@ -14,6 +14,7 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
+from acclimate.data.spatial_prior import spatial_prior
 from acclimate.data.tolerance import without_bad_files, write_skipped
 from acclimate.data.wrappers import Translated
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
@@ -353,9 +354,13 @@ def _label(
     identity = {
         "checkpoint": model.key,
         "data": sets.target.fingerprint(),
-        "selection": stage.selection.model_dump(mode="json"),
+        "selection": stage.selection.identity(),
         "input_size": recipe.prediction_size(),
     }
+    if not stage.inference.plain:
+        identity["inference"] = stage.inference.identity()
+    if stage.spatial_prior:
+        identity["spatial_prior"] = sets.source.fingerprint()
     key = store.key("label", identity)
     if store.finished(key) is None and fabric.is_global_zero:
         request = LabelRequest(
@@ -365,6 +370,8 @@ def _label(
             selection=stage.selection,
             input_size=recipe.prediction_size(),
             batch_size=stage.batch_size,
+            inference=stage.inference,
+            prior=spatial_prior(sets.source, store.root / "cache") if stage.spatial_prior else None,
             title=title,
         )
         with store.working_on(key, identity) as folder:
@@ -459,8 +466,21 @@ def _evaluate_row(
 
 
 def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
-    """Training settings without those that change nothing but speed or the safety net."""
-    return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+    """Training settings without those that change nothing but speed or the safety net.
+
+    Settings that came later are left out where they do nothing, so that stages finished before them stay valid.
+    """
+    unimportant = {"workers", "cache", "checkpoint_minutes", "log_every"}
+    idle = {"source_portion": 1.0, "mining": None, "focus": None}
+
+    def kept(content: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: kept(value) if isinstance(value, dict) else value
+            for key, value in content.items()
+            if not (key in idle and value == idle[key])
+        }
+
+    return kept({key: value for key, value in training.items() if key not in unimportant})
 
 
 def _skipped_counts(sets: Sets) -> dict[str, Any]:

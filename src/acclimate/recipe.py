@@ -14,7 +14,9 @@ from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import Resample
+from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
+from acclimate.recipe_rounds import expanded_rounds
 from acclimate.recipe_text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
 from acclimate.tasks import TASKS, Task, TaskName, task_named
 from acclimate.training.settings import TrainingSettings
@@ -81,10 +83,15 @@ class TranslateStage(_Strict):
 
 
 class LabelStage(_Strict):
-    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint."""
+    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint.
+
+    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
+    """
 
     label: str
     selection: Selection = Selection()
+    inference: LabelInference = LabelInference()
+    spatial_prior: bool = False
     batch_size: PositiveInt = 1
 
 
@@ -227,7 +234,7 @@ def load_recipe(
         set_key(content, key, value)
         origins.update(dict.fromkeys(leaves({key: value}), origin))
     origins = {key: origins[key] for key in leaves(content) if key in origins}
-    return _checked(content, str(content.get("name", name_or_path))), origins
+    return _checked(expanded_rounds(content), str(content.get("name", name_or_path))), origins
 
 
 def explained(recipe: Recipe, origins: Origins) -> str:

@@ -24,13 +24,15 @@ from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.preprocessing import PREPROCESSINGS
 from acclimate.models.registry import NETWORKS
 from acclimate.pseudo.confidence import CONFIDENCES
+from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe, recipe_names
+from acclimate.training.rounds import Mining
 from acclimate.training.settings import TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
-METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only"}
+METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only", "pwl": "mlsl"}
 
 
 def written_defaults(page: Any) -> list[dict[str, str]]:
@@ -66,6 +68,8 @@ def _shown(field: Any) -> str:
         *((model, DOCS / "methods" / "bdl.md") for model in (CycleGanOptions, TranslationTraining, Writing)),
         *((model, DOCS / "recipes.md") for model in (TrainingSettings, OptimizerSettings, Transform)),
         (Selection, DOCS / "methods" / "ssl-esl.md"),
+        (LabelInference, DOCS / "recipes.md"),
+        (Mining, DOCS / "recipes.md"),
         (Description, OWN_DATA),
         (MethodOptions, DOCS / "methods" / "index.md"),
     ],

@@ -6,8 +6,18 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as PILImage
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from torch import Tensor
 
 from acclimate.data.class_space import VOID
@@ -37,6 +47,21 @@ class ColourJitter(BaseModel):
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
 
 
+class Focus(BaseModel):
+    """Crops that hold a pixel of given classes.
+
+    Attributes:
+        classes: train ids; of those in the image one is drawn, then one of its pixels, and the crop is placed to hold
+            it. An image without any is cropped at random.
+        chance: of such a crop.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    classes: tuple[NonNegativeInt, ...] = Field(min_length=1)
+    chance: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+
+
 class Transform(BaseModel):
     """What happens to an image and its label on their way into a batch, in this order:
 
@@ -48,6 +73,7 @@ class Transform(BaseModel):
         scale: (smallest, largest) factor of a random rescaling, uniform.
         crop: (width, height) of a random crop; smaller images are first padded right and below, images with black and
             labels with void.
+        focus: crops around given classes; see :class:`Focus`.
         flip: mirror left to right half of the time.
         colour_jitter: see :class:`ColourJitter`; labels are untouched.
     """
@@ -58,6 +84,7 @@ class Transform(BaseModel):
     resample: Resample = "bicubic"
     scale: tuple[PositiveFloat, PositiveFloat] | None = None
     crop: Size | None = None
+    focus: Focus | None = None
     flip: bool = False
     colour_jitter: ColourJitter | None = None
 
@@ -89,7 +116,7 @@ class Transform(BaseModel):
             size = (max(1, round(width * factor)), max(1, round(height * factor)))
             image, label = _resized_both(image, label, size, self.resample)
         if self.crop is not None:
-            image, label = _cropped(image, label, self.crop, rng)
+            image, label = _cropped(image, label, self.crop, rng, self.focus)
         if self.flip and rng.random() < 0.5:
             image, label = image[:, ::-1], label[:, ::-1] if label is not None else None
         tensor = to_tensor(image)
@@ -125,7 +152,7 @@ def _resized_both(
 
 
 def _cropped(
-    image: Image, label: Label | None, crop: tuple[int, int], rng: np.random.Generator
+    image: Image, label: Label | None, crop: tuple[int, int], rng: np.random.Generator, focus: Focus | None
 ) -> tuple[Image, Label | None]:
     width, height = crop
     missing = max(0, height - image.shape[0]), max(0, width - image.shape[1])
@@ -135,8 +162,33 @@ def _cropped(
         label = None if label is None else np.pad(label, below_and_right, constant_values=VOID)
     top = int(rng.integers(image.shape[0] - height + 1))
     left = int(rng.integers(image.shape[1] - width + 1))
+    if focus is not None:
+        draws = rng.random(5)  # drawn whether or not they are needed, so that later draws do not depend on labels
+        if label is not None and draws[0] < focus.chance:
+            top, left = _focused(label, (height, width), focus.classes, draws[1:]) or (top, left)
     window = slice(top, top + height), slice(left, left + width)
     return image[window], None if label is None else label[window]
+
+
+def _focused(
+    label: Label, crop: tuple[int, int], classes: tuple[int, ...], draws: NDArray[np.float64]
+) -> tuple[int, int] | None:
+    """(top, left) of a crop (height, width) that holds a pixel of one of the classes; None where there is none."""
+    present = [index for index in classes if (label == index).any()]
+    if not present:
+        return None
+    wanted = present[int(draws[0] * len(present))]
+    places = np.flatnonzero(label == wanted)
+    row, column = divmod(int(places[int(draws[1] * len(places))]), label.shape[1])
+
+    def start(position: int, length: int, whole: int, draw: float) -> int:
+        first, last = max(0, position - length + 1), min(position, whole - length)
+        return first + int(draw * (last - first + 1))
+
+    return (
+        start(row, crop[0], label.shape[0], float(draws[2])),
+        start(column, crop[1], label.shape[1], float(draws[3])),
+    )
 
 
 def jittered(image: Tensor, strengths: ColourJitter, rng: np.random.Generator) -> Tensor:

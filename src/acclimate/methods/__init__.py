@@ -14,11 +14,12 @@ from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOption
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.source_only import SourceOnly
+from acclimate.methods.weak_labels import WeakLabelOptions, WeakLabels
 
 Options = TypeVar("Options", bound=BaseModel)
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (SourceOnly, AdaBN, Oracle, AdaptSegNet, MinEnt, AdvEnt)
+    method.name: method for method in (SourceOnly, AdaBN, Oracle, AdaptSegNet, MinEnt, AdvEnt, WeakLabels)
 }
 """Every method by name; adding one here is all that registering takes."""
 
@@ -71,6 +72,7 @@ __all__ = [
     "Method",
     "MethodOptions",
     "Setting",
+    "WeakLabelOptions",
     "checked_options",
     "method_class",
     "method_options",

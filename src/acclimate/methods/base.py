@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
@@ -53,10 +54,15 @@ class Setting:
     Attributes:
         optimizer: how the network is optimised.
         source_ratios: (C,) share of each class among the source's labelled pixels; None where nobody asked.
+        class_sizes: (C,) mean size of each class in the source's images that contain it (MLSL eq. 4); None likewise.
+        class_shares: ``source`` and ``target`` -> image name -> (C,) fraction of its (pseudo-)label that each class
+            covers; empty where nobody asked.
     """
 
     optimizer: OptimizerSettings
     source_ratios: Tensor | None = None
+    class_sizes: Tensor | None = None
+    class_shares: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 class Method(Trainable[Batch]):

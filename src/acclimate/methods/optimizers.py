@@ -59,17 +59,18 @@ def network_optimizer(network: Grouped, settings: OptimizerSettings) -> Optimize
         optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     else:
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
-    return _remember_initial_rates(optimizer)
+    return remember_initial_rates(optimizer)
 
 
 def discriminator_optimizer(discriminators: Iterable[nn.Module], settings: OptimizerSettings) -> Optimizer:
     """Adam over the given discriminators (betas 0.9 and 0.99, AdaptSegNet section 4.3 of its published settings)."""
     params = [p for module in discriminators for p in module.parameters()]
     optimizer = torch.optim.Adam(params, lr=settings.discriminator_learning_rate, betas=(0.9, 0.99))
-    return _remember_initial_rates(optimizer)
+    return remember_initial_rates(optimizer)
 
 
-def _remember_initial_rates(optimizer: Optimizer) -> Optimizer:
+def remember_initial_rates(optimizer: Optimizer) -> Optimizer:
+    """Keeps each group's rate as the one schedules start from."""
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer

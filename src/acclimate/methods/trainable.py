@@ -50,6 +50,10 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
     def after_step(self, step: int) -> None:
         """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
 
+    def saved_modules(self) -> dict[str, nn.Module]:
+        """What is kept beside the network for a later stage that starts from it: nothing, unless a method says so."""
+        return {}
+
     def method_state(self) -> dict[str, Any]:
         """Everything the learner owns, as nested dicts of tensors and numbers."""
         return {

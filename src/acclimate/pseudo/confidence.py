@@ -44,10 +44,12 @@ class ScoreMaps:
     Attributes:
         prediction: (B, H, W) uint8 class; void (255) where the network gave NaN or infinite values.
         uncertainty: for each confidence (B, H, W) float32 in [0, 1], lower is better; NaN where the prediction is void.
+        probabilities: (B, C, h, w) what they came from, at the network's or the images' size; None unless asked for.
     """
 
     prediction: Tensor
     uncertainty: dict[Confidence, Tensor]
+    probabilities: Tensor | None = None
 
     def published(self, confidence: Confidence) -> Tensor:
         """(B, H, W) float32 scores as papers plot them: maximum probability (higher is better) or entropy (lower)."""

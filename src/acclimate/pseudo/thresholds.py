@@ -16,6 +16,7 @@ from acclimate.pseudo.histogram import ScoreHistogram
 
 Rule = Literal["capped", "median", "portion", "global"]
 Convention = Literal["paper", "authors"]
+Decision = Literal["most probable", "class-balanced"]
 
 
 class Selection(BaseModel):
@@ -32,6 +33,9 @@ class Selection(BaseModel):
         convention: ``paper``: strict inequalities and the median. ``authors``: as the published scripts, which keep
             scores equal to the threshold, take the element of index round(0.5 n) of the ascending scores (rounding
             halves to even), and 0 for a class that is never predicted.
+        decision: which class a pixel gets: the ``most probable`` one, where it passes its threshold; or
+            ``class-balanced``: argmax P_c / exp(-k_c), where that exceeds 1 (CBST). With the authors' convention the
+            threshold is then the element of rank floor(portion * n).
         resample: whether ``probabilities`` (the authors' choice) or ``logits`` are enlarged to the labels' size.
     """
 
@@ -43,13 +47,25 @@ class Selection(BaseModel):
     floor: float = Field(default=0.1, ge=0, lt=1)
     portion: float = Field(default=0.5, gt=0, le=1)
     convention: Convention = "paper"
+    decision: Decision = "most probable"
     resample: Resample = "probabilities"
 
     @model_validator(mode="after")
     def _portion_is_read(self) -> Selection:
         if self.portion != 0.5 and self.rule in ("capped", "median"):
             raise ValueError(f"portion is not read by the rule {self.rule!r}; set rule to 'portion' or 'global'")
+        if self.decision == "class-balanced" and (self.confidence, self.rule) != ("softmax", "portion"):
+            raise ValueError(
+                "decision: class-balanced divides by CBST's thresholds; set confidence: softmax, rule: portion"
+            )
         return self
+
+    def identity(self) -> dict[str, object]:
+        """The choices labels depend on; keys that came later are left out where they change nothing."""
+        content: dict[str, object] = self.model_dump(mode="json")
+        if self.decision == "most probable":
+            del content["decision"]
+        return content
 
     @property
     def bound(self) -> float:
@@ -120,7 +136,8 @@ def class_thresholds(histogram: ScoreHistogram, selection: Selection) -> Thresho
     if selection.rule == "global":
         values = [_portion(histogram, None, selection.portion, inclusive)] * histogram.classes
     elif selection.rule == "portion":
-        values = [_portion(histogram, index, selection.portion, inclusive) for index in range(histogram.classes)]
+        whole = inclusive and selection.decision == "class-balanced"
+        values = [_portion(histogram, i, selection.portion, inclusive, whole=whole) for i in range(histogram.classes)]
     else:
         values = [_median(histogram, index, selection) for index in range(histogram.classes)]
     if selection.rule == "capped":
@@ -151,11 +168,15 @@ def _median(histogram: ScoreHistogram, index: int, selection: Selection) -> floa
     return _last_below(cut.after_kept if cut.kept else cut.first_dropped)
 
 
-def _portion(histogram: ScoreHistogram, index: int | None, portion: float, inclusive: bool) -> float:
+def _portion(
+    histogram: ScoreHistogram, index: int | None, portion: float, inclusive: bool, *, whole: bool = False
+) -> float:
     total = int(histogram.counts.sum() if index is None else histogram.counts[index].sum())
     if total == 0:
         return 0.0
-    cut = histogram.cut(index, portion * total, ties=inclusive)
+    # CBST's script takes element floor(n p) - 1 of the descending scores: floor(n p) pixels are kept, but one at least
+    target = max(1, int(portion * total)) if whole else portion * total
+    cut = histogram.cut(index, target, ties=inclusive)
     if not inclusive:
         return cut.first_dropped
     return _last_below(cut.after_kept if cut.kept else cut.first_dropped)

@@ -7,10 +7,11 @@ and is what makes the folder one that can be trained on. Labels of the set, wher
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,15 @@ from acclimate.errors import UserError
 from acclimate.files import hash_of, hash_of_file, write_json
 from acclimate.models.network import SegmentationNetwork
 from acclimate.progress import progress
-from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps, score_maps
+from acclimate.pseudo.asking import asked, selected
+from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.curves import JudgedHistogram, error_against_kept, threshold_sweep
 from acclimate.pseudo.figure import selection_figure, write_selection_figure
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
 from acclimate.pseudo.quality import SelectionChange, SelectionQuality, nearest_label, quality_table
-from acclimate.pseudo.selection import select
+from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.store import PseudoLabelFolder, pseudo_label_manifest, read_manifest
-from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds, kept_share
+from acclimate.pseudo.thresholds import Kept, Selection, Thresholds, class_thresholds, kept_share
 from acclimate.stages.evaluate import evenly_spaced, load_networks, picture_size
 from acclimate.training.interrupt import Interrupted, StopRequest, stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
@@ -57,6 +59,8 @@ class LabelRequest:
         class_space: the network's classes.
         selection: which pixels become pseudo-labels.
         input_size: (width, height) images are resized to; None: native size.
+        inference: how the network is asked: once, mirrored, or in SISC's patches.
+        prior: spatial prior (C, h, w) in [0, 1] that multiplies the probabilities; None: none.
         native: write labels at the images' native size, instead of the size the network sees.
         batch_size: images at a time; memory grows with it.
         title: for the progress bar.
@@ -68,16 +72,24 @@ class LabelRequest:
     selection: Selection
     input_size: tuple[int, int] | None
     batch_size: int = 1
+    inference: LabelInference = field(default_factory=LabelInference)
+    prior: NDArray[np.float32] | None = None
     native: bool = False
     title: str = "label"
 
     def identity(self) -> str:
         """A hash of everything the labels depend on."""
+        further: dict[str, Any] = {}
+        if not self.inference.plain:
+            further["inference"] = self.inference.identity()
+        if self.prior is not None:
+            further["prior"] = hashlib.sha256(self.prior.tobytes()).hexdigest()
         return hash_of(
             {
                 "checkpoint": hash_of_file(self.checkpoint),
                 "data": self.data.fingerprint(),
-                "selection": self.selection.model_dump(mode="json"),
+                "selection": self.selection.identity(),
+                **further,
                 "input_size": self.input_size,
                 "native": self.native,
             }
@@ -217,6 +229,7 @@ def _scored(
 ) -> Iterator[tuple[int, EvaluationBatch, ScoreMaps]]:
     """(images done, batch, its predictions and uncertainties at the size labels are written in)."""
     done = first
+    prior = None if request.prior is None else torch.from_numpy(request.prior).to(device)
     for batch in images_in_order(
         request.data,
         size=request.input_size,
@@ -224,11 +237,21 @@ def _scored(
         labels=request.data.has_labels,
         start=first,
     ):
-        with torch.no_grad():
-            logits = network(batch.images.to(device)).main
         size = batch.sizes[0] if request.native else (batch.images.shape[2], batch.images.shape[3])
         done += len(batch.names)
-        yield done, batch, score_maps(logits, size=size, resample=request.selection.resample)
+        yield (
+            done,
+            batch,
+            asked(
+                network,
+                batch.images.to(device),
+                names=batch.names,
+                size=size,
+                selection=request.selection,
+                inference=request.inference,
+                prior=prior,
+            ),
+        )
 
 
 def _labels_at(batch: EvaluationBatch, maps: ScoreMaps) -> torch.Tensor:
@@ -245,19 +268,27 @@ class _Tally:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.invalid = 0
+        self.selected = np.zeros(256, dtype=np.int64)
         self.change = SelectionChange()
         self.quality = {name: SelectionQuality(classes) for name in CONFIDENCES}
 
-    def add(self, maps: ScoreMaps, selected: dict[Confidence, torch.Tensor], labels: torch.Tensor | None) -> None:
+    def add(self, maps: ScoreMaps, picked: dict[Confidence, torch.Tensor], labels: torch.Tensor | None) -> None:
         self.invalid += int((maps.prediction == VOID).sum())
-        self.change.add(maps.prediction, selected["softmax"], selected["entropy"], labels)
+        self.selected += np.bincount(picked["softmax"].cpu().numpy().ravel(), minlength=256)
+        self.change.add(maps.prediction, picked["softmax"], picked["entropy"], labels)
         if labels is not None:
             for name, part in self.quality.items():
-                part.add(labels.cpu().numpy(), selected[name].cpu().numpy())
+                part.add(labels.cpu().numpy(), picked[name].cpu().numpy())
 
     def save(self, path: Path, *, images: int) -> None:
         quality = {name: part.counts.tolist() for name, part in self.quality.items()}
-        content = {"images": images, "invalid": self.invalid, "change": self.change.counts.tolist(), "quality": quality}
+        content = {
+            "images": images,
+            "invalid": self.invalid,
+            "selected": self.selected.tolist(),
+            "change": self.change.counts.tolist(),
+            "quality": quality,
+        }
         write_verified_json(path, content)
 
     def restore(self, path: Path) -> int:
@@ -270,6 +301,7 @@ class _Tally:
             log.warning("labelling begins its second pass anew: %s", error)
             return 0
         self.invalid = int(content["invalid"])
+        self.selected += np.array(content["selected"], dtype=np.int64)
         self.change.counts += np.array(content["change"], dtype=np.int64)
         for name, part in self.quality.items():
             part.counts += np.array(content["quality"][name], dtype=np.int64)
@@ -293,9 +325,9 @@ def _second_pass(
     saved = time.monotonic()
     with progress(f"{request.title}: labels", len(request.data), done=first) as bar:
         for done, batch, maps in _scored(request, network, first, device=device):
-            selected = {name: select(maps.prediction, maps.uncertainty[name], thresholds[name]) for name in CONFIDENCES}
-            tally.add(maps, selected, _labels_at(batch, maps) if judged else None)
-            for image, ids in zip(batch.names, selected[request.selection.confidence].cpu().numpy(), strict=True):
+            picked = {name: selected(maps, thresholds[name], request.selection) for name in CONFIDENCES}
+            tally.add(maps, picked, _labels_at(batch, maps) if judged else None)
+            for image, ids in zip(batch.names, picked[request.selection.confidence].cpu().numpy(), strict=True):
                 place.write(image, ids)
             bar.advance(len(batch.names))
             last, stopping = done == len(request.data), bool(stop)
@@ -316,7 +348,7 @@ def _second_pass(
             classes=request.class_space.classes,
             selection=request.selection,
             thresholds=thresholds[confidence],
-            kept=kept_share(everything[confidence], thresholds[confidence]),
+            kept=_kept(request, everything[confidence], thresholds[confidence], tally),
             checkpoint=hash_of_file(request.checkpoint),
             data={
                 "spec": request.data.spec,
@@ -330,9 +362,19 @@ def _second_pass(
     )
 
 
+def _kept(request: LabelRequest, histogram: ScoreHistogram, thresholds: Thresholds, tally: _Tally) -> Kept:
+    """What was selected: counted where the decision may choose another class than the most probable one."""
+    if request.selection.decision == "class-balanced":
+        return Kept(histogram.pixels, tally.selected[: histogram.classes].tolist())
+    return kept_share(histogram, thresholds)
+
+
 def _thresholds(selection: Selection, histogram: ScoreHistogram, confidence: Confidence) -> Thresholds:
     """The selection's thresholds; those of the other confidence, for comparison, under the same rule."""
-    return class_thresholds(histogram, selection.model_copy(update={"confidence": confidence}))
+    update: dict[str, Any] = {"confidence": confidence}
+    if confidence != selection.confidence:
+        update["decision"] = "most probable"
+    return class_thresholds(histogram, selection.model_copy(update=update))
 
 
 def _write_figure(
@@ -353,10 +395,7 @@ def _write_figure(
         def shown(ids: NDArray[np.uint8], size: tuple[int, int] = (height, width)) -> NDArray[np.uint8]:
             return nearest_label(ids, size)
 
-        picked = {
-            name: select(maps.prediction[:1], maps.uncertainty[name][:1], thresholds[name])[0].cpu().numpy()
-            for name in CONFIDENCES
-        }
+        picked = {name: selected(maps, thresholds[name], request.selection)[0].cpu().numpy() for name in CONFIDENCES}
         figures.append(
             selection_figure(
                 softmax=shown(picked["softmax"]),

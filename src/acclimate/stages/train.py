@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,27 +14,40 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from acclimate.data.cache import cached
+from acclimate.data.class_shares import shares_of_images
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
 from acclimate.data.stats import stats
-from acclimate.data.transforms import Transform
+from acclimate.data.transforms import Focus, Transform
+from acclimate.data.wrappers import PseudoLabelled
 from acclimate.detection.train import DetectionTrainRequest
 from acclimate.errors import UserError
-from acclimate.methods import AdaptingOptions, Method, Setting, method_class, method_options
+from acclimate.methods import (
+    AdaptingOptions,
+    Method,
+    MethodOptions,
+    Setting,
+    WeakLabelOptions,
+    method_class,
+    method_options,
+)
 from acclimate.methods.trainable import Trainable
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
+from acclimate.models.modules import load_modules, save_modules
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.pseudo.store import read_manifest
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Position, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 
-MODEL = "model.safetensors"
+MODEL, MODULES = "model.safetensors", "modules.safetensors"
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
 
@@ -134,6 +147,7 @@ def train(
         "processes": fabric.world_size,
     }
     if fabric.is_global_zero:
+        save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
         request.save(folder / MODEL, cast(Any, method.network))
     fabric.barrier()
     return summary
@@ -175,8 +189,27 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
     ratios = None
     if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
         ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
-    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios)
-    return method_class(request.method)(network, options=options, setting=setting)
+    further = _image_level(request, options, cache)
+    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios, **further)
+    method = method_class(request.method)(network, options=options, setting=setting)
+    if request.start is not None:
+        load_modules(request.start.parent / MODULES, method)
+    return method
+
+
+def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
+    """What pseudo weak-labels need to know of both domains; nothing for other methods."""
+    if not isinstance(options, WeakLabelOptions):
+        return {}
+    sizes = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    shares: dict[str, dict[str, torch.Tensor]] = {}
+    if options.pwl_labels == "image":
+        domains = {"source": request.source}
+        if request.target is not None and request.pseudo_labelled:
+            domains["target"] = request.target
+        for name, dataset in domains.items():
+            shares[name] = {image: torch.from_numpy(s) for image, s in shares_of_images(dataset, cache).items()}
+    return {"class_sizes": sizes, "class_shares": shares}
 
 
 def _batches(
@@ -204,13 +237,33 @@ def _batches(
             stream=name,
         )
 
-    transform = settings.target_transform if oracle else settings.source_transform
-    source = stream(request.source, "source", transform, settings.batch_size, True)
+    mined = _mined(request)
+    transform = mined(settings.target_transform if oracle else settings.source_transform)
+    part = source_part(request.source, settings.source_portion, seed=request.seed)
+    source = stream(part, "source", transform, settings.batch_size, True)
     if request.target is None:
         return source, None
     size = settings.target_batch_size or settings.batch_size
-    target = stream(request.target, "target", settings.target_transform, size, request.pseudo_labelled)
+    target = stream(request.target, "target", mined(settings.target_transform), size, request.pseudo_labelled)
     return source, target
+
+
+def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
+    """Adds the crops around rare classes that the settings ask for."""
+    mining = request.training.mining
+    if mining is None:
+        return lambda transform: transform
+    if not isinstance(request.target, PseudoLabelled):
+        raise UserError("training.mining looks for classes rare in pseudo-labels; give the stage pseudo_labels")
+    classes = mining.rare_classes(read_manifest(request.target.folder)["predicted_pixels"])
+    focus = Focus(classes=classes, chance=mining.chance)
+
+    def mined(transform: Transform) -> Transform:
+        if transform.crop is None:
+            raise UserError("training.mining places crops; set crop in source_transform and target_transform")
+        return transform.model_copy(update={"focus": focus})
+
+    return mined
 
 
 def _card(request: TrainRequest) -> ModelCard:

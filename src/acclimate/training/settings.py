@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.training.rounds import Mining
 from acclimate.training.schedule import poly
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -28,6 +29,8 @@ class TrainingSettings(BaseModel):
         precision: ``bf16-mixed`` where the processor has bfloat16 instructions, else ``32-true``; ``auto`` looks.
         channels_last: memory format of images and weights; faster on CPUs and GPUs alike, same mathematics.
         source_transform, target_transform: what happens to images on their way in.
+        source_portion: share of the source's images that is trained on; grows over CBST's rounds.
+        mining: crops of both domains around classes that are rare in the pseudo-labels; see :class:`Mining`.
         cache: keep a resized copy of the images beside the finished stages, built once. Only for transforms that
             start with a resize.
         workers: loader processes per domain.
@@ -47,6 +50,8 @@ class TrainingSettings(BaseModel):
     channels_last: bool = True
     source_transform: Transform = Transform()
     target_transform: Transform = Transform()
+    source_portion: float = Field(default=1.0, gt=0, le=1)
+    mining: Mining | None = None
     cache: bool = False
     workers: NonNegativeInt = 0
     checkpoint_minutes: float = Field(default=5.0, ge=0.0)

@@ -1,0 +1,95 @@
+"""Wrong pseudo-labels at equal kept share, and what each round of self-training scores, small classes apart.
+
+    python benchmarks/label_error.py runs/scenes-cbst
+
+Reads a finished run. First table: for the label stages of one round, the share of wrong pixels among the selected when
+the same share of all pixels is kept, pixels that no patch covers counting as not kept. Second table: mIoU of every row,
+mean and deviation over seeds, the mean IoU of classes small in the picture, and each of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from acclimate.evaluation.scores import Spread, read_results, summarise
+
+KEPT = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+SMALL = ("pole", "traffic light", "traffic sign", "sign", "person", "pedestrian", "rider", "cyclist", "bicycle")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--round", type=int, default=1, help="whose label stages are compared")
+    arguments = parser.parse_args()
+    print(errors(arguments.run, arguments.round))
+    print()
+    print(scores(arguments.run / "results.json"))
+
+
+def errors(run: Path, number: int) -> str:
+    """Wrong among the selected at equal kept share, by label stage, mean and deviation over seeds."""
+    found: dict[str, list[list[float | None]]] = {}
+    for folder in sorted([*run.glob("*-labels-*"), *run.glob("seed-*/*-labels-*")]):
+        match = re.fullmatch(rf"\d+-(.+)-labels-{number}", folder.name)
+        if match and (folder / "curves.json").is_file():
+            found.setdefault(match[1], []).append(at_equal_share(folder))
+    lines = [
+        "| labels | " + " | ".join(f"{100 * share:.0f} % kept" for share in KEPT) + " |",
+        "|---" * (len(KEPT) + 1) + "|",
+    ]
+    for name, seeds in found.items():
+        cells = [spread([row[index] for row in seeds]) for index in range(len(KEPT))]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def at_equal_share(folder: Path, confidence: str = "softmax") -> list[float | None]:
+    """Error at each share of all pixels; None beyond what the stage could keep."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    curve = json.loads((folder / "curves.json").read_text(encoding="utf-8"))[confidence]
+    predicted = sum(manifest["predicted_pixels"])
+    covered = predicted / (predicted + manifest["invalid_pixels"])
+    points = [(covered * point["kept"], point["error"]) for point in curve if point["error"] is not None]
+    kept, error = zip(*sorted(points), strict=True)
+    return [float(np.interp(share, kept, error)) if kept[0] <= share <= kept[-1] else None for share in KEPT]
+
+
+def spread(values: list[float | None]) -> str:
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "–"
+    deviation = f" ± {statistics.stdev(known):.2f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.2f}{deviation}"
+
+
+def scores(path: Path) -> str:
+    """mIoU and small classes of every row."""
+    results = read_results(path)
+    small = [name for name, value in results.rows[0].iou.items() if name in SMALL and value is not None]
+    lines = ["| row | seeds | mIoU | small classes | " + " | ".join(small) + " |", "|---" * (len(small) + 4) + "|"]
+    for summary in summarise(results.rows):
+        means = [statistics.mean(row.iou[name] or 0.0 for name in small) for row in summary.rows] if small else []
+        cells = [shown(summary.iou(name)) for name in small]
+        lines.append(
+            f"| {summary.name} | {len(summary.rows)} | {shown(summary.miou)} | {spread(list(means))} | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def shown(value: Spread | None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value.mean:.1f}" + ("" if value.deviation is None else f" ± {100 * value.deviation:.1f}")
+
+
+if __name__ == "__main__":
+    main()
