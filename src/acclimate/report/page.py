@@ -104,10 +104,19 @@ def shown_names(runs: Sequence[Run]) -> dict[tuple[int, str], str]:
                 scores.setdefault(model, {}).setdefault(position, set())
     shown: dict[tuple[int, str], str] = {}
     for name, by_run in scores.items():
-        alike = len({frozenset(identities) for identities in by_run.values()}) == 1
+        alike = _alike([set(identities) for identities in by_run.values()])
         for position in by_run:
             shown[position, name] = name if alike else f"{runs[position].name}: {name}"
     return shown
+
+
+def _alike(runs: Sequence[set[tuple[object, ...]]]) -> bool:
+    """Whether runs tell the same of a model wherever two of them have the same seed, set and protocol."""
+    if len({frozenset(identities) for identities in runs}) == 1:
+        return True
+    places = [{identity[:4] for identity in identities} for identities in runs]
+    consistent = len(set().union(*runs)) == len(set().union(*places))
+    return consistent and all(place & places[0] for place in places)
 
 
 def _origins(names: dict[tuple[int, str], str]) -> dict[str, Origin]:
