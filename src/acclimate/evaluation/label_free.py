@@ -126,7 +126,8 @@ def class_ratio_divergence(probabilities: Tensor, source_ratios: Tensor) -> floa
 
 def _entropy(probabilities: Tensor) -> Tensor:
     """In nats, over the last dimension; 0 ln 0 is 0."""
-    return -torch.special.xlogy(probabilities, probabilities).sum(dim=-1)
+    result: Tensor = -torch.special.xlogy(probabilities, probabilities).sum(dim=-1)
+    return result
 
 
 def _drawn(pixels: Sequence[Tensor], count: int, seed: int) -> Tensor:

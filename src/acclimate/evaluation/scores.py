@@ -22,7 +22,7 @@ ORACLE = "oracle"
 class Row(BaseModel):
     """The scores of one model and seed on one set. IoUs are fractions; a class absent from the ground truth is None.
 
-    ``label_free`` holds the scores of :mod:`acclimate.evaluation.label_free` on unlabelled training images of the target.
+    ``label_free`` holds the scores of :mod:`acclimate.evaluation.label_free` on training images of the target.
     Keys this version does not know are kept as they are, so that rows written by a later version survive.
     """
 
