@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -84,10 +85,19 @@ def gather(plan: Plan, output: Path) -> list[SuiteRun]:
     """What is finished of the plan, by entry; results of another recipe text than the plan's are left out."""
     found = []
     for entry in plan.entries:
-        runs = {seed: done for seed in entry.seeds if (done := _finished(entry, seed, output)) is not None}
+        runs = {
+            seed: done for seed in _seeds_there(entry, output) if (done := _finished(entry, seed, output)) is not None
+        }
         if runs:
             found.append(SuiteRun(entry.name, _joined(entry, runs, output), runs, entry.mandatory, entry.varied))
     return found
+
+
+def _seeds_there(entry: Planned, output: Path) -> list[int]:
+    """Seeds with a folder, whichever call made it: several processes may share the seeds of a suite."""
+    folder = output / entry.name
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(int(match[1]) for child in found if (match := re.fullmatch(r"seed-(\d+)", child.name)))
 
 
 def _finished(entry: Planned, seed: int, output: Path) -> Run | None:

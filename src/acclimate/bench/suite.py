@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,15 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     return total, steps
 
 
-def of_seeds(planned: Plan, seeds: Sequence[int]) -> Plan:
-    """The plan with only those seeds."""
-    return replace(planned, jobs=tuple(job for job in planned.jobs if job[1] in seeds))
+
+def only(planned: Plan, pattern: str) -> Plan:
+    """The plan with only the jobs of entries whose name fits a pattern such as ``gta5-*``.
+
+    Raises:
+        UserError: none does.
+    """
+    jobs = tuple(job for job in planned.jobs if fnmatchcase(job[0].name, pattern))
+    if not jobs:
+        names = ", ".join(entry.name for entry in planned.entries)
+        raise UserError(f"--only {pattern}: no entry of suite {planned.suite.name} fits; there are {names}")
+    return replace(planned, jobs=jobs)
