@@ -17,15 +17,13 @@ from acclimate.evaluation.scores import Results
 from acclimate.files import write_json, write_text
 from acclimate.pipeline import Run as RunSettings
 from acclimate.pipeline import run
-from acclimate.recipe import EvaluateStage, Recipe
+from acclimate.recipe import EvaluateStage
 from acclimate.report.page import render
 from acclimate.report.reading import Run, read_run
 from acclimate.report.suite import SuiteRun, SuiteView, suite_view
 from acclimate.training.interrupt import Interrupted
 
 log = logging.getLogger(__name__)
-
-Runner = Callable[[Recipe, RunSettings], object]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,9 @@ class Failure:
         return f"{self.entry}, seed {self.seed}: {self.message}"
 
 
-def run_suite(plan: Plan, *, output: Path, store: Path | None = None, runner: Runner | None = None) -> list[Failure]:
+def run_suite(
+    plan: Plan, *, output: Path, store: Path | None = None, runner: Callable[..., object] = run
+) -> list[Failure]:
     """Runs what is missing, in the plan's order; ``results.json`` and ``report.html`` are written after every job.
 
     Each job is a run in ``output/ENTRY/seed-N``; stages live in one store, so what recipes share is trained once.
@@ -49,7 +49,7 @@ def run_suite(plan: Plan, *, output: Path, store: Path | None = None, runner: Ru
         plan: what to run.
         output: the suite's folder.
         store: where finished stages live; None: ``.stages`` in ``output``.
-        runner: in place of :func:`acclimate.pipeline.run`.
+        runner: :func:`acclimate.pipeline.run`, or what is called in its place.
 
     Returns:
         The jobs that failed; the others are done.
@@ -62,10 +62,7 @@ def run_suite(plan: Plan, *, output: Path, store: Path | None = None, runner: Ru
         print(f"{plan.suite.name} {number}/{len(plan.jobs)}: {entry.name}, seed {seed}", file=sys.stderr, flush=True)
         settings = RunSettings(output / entry.name / f"seed-{seed}", (seed,), store or output / ".stages")
         try:
-            if runner is not None:
-                runner(entry.recipe, settings)
-            else:
-                run(entry.recipe, settings, origins=entry.origins)
+            runner(entry.recipe, settings, origins=entry.origins)
         except (Interrupted, KeyboardInterrupt):
             write_suite(plan, output, failures)
             raise

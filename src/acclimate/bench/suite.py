@@ -275,7 +275,6 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     return total, steps
 
 
-
 def only(planned: Plan, pattern: str) -> Plan:
     """The plan with only the jobs of entries whose name fits a pattern such as ``gta5-*``.
 
