@@ -53,7 +53,12 @@ stages:
 """
 FORK = multiprocessing.get_context("fork")  # torch is imported once; each run is a process of its own all the same
 BASE = "  base: {train: source_only}\n"
+TRANSLATION = """translation:
+  options: {width: 4, blocks: 1, discriminator_width: 4, pool_size: 3}
+  training: {steps: 8, batch_size: 2, checkpoint_minutes: 0, log_every: 1}
+"""
 VERB_STAGES = {
+    "translate": f"{BASE}  translated: {{translate: cyclegan, perceptual: base}}\n",
     "label": f"{BASE}  labels: {{label: base}}\n",
     "evaluate": f"{BASE}  scores: {{evaluate: [base], pictures: 1}}\n",
 }
@@ -75,7 +80,8 @@ class Cell:
 def cells() -> dict[str, str]:
     """Name of each method × verb -> its recipe."""
     found = {f"train {name}": f"{RECIPE}  it: {{train: {name}}}\n" for name in METHODS}
-    return found | {verb: RECIPE + stages for verb, stages in VERB_STAGES.items()}
+    recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
+    return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
 
 def _begin(recipe: Path, output: Path, marker: Path | None, after: int) -> None:
@@ -113,14 +119,18 @@ def products(store: Path) -> dict[str, str]:
     found = {}
     for path in sorted(store.rglob("*")):
         name = str(path.relative_to(store))
-        if path.name in ("model.safetensors", "history.csv", "manifest.json", "curves.json") or (
-            path.suffix == ".png" and path.parent.name in ("labels", "target-0", "source-0")
-        ):
+        if path.name in (
+            "model.safetensors",
+            "translator.safetensors",
+            "history.csv",
+            "manifest.json",
+            "curves.json",
+        ) or (path.suffix == ".png" and path.parent.name in ("labels", "images", "target-0", "source-0")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == "scores.json":
             rows = json.loads(path.read_text())["rows"]
             found[name] = str([{k: v for k, v in row.items() if k != "peak_memory_mb"} for row in rows])
-    for folder in sorted(store.glob("train-*")):
+    for folder in sorted([*store.glob("train-*"), *store.glob("translate-*")]):
         state = checkpoint.Checkpoints(folder).newest()
         if state is not None:
             found[f"{folder.name}/state"] = _digest({k: v for k, v in state.items() if k != "seconds"})

@@ -1,6 +1,8 @@
 """Prints results.json files as Markdown: mean and deviation over seeds, per class, minutes and memory.
 
 python benchmarks/results_table.py runs/demo-seeds/results.json
+
+Several files, of seeds that ran apart, become one table.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from acclimate.evaluation.scores import Spread, find_role, read_results, summari
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="+")
     arguments = parser.parse_args()
-    results = read_results(arguments.results)
-    summaries = summarise(results.rows)
+    files = [read_results(path) for path in arguments.results]
+    results, rows = files[0], [row for file in files for row in file.rows]
+    summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
-    classes = [name for name, value in results.rows[0].iou.items() if value is not None]
+    classes = [name for name, value in rows[0].iou.items() if value is not None]
 
     print("| model | seeds | mIoU | gain | share of the gap | minutes | peak MB |")
     print("|---|---|---|---|---|---|---|")

@@ -28,6 +28,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "classes: [road, sky]\nids: {0: road, 1: sky}\n"
     )
     (tmp_path / "empty").mkdir()
+    names = ", ".join(class_space("scenes").classes)
+    (tmp_path / "none.yaml").write_text(f"images: empty\nclasses: [{names}]\nname: scenes\n")
+    (tmp_path / "other.yaml").write_text("images: images\nlabels: labels\nclasses: [gravel, sand]\n")
+    (tmp_path / "bare.yaml").write_text("images: images\nclasses: [road, sky]\n")
     space = class_space("scenes")
     network = build_network(NetworkConfig(name="small", width=16), len(space))
     card = ModelCard(
@@ -74,6 +78,13 @@ SCENES = "scenes:camera,images=2,size=64x32"
         (("predict", "model.safetensors", "empty", "-o", "out"), ["empty", "no image"]),
         (("predict", "model.safetensors", "gone.png", "-o", "out"), ["gone.png"]),
         (("label", "model.safetensors", "--data", SCENES, "--set", "confidnce=softmax"), ["confidence"]),
+        (("label", "model.safetensors", "--data", "folder:other.yaml", "-o", "out"), ["gravel"]),
+        (("label", "model.safetensors", "--data", "folder:none.yaml", "-o", "out"), ["none.yaml", "no images"]),
+        (("label", "data.yaml", "--data", SCENES, "-o", "out"), ["data.yaml"]),
+        (
+            ("run", "compare", "--source", "folder:bare.yaml", "--target", "folder:data.yaml", "-o", "runs/x"),
+            ["labels"],
+        ),
         (("stats", "folder:data.yaml", "--split", "tran"), ["tran"]),
         (("report", "empty"), ["empty"]),
     ],
@@ -124,3 +135,22 @@ def test_an_unreadable_image_is_named_when_labelling_and_nothing_finished_is_los
     )  # fmt: skip
     assert "b.png" in message
     assert not (here / "out/manifest.json").exists()
+
+
+def test_pseudo_labels_of_equal_names_in_two_folders_stay_apart(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for drive, grey in (("one", 0), ("two", 255)):
+        (here / "drives" / drive).mkdir(parents=True)
+        Image.fromarray(np.full((32, 64, 3), grey, dtype=np.uint8)).save(here / "drives" / drive / "0.png")
+    names = ", ".join(class_space("scenes").classes)
+    (here / "plain.yaml").write_text(f"images: drives\nclasses: [{names}]\nname: scenes\n")
+    monkeypatch.setattr(
+        sys, "argv", ["acclimate", "label", "model.safetensors", "--data", "folder:plain.yaml", "-o", "o"]
+    )
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert sorted(path.relative_to(here / "o/labels").as_posix() for path in (here / "o/labels").rglob("*.png")) == [
+        "one/0.png",
+        "two/0.png",
+    ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_tensorboard_shows_speed_too(tmp_path: Path) -> None:
     with History(tmp_path) as history:
         history.add(10, {"segmentation": 0.5}, speed={"images per second": 5.0})
         history.add(20, {"segmentation": 0.25}, speed={"images per second": 6.0})
+    time.sleep(1.1)  # event files are read in the order of their names, which begin with the second of their birth
     with History(tmp_path, first_step=10) as history:
         history.add(20, {"segmentation": 0.75}, speed={"images per second": 7.0})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
