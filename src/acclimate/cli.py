@@ -44,6 +44,7 @@ class Listing(str, Enum):
     networks = "networks"
     datasets = "datasets"
     protocols = "protocols"
+    suites = "suites"
 
 
 @app.command()
@@ -83,6 +84,40 @@ def run(
         target=target,
         store=store,
         overrides=overrides or [],
+        dry_run=dry_run,
+    )
+
+
+@app.command()
+def bench(
+    suite: Annotated[str, typer.Argument(help="a suite's name (`acclimate list suites`) or a YAML file")],
+    source: Annotated[str | None, typer.Option("--source", help="labelled source of every recipe, KIND:PATH")] = None,
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--target", help="unlabelled target of every recipe, KIND:PATH"),
+    ] = None,
+    output: Output = Path("runs/bench"),
+    seeds: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--seeds", help="comma-separated seeds in place of the suite's own"),
+    ] = None,
+    store: Annotated[Optional[Path], typer.Option("--store", help="finished stages (default: in -o)")] = None,  # noqa: UP045
+    overrides: Set = None,
+    only: Annotated[Optional[str], typer.Option("--only", help="only entries of that name, such as 'gta5-*'")] = None,  # noqa: UP045
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run and what is done, and stop")] = False,
+) -> None:
+    """Run a suite of recipes and seeds and compare all rows. The same command again runs what is missing."""
+    from acclimate.commands import bench_command
+
+    bench_command(
+        suite,
+        output=output,
+        seeds=seeds,
+        source=source,
+        target=target,
+        store=store,
+        overrides=overrides or [],
+        only=only,
         dry_run=dry_run,
     )
 
@@ -259,7 +294,7 @@ def export_(
 
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
-    """List what ships: recipes, methods, networks, datasets or protocols."""
+    """List what ships: recipes, methods, networks, datasets, protocols or suites."""
     from acclimate.commands import list_command
 
     list_command(what.value)

@@ -50,6 +50,44 @@ def run_command(
     print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
 
 
+def bench_command(
+    suite: str,
+    *,
+    output: Path,
+    seeds: str | None = None,
+    source: str | None = None,
+    target: str | None = None,
+    store: Path | None = None,
+    overrides: Sequence[str] = (),
+    only: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Runs a suite and prints its tables, or with ``dry_run`` what it would run."""
+    from acclimate.bench.running import plan_lines, run_suite, view_of
+    from acclimate.bench.suite import only as only_entries
+    from acclimate.bench.suite import plan
+    from acclimate.recipe import parse_override
+    from acclimate.report.suite import print_suite
+
+    values: dict[str, Any] = dict(parse_override(text) for text in overrides)
+    values.update({key: spec for key, spec in (("source", source), ("target", target)) if spec is not None})
+    planned = plan(suite, seeds=None if seeds is None else parse_seeds(seeds), overrides=values)
+    if only is not None:
+        planned = only_entries(planned, only)
+    if dry_run:
+        print("\n".join(plan_lines(planned, output)))
+        return
+    failures = run_suite(planned, output=output, store=store)
+    if os.environ.get("RANK", "0") == "0":
+        print_suite(view_of(planned, output, failures))
+        print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(planned.jobs)} runs of suite {planned.suite.name} failed; what the others gave "
+            "is kept, and the same command runs these again:\n  " + "\n  ".join(map(str, failures))
+        )
+
+
 def parse_seeds(text: str) -> list[int]:
     """``0,1,2`` as numbers.
 
@@ -339,7 +377,7 @@ def list_command(what: str) -> None:
 
 
 def listing(what: str) -> list[tuple[str, str]]:
-    """(name, one-line description) of every recipe, method, network, data set kind or protocol."""
+    """(name, one-line description) of every recipe, method, network, data set kind, protocol or suite."""
     if what == "recipes":
         from acclimate.recipe import load_recipe, recipe_names
 
@@ -363,6 +401,10 @@ def listing(what: str) -> list[tuple[str, str]]:
 
         boxed = ((f"{name} (detection)", kind.description) for name, kind in BOXED_DATASETS.items())
         return [*dataset_kinds().items(), *boxed]
+    if what == "suites":
+        from acclimate.bench.suite import load_suite, suite_names
+
+        return [(name, load_suite(name)[0].about) for name in suite_names()]
     from acclimate.detection.protocols import DETECTION_PROTOCOLS
     from acclimate.evaluation.protocols import PROTOCOLS
 

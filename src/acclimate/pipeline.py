@@ -28,7 +28,7 @@ from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
 from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, TranslateStage, explained
 from acclimate.recipe import Row as RecipeRow
-from acclimate.stages.evaluate import EvaluateRequest, evaluate
+from acclimate.stages.evaluate import EvaluateRequest, LabelFree, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
 from acclimate.stages.translate import TranslateRequest, translate, translator_identity
@@ -419,6 +419,10 @@ def _evaluate_row(
         "input_size": recipe.prediction_size(),
         "pictures": stage.pictures,
     }
+    without_labels = None
+    if stage.label_free and recipe.task == "segmentation":
+        without_labels = LabelFree(sets.target, sets.source, stage.label_free)
+        identity["label_free"] = {"images": stage.label_free, "target": sets.target.fingerprint()}
     key = store.key("evaluate", identity)
     if store.finished(key) is None:
         shared: dict[str, Any] = {
@@ -444,6 +448,7 @@ def _evaluate_row(
                     protocol=protocol,
                     input_size=recipe.prediction_size(),
                     inference=inference,
+                    label_free=without_labels,
                 )
                 evaluate(request, folder=folder, title=title)
             write_skipped(folder, sets.skipped)

@@ -108,10 +108,16 @@ class Row(_Strict):
 
 
 class EvaluateStage(_Strict):
-    """``evaluate``: scores of stages' checkpoints, one row each."""
+    """``evaluate``: scores of stages' checkpoints, one row each.
+
+    Attributes:
+        pictures: how many images of each domain are pictured.
+        label_free: how many of the target's training images the scores without labels are computed on; 0: none.
+    """
 
     evaluate: list[str | Row]
     pictures: NonNegativeInt = 4
+    label_free: NonNegativeInt = 16
 
     def rows(self) -> list[Row]:
         """The rows with names written out."""

@@ -22,6 +22,7 @@ ORACLE = "oracle"
 class Row(BaseModel):
     """The scores of one model and seed on one set. IoUs are fractions; a class absent from the ground truth is None.
 
+    ``label_free`` holds the scores of :mod:`acclimate.evaluation.label_free` on training images of the target.
     Keys this version does not know are kept as they are, so that rows written by a later version survive.
     """
 
@@ -45,6 +46,7 @@ class Row(BaseModel):
     images_per_second: float | None = Field(default=None, ge=0)
     peak_memory_mb: float | None = Field(default=None, ge=0)
     checkpoint: str | None = None
+    label_free: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _scores_are_fractions(self) -> Row:

@@ -7,24 +7,28 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
-from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, Spread
+from acclimate.evaluation.scores import Spread
 from acclimate.files import write_text
 from acclimate.report import tables
 from acclimate.report.charts import charts
 from acclimate.report.colour import entropy_colours, model_colours
+from acclimate.report.naming import origins_of, renamed_rows, shown_names
 from acclimate.report.pictures import Gallery, figure, galleries
 from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
-from acclimate.report.tables import Comparison, Origin, comparisons
+from acclimate.report.tables import Comparison, comparisons
 from acclimate.report.translation import translations
+
+if TYPE_CHECKING:
+    from acclimate.report.suite import SuiteView
 
 _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""
@@ -45,13 +49,13 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
     write_text(Path(output), render([read_run(Path(folder)) for folder in runs]))
 
 
-def render(runs: Sequence[Run]) -> str:
-    """The page as text."""
+def render(runs: Sequence[Run], *, suite: SuiteView | None = None) -> str:
+    """The page as text; with a ``suite``, also what is measured over all of its rows."""
     names = shown_names(runs)
-    rows = _rows(runs, names)
+    rows = renamed_rows(runs, names)
     published = list({row.source + row.name: row for run in runs for row in run.published}.values())
     classes = () if rows else _classes(runs)
-    compared = comparisons(rows, published, classes=classes, origins=_origins(names))
+    compared = comparisons(rows, published, classes=classes, origins=origins_of(names))
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
@@ -62,8 +66,11 @@ def render(runs: Sequence[Run]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     environment = _jinja().get_template("page.html")
     return environment.render(
-        title=" and ".join(run.name for run in runs),
-        about=list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
+        title=f"Suite {suite.name}" if suite else " and ".join(run.name for run in runs),
+        suite=suite,
+        about=[suite.about]
+        if suite
+        else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
         comparisons=[_view(comparison) for comparison in compared],
         summary=[(comparison, paragraph(comparison)) for comparison in compared],
         parts={**roles, **({best.name: "best"} if best else {})},
@@ -87,44 +94,6 @@ def render(runs: Sequence[Run]) -> str:
         script=Markup(script),
         script_digest=digest,
     )
-
-
-def shown_names(runs: Sequence[Run]) -> dict[tuple[int, str], str]:
-    """What each model of each run is called on the page: its own name, led by the run's where two runs clash.
-
-    Runs that share a finished stage give identical rows; those are one model, not two.
-    """
-    scores: dict[str, dict[int, set[tuple[object, ...]]]] = {}
-    for position, run in enumerate(runs):
-        for row in run.rows:
-            identity = (row.seed, row.data, row.split, row.protocol, row.miou, *row.iou.items())
-            scores.setdefault(row.name, {}).setdefault(position, set()).add(identity)
-        for stage in run.stages:
-            for model in stage.pictures.images[0].models if stage.pictures and stage.pictures.images else ():
-                scores.setdefault(model, {}).setdefault(position, set())
-    shown: dict[tuple[int, str], str] = {}
-    for name, by_run in scores.items():
-        alike = len({frozenset(identities) for identities in by_run.values()}) == 1
-        for position in by_run:
-            shown[position, name] = name if alike else f"{runs[position].name}: {name}"
-    return shown
-
-
-def _origins(names: dict[tuple[int, str], str]) -> dict[str, Origin]:
-    origins: dict[str, Origin] = {}
-    for (position, name), shown in names.items():
-        ends = [names.get((position, end)) for end in (SOURCE_ONLY, ORACLE)]
-        origins.setdefault(shown, Origin(name, *ends))
-    return origins
-
-
-def _rows(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> list[Row]:
-    unique: dict[tuple[object, ...], Row] = {}
-    for position, run in enumerate(runs):
-        for row in run.rows:
-            renamed = row.model_copy(update={"name": names[position, row.name]})
-            unique.setdefault((renamed.name, row.seed, row.data, row.split, row.protocol), renamed)
-    return list(unique.values())
 
 
 def _stage_names(run: Run) -> dict[str, str]:

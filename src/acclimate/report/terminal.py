@@ -41,7 +41,7 @@ def terminal_tables(comparison: Comparison) -> list[Table]:
         ]
         for line in comparison.lines
     ]
-    overview = _table("model", [_name(line) for line in comparison.lines], [Text(text) for text in headings], rows)
+    overview = table("model", [_name(line) for line in comparison.lines], [Text(text) for text in headings], rows)
     for row, line in zip(overview.rows, comparison.lines, strict=True):
         row.style = None if line.kind == "ours" else "dim"
     overview.caption, overview.caption_justify = Text(comparison.caption()), "left"
@@ -53,7 +53,7 @@ def terminal_tables(comparison: Comparison) -> list[Table]:
         part = shown[start : start + at_once]
         cells = [[percent(line.iou.get(name)) or "-" for line in part] for name in comparison.classes]
         tables.append(
-            _table(
+            table(
                 comparison.class_metric,
                 [Text(name) for name in comparison.classes],
                 [_name(line) for line in part],
@@ -63,7 +63,7 @@ def terminal_tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _table(corner: str, names: Sequence[Text], headings: Sequence[Text], rows: Sequence[Sequence[str]]) -> Table:
+def table(corner: str, names: Sequence[Text], headings: Sequence[Text], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose headings wrap before a number would: a cut-off number is a wrong number."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(corner, overflow="fold", min_width=min(12, max((name.cell_len for name in names), default=0)))
@@ -86,5 +86,5 @@ def print_results(rows: Sequence[Row], published: Sequence[Published] = ()) -> N
     """Prints the comparison of ``rows`` to stdout, one group of tables per evaluated set and protocol."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for comparison in comparisons(rows, published):
-        for table in terminal_tables(comparison):
-            console.print(table)
+        for made in terminal_tables(comparison):
+            console.print(made)

@@ -17,6 +17,7 @@ from acclimate.data.sample import Dataset
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, score_row, write_scores
@@ -28,6 +29,21 @@ from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 PICTURE_WIDTH = 480
 """Pixels; wide enough to compare models by eye, small enough for a page with many pictures."""
+
+
+@dataclass(frozen=True)
+class LabelFree:
+    """What the scores of :mod:`acclimate.evaluation.label_free` are computed on.
+
+    Attributes:
+        target: its training images; labels are not looked at.
+        source: whose class ratios predictions are compared with.
+        images: how many of the target's, evenly spaced.
+    """
+
+    target: Dataset
+    source: Dataset
+    images: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ class EvaluateRequest:
         pictured: domain name -> set of which a few images are pictured.
         pictures: how many images per domain.
         inference: choices beyond the protocol's own, already in ``protocol``; told in the row of results.
+        label_free: what the scores without labels are computed on; None: there are none.
     """
 
     name: str
@@ -59,6 +76,7 @@ class EvaluateRequest:
     pictured: Mapping[str, Dataset]
     pictures: int
     inference: Mapping[str, object] = field(default_factory=dict)
+    label_free: LabelFree | None = None
 
 
 def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu") -> Row:
@@ -107,10 +125,27 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     )
     if request.inference:
         row = row.model_copy(update={"inference": dict(request.inference)})
+    if request.label_free is not None:
+        row = row.model_copy(update={"label_free": _label_free(request, request.label_free, networks, device=device)})
     if folder is not None:
         write_scores(folder / "scores.json", [row])
         _write_pictures(request, networks, folder / "pictures", device=device)
     return row
+
+
+def _label_free(
+    request: EvaluateRequest, wanted: LabelFree, networks: Sequence[SegmentationNetwork], *, device: str
+) -> dict[str, float]:
+    probabilities = predicted_probabilities(
+        networks,
+        wanted.target,
+        evenly_spaced(wanted.images, len(wanted.target)),
+        input_size=request.input_size,
+        weights=request.weights,
+        device=device,
+    )
+    ratios = sampled_class_ratios(wanted.source, classes=len(request.class_space))
+    return label_free_scores(probabilities, source_ratios=ratios)
 
 
 def load_networks(

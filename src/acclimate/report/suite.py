@@ -1,0 +1,393 @@
+"""What a suite's table and page show besides the comparison: costs, controls, claims, scores without labels."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from acclimate.evaluation.claims import Verdict, check_claims, mean_error_at_same_share
+from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
+from acclimate.evaluation.scores import Row, Spread, Summary, share_of_gap_closed, spread, summarise
+from acclimate.files import read_json
+from acclimate.report.naming import origins_of, renamed_rows, shown_names
+from acclimate.report.reading import Run
+from acclimate.report.tables import Comparison, Line, comparisons, number, percent, signed_points
+from acclimate.report.terminal import table, terminal_tables
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """The finished seeds of one entry of a suite.
+
+    Attributes:
+        name: of the entry.
+        run: all seeds as one run: rows of all, stages of the first.
+        seeds: the runs by seed.
+        mandatory: whether the suite says so.
+        varied: the key and value that tell this entry from others of the same recipe.
+    """
+
+    name: str
+    run: Run
+    seeds: Mapping[int, Run]
+    mandatory: bool = False
+    varied: tuple[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SuiteLine:
+    """One model of the suite; shares are fractions.
+
+    Attributes:
+        line: its scores, as in every other table.
+        over_control: mIoU minus that of the AdaBN control.
+        gap_closed: share of the way from source-only to the oracle.
+        relative_time: training time divided by source-only's.
+        kept, wrong: of the pseudo-labels it was trained on: share of all pixels kept, share wrong of the kept ones.
+        label_free: scores without labels.
+    """
+
+    line: Line
+    over_control: Spread | None = None
+    gap_closed: float | None = None
+    relative_time: float | None = None
+    kept: Spread | None = None
+    wrong: Spread | None = None
+    label_free: dict[str, Spread | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How a score without labels follows the true mIoU over rows: Spearman's, turned so that 1 is ideal."""
+
+    score: str
+    value: float | None
+    rows: int
+    without_ends: float | None
+    """The same without source-only and the oracle, which any score can tell from the rest."""
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """One evaluated set and protocol."""
+
+    comparison: Comparison
+    lines: tuple[SuiteLine, ...]
+    correlations: tuple[Correlation, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of a key that a suite varies."""
+
+    key: str
+    value: str
+    row: str
+    miou: Spread
+    seeds: int
+
+
+@dataclass(frozen=True)
+class SuiteView:
+    """A suite as far as it is finished.
+
+    Attributes:
+        runs: by entry.
+        rows: all of them, each once, under the name it is shown by.
+        missing, failed: jobs without results, and what went wrong.
+    """
+
+    name: str
+    about: str
+    runs: tuple[SuiteRun, ...]
+    rows: list[Row]
+    tables: tuple[SuiteTable, ...]
+    verdicts: tuple[Verdict, ...]
+    settings: tuple[Setting, ...]
+    missing: list[str]
+    failed: list[str]
+    jobs: int
+
+    def measured(self) -> dict[str, Any]:
+        """Claims and correlations as JSON."""
+        return {
+            "claims": [
+                {**asdict(verdict), "claim": verdict.claim.text, "source": verdict.claim.source}
+                for verdict in self.verdicts
+            ],
+            "rank_correlation": [
+                asdict(correlation) for table in self.tables for correlation in table.correlations if correlation.rows
+            ],
+        }
+
+
+def suite_view(
+    runs: Sequence[SuiteRun],
+    *,
+    name: str,
+    about: str = "",
+    missing: Sequence[str] = (),
+    failed: Sequence[str] = (),
+    jobs: int = 0,
+) -> SuiteView:
+    """Everything that table and page show of the finished part of a suite."""
+    read = [part.run for part in runs]
+    names = shown_names(read)
+    origins = origins_of(names)
+    rows = renamed_rows(read, names)
+    published = list({row.source + row.name: row for run in read for row in run.published}.values())
+    pseudo = _pseudo_labels(runs, names)
+    controls = {
+        names[position, row.name]: names[position, control.name]
+        for position, run in enumerate(read)
+        for control in [next((row for row in run.rows if row.method == "adabn"), None)]
+        if control is not None
+        for row in run.rows
+    }
+    tables = []
+    for comparison in comparisons(rows, published, origins=origins):
+        own = [row for row in rows if (row.data, row.split, row.protocol) == _place(comparison)]
+        tables.append(_suite_table(comparison, own, controls, pseudo))
+    return SuiteView(
+        name=name,
+        about=about,
+        runs=tuple(runs),
+        rows=rows,
+        tables=tuple(tables),
+        verdicts=tuple(_verdicts(runs)),
+        settings=tuple(_settings(runs)),
+        missing=list(missing),
+        failed=list(failed),
+        jobs=jobs,
+    )
+
+
+def _place(comparison: Comparison) -> tuple[str, str, str]:
+    return comparison.data, comparison.split, comparison.protocol
+
+
+def _suite_table(
+    comparison: Comparison,
+    rows: Sequence[Row],
+    controls: Mapping[str, str],
+    pseudo: Mapping[str, tuple[Spread | None, Spread | None]],
+) -> SuiteTable:
+    summaries = {summary.name: summary for summary in summarise(rows)}
+    any_control = comparison.line("control")
+    lines = []
+    for line in comparison.ours:
+        summary = summaries[line.name]
+        base = comparison.named(line.source_only)
+        top = comparison.named(line.oracle)
+        control = summaries.get(controls.get(line.name, any_control.name if any_control else ""))
+        kept, wrong = pseudo.get(line.name, (None, None))
+        lines.append(
+            SuiteLine(
+                line=line,
+                over_control=summary.difference(control) if control and control is not summary else None,
+                gap_closed=_gap_closed(line, base, top),
+                relative_time=_ratio(line.train_seconds, base.train_seconds if base else None),
+                kept=kept,
+                wrong=wrong,
+                label_free={
+                    score: spread([row.label_free.get(score) for row in summary.rows]) for score in HIGHER_IS_BETTER
+                },
+            )
+        )
+    ends = {line.name for line in comparison.ours if line.role in ("source-only", "oracle")}
+    return SuiteTable(comparison, tuple(lines), tuple(_correlations(rows, ends)))
+
+
+def _gap_closed(line: Line, base: Line | None, top: Line | None) -> float | None:
+    if line.miou is None or base is None or top is None or base.miou is None or top.miou is None:
+        return None
+    return share_of_gap_closed(line.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
+
+
+def _ratio(value: Spread | None, base: Spread | None) -> float | None:
+    return value.mean / base.mean if value and base and base.mean > 0 else None
+
+
+def _correlations(rows: Sequence[Row], ends: set[str]) -> list[Correlation]:
+    return [
+        Correlation(
+            score,
+            _correlation(score, rows),
+            sum(score in row.label_free for row in rows),
+            _correlation(score, [row for row in rows if row.name not in ends]),
+        )
+        for score in HIGHER_IS_BETTER
+    ]
+
+
+def _correlation(score: str, rows: Sequence[Row]) -> float | None:
+    known = [row for row in rows if score in row.label_free]
+    value = rank_correlation([row.label_free[score] for row in known], [row.miou for row in known])
+    return value if value is None or HIGHER_IS_BETTER[score] else -value
+
+
+# --- pseudo-labels ---------------------------------------------------------------------------------------------------
+
+
+def _pseudo_labels(
+    runs: Sequence[SuiteRun], names: Mapping[tuple[int, str], str]
+) -> dict[str, tuple[Spread | None, Spread | None]]:
+    """Shown name -> kept and wrong share over seeds of the pseudo-labels that the model was trained on last."""
+    found: dict[str, dict[int, tuple[float | None, float | None]]] = {}
+    for position, part in enumerate(runs):
+        for seed, run in part.seeds.items():
+            manifests = {stage.name: stage.manifest for stage in run.stages if stage.manifest is not None}
+            stages = run.recipe.get("stages") or {}
+            for row in run.rows:
+                stage = stages.get(row.stage.rpartition("/")[2].partition("-")[2]) or {}
+                if (manifest := manifests.get(str(stage.get("pseudo_labels")))) is not None:
+                    shown = names.get((position, row.name), row.name)
+                    found.setdefault(shown, {})[seed] = (manifest.get("kept_overall"), wrong_share(manifest))
+    return {
+        name: (spread([kept for kept, _ in values.values()]), spread([wrong for _, wrong in values.values()]))
+        for name, values in found.items()
+    }
+
+
+def wrong_share(manifest: Mapping[str, Any]) -> float | None:
+    """Share of wrong pixels among the selected ones, void ignored; None where the images had no labels."""
+    confidence = (manifest.get("selection") or {}).get("confidence")
+    table = ((manifest.get("quality") or {}).get("table") or {}).get("void ignored") or {}
+    value = table.get(f"{confidence} overall")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _curve_errors(runs: Sequence[SuiteRun]) -> dict[str, dict[int, tuple[float, float]]]:
+    """Recipe and label stage -> seed -> (entropy's, softmax's) mean error at the same kept shares."""
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    for part in runs:
+        for seed, run in part.seeds.items():
+            for stage in run.stages:
+                path = stage.folder / "curves.json"
+                if stage.manifest is None or not path.is_file():
+                    continue
+                content = read_json(path)
+                curves = [
+                    [(point["kept"], point["error"]) for point in content.get(name, []) if point["error"] is not None]
+                    for name in ("entropy", "softmax")
+                ]
+                if (errors := mean_error_at_same_share(*curves)) is not None:
+                    found.setdefault(f"{part.name}: {stage.name}", {})[seed] = errors
+    return found
+
+
+def _verdicts(runs: Sequence[SuiteRun]) -> list[Verdict]:
+    recipes: dict[str, list[Summary]] = {}
+    for part in runs:
+        if part.varied is not None:
+            continue  # the papers speak of their own settings, not of every one that a suite tries
+        places = list(dict.fromkeys((row.data, row.split, row.protocol) for row in part.run.rows))
+        for place in places:
+            own = [row for row in part.run.rows if (row.data, row.split, row.protocol) == place]
+            recipes[part.name] = summarise(own)
+    return check_claims(recipes, errors=_curve_errors(runs))
+
+
+def _settings(runs: Sequence[SuiteRun]) -> list[Setting]:
+    found = []
+    for part in runs:
+        if part.varied is not None:
+            key, value = part.varied
+            for summary in summarise(part.run.rows):
+                found.append(Setting(key, str(value), summary.name, summary.miou, len(summary.rows)))
+    return found
+
+
+# --- on a terminal ---------------------------------------------------------------------------------------------------
+
+
+def print_suite(view: SuiteView) -> None:
+    """Prints the suite to stdout: models, classes, scores without labels, settings, claims, and what is missing."""
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    for part in view.tables:
+        console.print(overview(part))
+        for classes in terminal_tables(part.comparison)[1:]:
+            console.print(classes)
+        if any(correlation.rows for correlation in part.correlations):
+            console.print(correlation_table(part))
+    if view.settings:
+        console.print(settings_table(view))
+    if view.tables and any(verdict.decision != "not measured" for verdict in view.verdicts):
+        console.print(claims_table(view))
+    for title, lines in (("missing", view.missing), ("failed", view.failed)):
+        if lines:
+            console.print(Text(f"{title} ({len(lines)} of {view.jobs}): " + "; ".join(lines)))
+
+
+def overview(part: SuiteTable) -> Table:
+    """One line per model: score, gains, cost and pseudo-labels."""
+    headings = ["seeds", part.comparison.metric, "gain", "over AdaBN", "of the gap", "minutes", "× time", "peak MB"]
+    rows = [
+        [
+            str(len(line.line.seeds)),
+            percent(line.line.miou),
+            signed_points(line.line.gain),
+            signed_points(line.over_control),
+            share(line.gap_closed),
+            number(line.line.train_seconds, scale=1 / 60),
+            "" if line.relative_time is None else f"{line.relative_time:.1f}",
+            number(line.line.peak_memory_mb),
+            percent(line.kept),
+            percent(line.wrong),
+        ]
+        for line in part.lines
+    ]
+    made = table(
+        "model",
+        [Text(line.line.name) for line in part.lines],
+        [Text(heading) for heading in [*headings, "kept %", "wrong %"]],
+        rows,
+    )
+    made.caption, made.caption_justify = Text(part.comparison.caption()), "left"
+    return made
+
+
+def correlation_table(part: SuiteTable) -> Table:
+    """Rank correlation of each score without labels with the true mIoU."""
+    cells = [[shown(c.value), shown(c.without_ends), str(c.rows)] for c in part.correlations]
+    headings = [Text("rank correlation with mIoU"), Text("without source-only and oracle"), Text("rows")]
+    return table("score without labels", [Text(c.score) for c in part.correlations], headings, cells)
+
+
+def claims_table(view: SuiteView) -> Table:
+    """One line per claim and pair of rows."""
+    cells = [
+        [
+            f"{verdict.better} − {verdict.worse}" if verdict.better else "",
+            verdict.where,
+            signed_points(verdict.difference),
+            "" if verdict.difference is None else str(verdict.difference.count),
+            verdict.decision,
+        ]
+        for verdict in view.verdicts
+    ]
+    headings = [Text(text) for text in ("rows", "recipe", "points", "seeds", "verdict")]
+    return table("claim", [Text(verdict.claim.text) for verdict in view.verdicts], headings, cells)
+
+
+def settings_table(view: SuiteView) -> Table:
+    """One line per varied setting and row."""
+    cells = [[setting.value, setting.row, percent(setting.miou), str(setting.seeds)] for setting in view.settings]
+    headings = [Text(text) for text in ("value", "row", "mIoU", "seeds")]
+    return table("setting", [Text(setting.key) for setting in view.settings], headings, cells)
+
+
+def share(value: float | None) -> str:
+    """``28 %`` for a fraction; empty for None."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def shown(value: float | None) -> str:
+    """A correlation with its sign."""
+    return "–" if value is None else f"{value:+.2f}"
