@@ -9,11 +9,17 @@ from acclimate.report.reading import Run
 from acclimate.report.tables import Origin
 
 
-def shown_names(runs: Sequence[Run]) -> dict[tuple[int, str], str]:
+def shown_names(runs: Sequence[Run], *, first_is_plain: bool = False) -> dict[tuple[int, str], str]:
     """What each model of each run is called on the page: its own name, led by the run's where two runs clash.
 
     Runs that share a finished stage give identical rows; those are one model, not two.
+
+    Args:
+        runs: in the order of the page.
+        first_is_plain: where runs on the same target clash, the first one's models keep their names.
     """
+    targets = {(run.recipe.get("target"), run.recipe.get("evaluation")) for run in runs}
+    first_is_plain = first_is_plain and len(targets) == 1
     scores: dict[str, dict[int, set[tuple[object, ...]]]] = {}
     for position, run in enumerate(runs):
         for row in run.rows:
@@ -24,19 +30,27 @@ def shown_names(runs: Sequence[Run]) -> dict[tuple[int, str], str]:
                 scores.setdefault(model, {}).setdefault(position, set())
     shown: dict[tuple[int, str], str] = {}
     for name, by_run in scores.items():
-        alike = _alike([set(identities) for identities in by_run.values()])
-        for position in by_run:
-            shown[position, name] = name if alike else f"{runs[position].name}: {name}"
+        groups: list[tuple[int, set[tuple[object, ...]]]] = []  # first run, and what its like tell of the model
+        member: dict[int, int] = {}
+        for position, identities in by_run.items():
+            first = next((first for first, known in groups if _alike(known, identities)), None)
+            if first is None:
+                groups.append((position, set(identities)))
+            else:
+                next(known for other, known in groups if other == first).update(identities)
+            member[position] = position if first is None else first
+        for position, first in member.items():
+            plain = len(groups) == 1 or (first_is_plain and first == groups[0][0])
+            shown[position, name] = name if plain else f"{runs[first].name}: {name}"
     return shown
 
 
-def _alike(runs: Sequence[set[tuple[object, ...]]]) -> bool:
-    """Whether runs tell the same of a model wherever two of them have the same seed, set and protocol."""
-    if len({frozenset(identities) for identities in runs}) == 1:
+def _alike(first: set[tuple[object, ...]], second: set[tuple[object, ...]]) -> bool:
+    """Whether two runs tell the same of a model wherever they have the same seed, set and protocol."""
+    if first == second:
         return True
-    places = [{identity[:4] for identity in identities} for identities in runs]
-    consistent = len(set().union(*runs)) == len(set().union(*places))
-    return consistent and all(place & places[0] for place in places)
+    places = [{identity[:4] for identity in identities} for identities in (first, second)]
+    return bool(places[0] & places[1]) and len(first | second) == len(places[0] | places[1])
 
 
 def origins_of(names: dict[tuple[int, str], str]) -> dict[str, Origin]:

@@ -51,7 +51,7 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
 
 def render(runs: Sequence[Run], *, suite: SuiteView | None = None) -> str:
     """The page as text; with a ``suite``, also what is measured over all of its rows."""
-    names = shown_names(runs)
+    names = shown_names(runs, first_is_plain=suite is not None)
     rows = renamed_rows(runs, names)
     published = list({row.source + row.name: row for run in runs for row in run.published}.values())
     classes = () if rows else _classes(runs)

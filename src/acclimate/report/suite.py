@@ -138,7 +138,7 @@ def suite_view(
 ) -> SuiteView:
     """Everything that table and page show of the finished part of a suite."""
     read = [part.run for part in runs]
-    names = shown_names(read)
+    names = shown_names(read, first_is_plain=True)
     origins = origins_of(names)
     rows = renamed_rows(read, names)
     published = list({row.source + row.name: row for run in read for row in run.published}.values())
