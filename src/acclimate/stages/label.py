@@ -343,8 +343,10 @@ def _second_pass(
         curves = {name: [asdict(p) for p in error_against_kept(j, portions=PORTIONS)] for name, j in judged.items()}
         write_json(place.folder / CURVES, curves)
     confidence = request.selection.confidence
+    looks = {"inference": request.inference.identity(), "spatial_prior": request.prior is not None}
     place.finish(
-        pseudo_label_manifest(
+        (looks if any(looks.values()) else {})
+        | pseudo_label_manifest(
             classes=request.class_space.classes,
             selection=request.selection,
             thresholds=thresholds[confidence],
