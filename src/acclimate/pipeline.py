@@ -189,14 +189,17 @@ def _train(
     method = method_class(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
-    source = sets.target if method.trains_on == "target" else sets.source
+    source = sets.source if method.trains_on == "source" else sets.target
+    if method.trains_on == "pseudo-labels":
+        assert labels is not None, "the recipe's check asks for pseudo-labels"
+        source = laid_over(sets.target, labels.folder)
     if not source.has_labels:
         raise UserError(
             f"stage {title.split()[0]} trains on the labels of {source.spec} ({source.split}), which has none"
         )
     target: Dataset | None = sets.target if method.sees_target or labels else None
     if labels is not None:
-        target = laid_over(sets.target, labels.folder)
+        target = None if method.trains_on == "pseudo-labels" else laid_over(sets.target, labels.folder)
     identity = {
         "method": stage.train,
         "options": method_options(stage.train, stage.options).model_dump(mode="json"),
@@ -219,7 +222,7 @@ def _train(
             training=training,
             source=source,
             target=target,
-            pseudo_labelled=labels is not None,
+            pseudo_labelled=target is not None and labels is not None,
             class_space=sets.class_space,
             seed=seed,
             start=start.folder / MODEL if start else None,

@@ -314,6 +314,11 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                     problems.append(
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
+            elif method_class(stage.train).trains_on == "pseudo-labels":
+                problems.append(
+                    f"stages.{name}: {stage.train} trains on pseudo-labels alone; "
+                    "set pseudo_labels to an earlier label stage"
+                )
             earlier[name] = "train"
         elif isinstance(stage, LabelStage):
             needs(name, "label", stage.label, "train")

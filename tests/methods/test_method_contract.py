@@ -123,6 +123,8 @@ def test_each_player_is_trained_by_its_own_losses_alone(name: str, multi_level: 
 @pytest.mark.parametrize("name", LABELLING)
 def test_pseudo_labels_add_their_cross_entropy_to_any_method(name: str) -> None:
     options = {"pseudo_label_weight": 0.7, "pseudo_label_auxiliary_weight": 0.3}
+    if "temperature" in method_class(name).Options.model_fields:
+        options["temperature"] = 1.0
     plain = make_method(name, ToyNetwork(multi_level=True), **options)
     labelled = make_method(name, ToyNetwork(multi_level=True), **options)
     target = target_batch(0, labels=True)

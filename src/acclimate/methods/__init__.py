@@ -9,12 +9,24 @@ from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
 from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting
+from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
+from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (SourceOnly, AdaBN, Oracle, AdaptSegNet, MinEnt, AdvEnt)
+    method.name: method
+    for method in (
+        SourceOnly,
+        AdaBN,
+        Oracle,
+        AdaptSegNet,
+        MinEnt,
+        AdvEnt,
+        FineGrained,
+        SelfDistillation,
+    )
 }
 """Every method by name; adding one here is all that registering takes."""
 

@@ -89,7 +89,16 @@ class SegmentationNetwork(nn.Module, ABC):
 
     @abstractmethod
     def heads(self) -> list[nn.Module]:
-        """The modules that turn features into logits."""
+        """The modules that turn features into logits; a multi-level network's auxiliary head comes first."""
+
+    def feature_channels(self) -> dict[str, int]:
+        """Channels of ``Output.features`` (``main``) and of ``Output.auxiliary_features`` (``auxiliary``, multi-level)."""
+        names = ["auxiliary", "main"] if self.config.multi_level else ["main"]
+        first = {
+            name: next(module for module in head.modules() if isinstance(module, nn.Conv2d))
+            for name, head in zip(names, self.heads(), strict=False)
+        }
+        return {name: first[name].in_channels for name in reversed(names)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Body and heads, the latter at ``config.head_learning_rate_multiple`` times the learning rate."""

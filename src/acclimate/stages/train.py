@@ -38,7 +38,7 @@ class TrainRequest:
 
     Attributes:
         method, options, network, training, seed: what is trained and how.
-        source: the labelled source; for the oracle, the labelled target.
+        source: the labelled source; for methods that do not train on it, the target with its own or pseudo-labels.
         target: the target without labels, or laid over with pseudo-labels; None where the method does not look at it.
         pseudo_labelled: whether ``target`` carries pseudo-labels to train on.
         class_space: what the network's classes mean.
@@ -135,7 +135,7 @@ def _batches(
     request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
 ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
     settings = request.training
-    oracle = method_class(request.method).trains_on == "target"
+    on_target = method_class(request.method).trains_on != "source"
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
@@ -156,7 +156,7 @@ def _batches(
             stream=name,
         )
 
-    transform = settings.target_transform if oracle else settings.source_transform
+    transform = settings.target_transform if on_target else settings.source_transform
     source = stream(request.source, "source", transform, settings.batch_size, True)
     if request.target is None:
         return source, None
