@@ -41,4 +41,5 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "acclimate needs Python 3.10 or later; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps cityscapesscripts pyquaternion
 	@touch $@

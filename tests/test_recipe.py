@@ -8,7 +8,15 @@ import pytest
 import yaml
 
 from acclimate.errors import UserError
-from acclimate.recipe import EvaluateStage, TrainStage, explained, load_recipe, parse_override, recipe_names
+from acclimate.recipe import (
+    EvaluateStage,
+    TrainStage,
+    TranslateStage,
+    explained,
+    load_recipe,
+    parse_override,
+    recipe_names,
+)
 
 GOOD: dict[str, Any] = {
     "name": "toy",
@@ -250,7 +258,8 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
         "stages.labels.label: no earlier stage is called 'agian'",
         "stages.again.options: method advent has no option 'entropy_weight'",
         "option class_prior_mu of method advent",
-        "stages.scores needs exactly one of the verbs train, label, evaluate; it has none; did you mean 'evaluate'?",
+        "stages.scores needs exactly one of the verbs train, translate, label, evaluate; "
+        "it has none; did you mean 'evaluate'?",
     ):
         assert part in text, part
     assert text.count("recipe toy") == 1
@@ -327,3 +336,55 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").mkdir()
     with pytest.raises(UserError, match="no recipe file"):
         load_recipe(str(tmp_path / "x.yaml"))
+
+
+# --- translation ---------------------------------------------------------------------------------------------------
+
+
+def translating(**stage: Any) -> dict[str, Any]:
+    content = changed(translation={"options": {"width": 8}, "training": {"steps": 30}})
+    content["stages"] = {
+        "base": {"train": "source_only"},
+        "look": {"translate": "cyclegan", **stage},
+        "again": {"train": "advent", "source": "look"},
+    }
+    return content
+
+
+def test_a_translate_stage_starts_from_the_recipes_translation(tmp_path: Path) -> None:
+    content = translating(perceptual="base", training={"decay": 0.25}, writing={"tile": 128})
+    recipe, _ = load_recipe(write(tmp_path, content))
+    stage = recipe.stages["look"]
+    assert isinstance(stage, TranslateStage)
+    options, training, writing = recipe.translation_settings(stage)
+    assert (options.width, options.blocks, training.steps, training.decay, writing.tile) == (8, 9, 30, 0.25, 128)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (translating(options={"widht": 3}), "widht"),
+        (translating(perceptual="nobody"), "stages.look.perceptual: no earlier stage is called 'nobody'"),
+        (translating(translate="histogram", options={"width": 3}), "stages.look.options: a colour match has no such"),
+        (translating(translate="cycle"), "stages.look"),
+        (changed(stages__again__source="base"), "stages.again.source: 'base' is a train stage; a translate stage is"),
+        (changed(stages__base={"train": "oracle", "source": "labels"}), "oracle sees no source"),
+    ],
+)
+def test_what_is_wrong_with_a_translation_is_told(tmp_path: Path, content: Any, told: str) -> None:
+    assert told in message(tmp_path, content)
+
+
+def test_the_bidirectional_recipes_have_the_rows_of_the_published_block() -> None:
+    suffixes = ("", "-ssl", "-esl", "-ssl-it", "-esl-it")
+    block = [f"step-{number}{suffix}" for number in (1, 2) for suffix in suffixes]
+    for name in ("scenes-bdl", "carla-camvid-bdl", "gta5-bdl", "synthia-bdl"):
+        stages = load_recipe(name)[0].stages
+        assert isinstance(scores := stages["scores"], EvaluateStage)
+        assert [row.name for row in scores.rows() if row.name.startswith("step")] == block
+        for row in block:
+            assert isinstance(stage := stages[row], TrainStage)
+            translated = row.endswith("-it") or row in ("step-1", "step-2")
+            assert stage.source == ("translate-2" if translated else None)
+    published = {row.name: row.miou for row in load_recipe("gta5-bdl")[0].published}
+    assert [published[row] for row in block] == [44.3, 45.0, 45.6, 46.8, 47.2, 47.3, 47.0, 47.6, 48.2, 48.6]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from acclimate.errors import UserError
 from acclimate.evaluation.scores import read_results
 from acclimate.pipeline import Run, run
 from acclimate.recipe import load_recipe
@@ -68,6 +69,28 @@ def test_a_recipe_leaves_results_and_a_page_and_is_never_done_twice(recipe: Path
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
     assert len(list(stages.glob("train-*/model.safetensors"))) == 4
     assert not list(stages.glob("train-*/state-*.pt")), "finished stages keep no states of the run"
+
+
+def test_rows_average_probabilities_and_look_more_than_once(recipe: Path, tmp_path: Path) -> None:
+    row = {"name": "soft", "of": ["m", "n"], "average": "probabilities"}
+    stages = {
+        "m": {"train": "source_only"},
+        "n": {"train": "source_only", "training": {"optimizer": {"learning_rate": 0.1}}},
+        "scores": {"evaluate": ["m", {"name": "hard", "of": ["m", "n"]}, row], "pictures": 1},
+    }
+    plain = run(load_recipe(str(recipe), overrides={"stages": stages})[0], Run(output=tmp_path / "runs/p"))
+    looks = {"stages": stages, "inference.flip": True, "inference.window": [32, 32]}
+    more = run(load_recipe(str(recipe), overrides=looks)[0], Run(output=tmp_path / "runs/q"))
+    extras = [[(each.model_extra or {}).get("inference") for each in rows] for rows in (plain, more)]
+    seen = {"flip": True, "window": [32, 32]}
+    assert extras == [[None, None, {"average": "probabilities"}], [seen, seen, {**seen, "average": "probabilities"}]]
+    assert plain[1].iou != plain[2].iou
+    assert plain[0].iou != more[0].iou
+    kept = read_results(tmp_path / "runs/q/results.json").rows
+    assert (kept[0].model_extra or {})["inference"] == seen
+    contrary = {"stages": stages, "inference.resample": "probabilities", "inference.average": "logits"}
+    with pytest.raises(UserError, match="logits cannot be averaged"):
+        run(load_recipe(str(recipe), overrides=contrary)[0], Run(output=tmp_path / "runs/r"))
 
 
 def test_several_seeds_stand_side_by_side(recipe: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from acclimate.errors import UserError
-from acclimate.training.interrupt import Interrupted
+from acclimate.training.interrupt import Interrupted, stoppable
 
 app = typer.Typer(
     name="acclimate",
@@ -28,6 +28,10 @@ Seeds = Annotated[str, typer.Option("--seeds", help="comma-separated seeds, one 
 Set = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads annotations at run time on Python 3.10)
     typer.Option("--set", help="override a key of the recipe, e.g. --set training.steps=400 (repeatable)"),
+]
+Inference = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", help="a key of the inference, e.g. --set flip=true --set 'scales=[0.75, 1.0]' (repeatable)"),
 ]
 Spec = Annotated[str, typer.Option("--data", help="the data set, KIND:PATH")]
 
@@ -90,11 +94,12 @@ def evaluate(
     split: Annotated[str, typer.Option("--split")] = "val",
     protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
     json: Annotated[Optional[Path], typer.Option("--json", help="also write the scores to this file")] = None,  # noqa: UP045
+    inference: Inference = None,
 ) -> None:
     """Score checkpoints on a labelled set."""
     from acclimate.commands import evaluate_command
 
-    evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json)
+    evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json, inference=inference or [])
 
 
 @app.command()
@@ -104,11 +109,23 @@ def predict(
     output: Output = Path("predictions"),
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
+    format_: Annotated[
+        str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
+    ] = "train-ids",
+    inference: Inference = None,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
     from acclimate.commands import predict_command
 
-    predict_command(checkpoint, images, output=output, entropy=entropy, overlay=overlay)
+    predict_command(
+        checkpoint,
+        images,
+        output=output,
+        entropy=entropy,
+        overlay=overlay,
+        label_format=format_,
+        inference=inference or [],
+    )
 
 
 @app.command()
@@ -129,6 +146,40 @@ def label(
     from acclimate.commands import label_command
 
     label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
+
+
+@app.command()
+def translate(
+    source: Annotated[str, typer.Option("--source", help="images to translate, KIND:PATH")],
+    target: Annotated[str, typer.Option("--target", help="images of the look wanted, KIND:PATH")],
+    output: Output = Path("translated"),
+    translator: Annotated[str, typer.Option("--translator", help="cyclegan, histogram or mean-std")] = "cyclegan",
+    perceptual: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--perceptual", help="model.safetensors that says what must not change"),
+    ] = None,
+    source_split: Annotated[str, typer.Option("--source-split")] = "train",
+    target_split: Annotated[str, typer.Option("--target-split")] = "train",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="options.KEY, training.KEY or writing.KEY=VALUE (repeatable)"),
+    ] = None,
+) -> None:
+    """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
+    from acclimate.commands import translate_command
+
+    translate_command(
+        source=source,
+        target=target,
+        source_split=source_split,
+        target_split=target_split,
+        output=output,
+        translator=translator,
+        perceptual=perceptual,
+        seed=seed,
+        overrides=overrides or [],
+    )
 
 
 @app.command()
@@ -183,7 +234,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     try:
-        app()
+        with stoppable():
+            app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

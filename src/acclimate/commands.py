@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acclimate.errors import UserError
+
+if TYPE_CHECKING:
+    from acclimate.evaluation.inference import Inference
+    from acclimate.evaluation.scores import Row
 
 
 def run_command(
@@ -38,6 +43,8 @@ def run_command(
         print(explained(loaded, origins), end="")
         return
     rows = run(loaded, Run(output=output, seeds=parse_seeds(seeds), store=store), origins=origins)
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes, the first one tells
     if rows:
         print_results(rows)
     print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
@@ -59,18 +66,33 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def evaluate_command(
-    checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None, json: Path | None
+    checkpoints: Sequence[Path],
+    *,
+    data: str,
+    split: str,
+    protocol_name: str | None,
+    json: Path | None,
+    inference: Sequence[str] = (),
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.registry import open_dataset
+    from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.pipeline import protocol_and_classes
     from acclimate.report.terminal import print_results
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
+    if is_detector(checkpoints[0]):
+        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name)
+        print_results([row])
+        if json is not None:
+            write_results(json, [row])
+        return
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data)
+    choices = inference_of(inference)
+    protocol = choices.applied(protocol)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
         method=card.method or "",
@@ -83,6 +105,7 @@ def evaluate_command(
         input_size=card.input_size,
         pictured={},
         pictures=0,
+        inference=choices.chosen(),
     )
     row = evaluate(request, folder=None, title="evaluate", device=default_device())
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
@@ -91,12 +114,72 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def predict_command(checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool) -> None:
-    """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.stages.predict import predict_images
+def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None) -> Row:
+    from acclimate.detection.checkpoint import load_detector
+    from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+    from acclimate.detection.protocols import detection_protocol
+    from acclimate.detection.registry import open_boxes
 
+    if len(checkpoints) > 1:
+        raise UserError("detectors are scored one by one; give one checkpoint")
+    path = checkpoints[0]
+    _, card = load_detector(path)
+    request = DetectionEvaluateRequest(
+        name=str(path.parent.name or path.stem),
+        method=card.method or "",
+        seed=card.seed or 0,
+        checkpoint=path,
+        data=open_boxes(data, split=split, class_space=card.space()),
+        protocol=detection_protocol(protocol_name),
+        class_space=card.space(),
+        pictured={},
+        pictures=0,
+    )
+    row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
+    return row.model_copy(update={"checkpoint": str(path)})
+
+
+def inference_of(overrides: Sequence[str]) -> Inference:
+    """``KEY=VALUE`` of the inference.
+
+    Raises:
+        UserError: a key is unknown or a value out of range.
+    """
+    from acclimate.evaluation.inference import Inference
+    from acclimate.recipe import parse_override, validated
+
+    return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
+
+
+def predict_command(
+    checkpoint: Path,
+    images: Sequence[Path],
+    *,
+    output: Path,
+    entropy: bool,
+    overlay: bool,
+    label_format: str = "train-ids",
+    inference: Sequence[str] = (),
+) -> None:
+    """Writes label maps for images and folders of images, and prints where each went."""
+    from acclimate.detection.checkpoint import is_detector
+    from acclimate.stages.predict import predict_detections, predict_images
+
+    if is_detector(checkpoint):
+        if entropy or overlay:
+            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
+        for path in predict_detections(checkpoint, images, output=output, device=default_device()):
+            print(path)
+        return
     for path in predict_images(
-        checkpoint, images, output=output, entropy=entropy, overlay=overlay, device=default_device()
+        checkpoint,
+        images,
+        output=output,
+        entropy=entropy,
+        overlay=overlay,
+        device=default_device(),
+        label_format=label_format,
+        inference=inference_of(inference),
     ):
         print(path)
 
@@ -129,6 +212,61 @@ def label_command(
         return
     label(request, folder=output, device=default_device())
     print(label_summary(output))
+
+
+def translate_command(
+    *,
+    source: str,
+    target: str,
+    source_split: str,
+    target_split: str,
+    output: Path,
+    translator: str,
+    perceptual: Path | None,
+    seed: int,
+    overrides: Sequence[str],
+) -> None:
+    """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.data.wrappers import TRANSLATION
+    from acclimate.errors import unknown
+    from acclimate.files import read_json
+    from acclimate.recipe import TranslateStage, TranslationDefaults, parse_override, validated
+    from acclimate.recipe_text import set_key
+    from acclimate.stages.train import launched_fabric
+    from acclimate.stages.translate import TranslateRequest, translate, write_labels
+    from acclimate.training.checkpoint import Checkpoints
+    from acclimate.translation.settings import TRANSLATORS, CycleGanOptions, TranslationTraining, Writing
+
+    if translator not in TRANSLATORS:
+        raise unknown("translator", translator, TRANSLATORS)
+    values: dict[str, Any] = {}
+    for text in overrides:
+        set_key(values, *parse_override(text))
+    given = validated(TranslationDefaults, values, "the translation")
+    stage = TranslateStage(translate=translator)
+    training = validated(TranslationTraining, given.training, "training")
+    fabric = launched_fabric(training.precision)
+    labelled = open_dataset(source, split=source_split)
+    request = TranslateRequest(
+        translator=stage.translate,
+        options=validated(CycleGanOptions, given.options, "options"),
+        training=training,
+        writing=validated(Writing, given.writing, "writing"),
+        source=labelled,
+        target=open_dataset(target, split=target_split),
+        perceptual=perceptual,
+        seed=seed,
+    )
+    translate(request, folder=output, cache=user_cache(), fabric=fabric)
+    if fabric.is_global_zero:
+        write_labels(labelled, output)
+        Checkpoints(output).clear()
+        distances = read_json(output / TRANSLATION)["wasserstein"]
+        print("Wasserstein distance to the target in grey levels, red green blue:")
+        for when in ("before", "after"):
+            print(f"  {when:6}  " + "  ".join(f"{value:6.2f}" for value in distances[when]))
+        print(f"images and labels: folder:{output / 'dataset.yaml'}", file=sys.stderr)
 
 
 def check_command(data: str, *, split: str | None, class_space: str | None) -> None:
@@ -167,20 +305,31 @@ def listing(what: str) -> list[tuple[str, str]]:
 
         return [(name, load_recipe(name)[0].about) for name in recipe_names()]
     if what == "methods":
+        from acclimate.detection.methods import DETECTION_METHODS
         from acclimate.methods import METHODS
 
-        return [(name, method.summary) for name, method in METHODS.items()]
+        return [
+            *((name, method.summary) for name, method in METHODS.items()),
+            *((f"{name} (detection)", method.summary) for name, method in DETECTION_METHODS.items()),
+        ]
     if what == "networks":
+        from acclimate.detection.networks import DETECTORS
         from acclimate.models.registry import NETWORKS
 
-        return [(name, entry.description) for name, entry in NETWORKS.items()]
+        return [*((name, entry.description) for name, entry in NETWORKS.items()), *DETECTORS.items()]
     if what == "datasets":
         from acclimate.data.registry import dataset_kinds
+        from acclimate.detection.registry import BOXED_DATASETS
 
-        return list(dataset_kinds().items())
+        boxed = ((f"{name} (detection)", kind.description) for name, kind in BOXED_DATASETS.items())
+        return [*dataset_kinds().items(), *boxed]
+    from acclimate.detection.protocols import DETECTION_PROTOCOLS
     from acclimate.evaluation.protocols import PROTOCOLS
 
-    return [(name, protocol.description) for name, protocol in PROTOCOLS.items()]
+    return [
+        *((name, protocol.description) for name, protocol in PROTOCOLS.items()),
+        *((name, protocol.description) for name, protocol in DETECTION_PROTOCOLS.items()),
+    ]
 
 
 def default_device() -> str:
@@ -192,6 +341,5 @@ def default_device() -> str:
 
 def user_cache() -> Path:
     """Where single commands keep what they computed: ``$XDG_CACHE_HOME/acclimate`` or ``~/.cache/acclimate``."""
-    import os
 
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning_fabric import Fabric
 
@@ -14,20 +14,29 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
+from acclimate.data.tolerance import without_bad_files, write_skipped
+from acclimate.data.wrappers import Translated
+from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+from acclimate.detection.protocols import DetectionProtocol, detection_protocol
+from acclimate.detection.registry import open_boxes
+from acclimate.detection.train import DetectionTrainRequest
 from acclimate.environment import environment
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
-from acclimate.methods import method_class, method_options
-from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, explained
+from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, TranslateStage, explained
 from acclimate.recipe import Row as RecipeRow
 from acclimate.stages.evaluate import EvaluateRequest, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
+from acclimate.stages.translate import TranslateRequest, translate, translator_identity
 from acclimate.store import Store, link
+from acclimate.tasks import task_named
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
+
+P = TypeVar("P", bound=Protocol | DetectionProtocol)
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Sets:
-    """The data sets of a run, opened once."""
+    """The data sets of a run, opened once: :class:`Dataset` or, in detection, :class:`BoxedDataset`."""
 
     class_space: ClassSpace
-    protocol: Protocol
-    source: Dataset
-    target: Dataset
-    evaluation: Dataset | None
+    protocol: Protocol | DetectionProtocol
+    source: Any
+    target: Any
+    evaluation: Any
+    skipped: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
@@ -90,8 +100,12 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     sets = open_sets(recipe)
     store = Store(settings.store or settings.output.parent / ".stages")
     fabric = launched_fabric("32-true")
+    if recipe.bad_data == "skip":
+        with fabric.rank_zero_first():
+            sets = _readable(sets, cap=recipe.bad_data_cap, folder=store.root / "cache")
     if fabric.is_global_zero:
         write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
+        write_skipped(settings.output, sets.skipped)
         write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
     rows: list[Row] = []
     for seed in settings.seeds:
@@ -119,24 +133,64 @@ def open_sets(recipe: Recipe) -> Sets:
             )
     assert recipe.source is not None
     assert recipe.target is not None
+    if recipe.task == "detection":
+        return _open_boxed_sets(recipe, recipe.source, recipe.target)
     protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
-    evaluation = None
+    protocol = recipe.inference.applied(protocol)
+    for stage in recipe.stages.values():
+        if isinstance(stage, EvaluateStage):
+            for row in stage.rows():
+                _protocol_of_row(protocol, row)  # a row that contradicts the protocol is found now
+    evaluation, tolerant = None, recipe.bad_data == "skip"
     if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
-        evaluation = open_dataset(recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space)
+        evaluation = open_dataset(
+            recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space, tolerant=tolerant
+        )
         if not evaluation.has_labels:
             raise UserError(
                 f"{evaluation.spec} ({evaluation.split}) has no labels, so recipe {recipe.name} cannot score on it: "
                 "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
                 "such as adapt"
             )
-        evaluation.label(0)  # labels of other classes are found now rather than after hours of training
+        if not tolerant:
+            evaluation.label(0)  # labels of other classes are found now rather than after hours of training
     return Sets(
         class_space=space,
         protocol=protocol,
-        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space),
-        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space),
+        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant),
+        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant),
         evaluation=evaluation,
     )
+
+
+def _open_boxed_sets(recipe: Recipe, source: str, target: str) -> Sets:
+    """The sets of a detection recipe; the source's own classes are those that count."""
+    opened = open_boxes(source, split=recipe.source_split)
+    space = opened.class_space
+    evaluation = None
+    if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
+        evaluation = open_boxes(recipe.evaluation or target, split=recipe.evaluation_split, class_space=space)
+        if not evaluation.has_labels:
+            raise UserError(f"{evaluation.spec} ({evaluation.split}) has images without boxes: it cannot be scored on")
+        evaluation.boxes(0)
+    return Sets(
+        class_space=space,
+        protocol=detection_protocol(recipe.protocol),
+        source=opened,
+        target=open_boxes(target, split=recipe.target_split, class_space=space),
+        evaluation=evaluation,
+    )
+
+
+def _readable(sets: Sets, *, cap: float, folder: Path) -> Sets:
+    """The sets without what cannot be read."""
+    parts: dict[str, Any] = {}
+    skipped: dict[str, list[str]] = {}
+    for name in ("source", "target", "evaluation"):
+        dataset: Any = getattr(sets, name)
+        if dataset is not None:
+            parts[name], skipped[name] = without_bad_files(dataset, cap=cap, folder=folder)
+    return replace(sets, **parts, skipped=skipped)
 
 
 def protocol_and_classes(name: str | None, spec: str) -> tuple[Protocol, ClassSpace]:
@@ -167,6 +221,8 @@ def _run_seed(
         title = f"{name} (stage {names.index(name) + 1} of {len(names)}, seed {seed})"
         if isinstance(stage, TrainStage):
             done = _train(recipe, sets, stage, seed, finished, store, title)
+        elif isinstance(stage, TranslateStage):
+            done = _translate(recipe, sets, stage, seed, finished, store, title)
         else:
             done = _label(recipe, sets, stage, finished, store, fabric, title)
         finished[name] = done
@@ -186,13 +242,16 @@ def _train(
 ) -> Done:
     network, training = recipe.network_config(stage), recipe.training_settings(stage)
     training = training.model_copy(update={"precision": resolved_precision(training.precision, network)})
-    method = method_class(stage.train)
+    method = task_named(recipe.task).method(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
+    translation = finished[stage.source] if stage.source else None
     source = sets.source if method.trains_on == "source" else sets.target
     if method.trains_on == "pseudo-labels":
         assert labels is not None, "the recipe's check asks for pseudo-labels"
         source = laid_over(sets.target, labels.folder)
+    elif translation is not None:
+        source = Translated(source, translation.folder)
     if not source.has_labels:
         raise UserError(
             f"stage {title.split()[0]} trains on the labels of {source.spec} ({source.split}), which has none"
@@ -202,7 +261,7 @@ def _train(
         target = None if method.trains_on == "pseudo-labels" else laid_over(sets.target, labels.folder)
     identity = {
         "method": stage.train,
-        "options": method_options(stage.train, stage.options).model_dump(mode="json"),
+        "options": task_named(recipe.task).options(stage.train, stage.options).model_dump(mode="json"),
         "network": network.model_dump(mode="json"),
         "training": _what_matters(training.model_dump(mode="json")),
         "seed": seed,
@@ -212,10 +271,11 @@ def _train(
         "start": start.key if start else None,
     }
     key = store.key("train", identity)
-    made_from = [earlier for earlier in (start, labels) if earlier is not None]
+    made_from = [earlier for earlier in (start, labels, translation) if earlier is not None]
     if (summary := store.finished(key)) is None:
         fabric = launched_fabric(training.precision)
-        request = TrainRequest(
+        kind: Any = DetectionTrainRequest if recipe.task == "detection" else TrainRequest
+        request = kind(
             method=stage.train,
             options=stage.options,
             network=network,
@@ -234,12 +294,53 @@ def _train(
             summary = train(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
         else:
             with store.working_on(key, identity) as folder:
+                write_skipped(folder, sets.skipped)
                 summary = train(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                summary |= _skipped_counts(sets)
                 store.finish(key, summary)
                 Checkpoints(folder).clear()  # not before: killed in between, the stage would begin anew
     else:
         _say(f"{title}: already done, reused")
     return Done(key, "train", store.folder(key), summary, method=stage.train, made_from=made_from)
+
+
+def _translate(
+    recipe: Recipe, sets: Sets, stage: TranslateStage, seed: int, finished: dict[str, Done], store: Store, title: str
+) -> Done:
+    options, training, writing = recipe.translation_settings(stage)
+    perceptual = finished[stage.perceptual] if stage.perceptual else None
+    identity = {
+        **translator_identity(stage.translate, options, training, writing, seed),
+        "source": sets.source.fingerprint(),
+        "target": sets.target.fingerprint(),
+        "perceptual": perceptual.key if perceptual else None,
+    }
+    key = store.key("translate", identity)
+    if (summary := store.finished(key)) is None:
+        fabric = launched_fabric(training.precision)
+        request = TranslateRequest(
+            translator=stage.translate,
+            options=options,
+            training=training,
+            writing=writing,
+            source=sets.source,
+            target=sets.target,
+            perceptual=perceptual.folder / MODEL if perceptual else None,
+            seed=seed,
+            title=title,
+        )
+        if fabric.world_size > 1 and not fabric.is_global_zero:
+            summary = translate(request, folder=store.folder(key), cache=store.root / "cache", fabric=fabric)
+        else:
+            with store.working_on(key, identity) as folder:
+                write_skipped(folder, sets.skipped)
+                summary = translate(request, folder=folder, cache=store.root / "cache", fabric=fabric)
+                summary |= _skipped_counts(sets)
+                store.finish(key, summary)
+                Checkpoints(folder).clear()
+    else:
+        _say(f"{title}: already done, reused")
+    return Done(key, "translate", store.folder(key), summary, made_from=[perceptual] if perceptual else [])
 
 
 def _label(
@@ -270,13 +371,21 @@ def _label(
             title=title,
         )
         with store.working_on(key, identity) as folder:
-            summary = label(request, folder=folder, device=str(fabric.device))
+            write_skipped(folder, sets.skipped)
+            summary = label(request, folder=folder, device=str(fabric.device)) | _skipped_counts(sets)
             store.finish(key, summary)
     elif fabric.is_global_zero:
         _say(f"{title}: already done, reused")
     fabric.barrier()
     summary = store.finished(key) or {}
     return Done(key, "label", store.folder(key), summary, method=model.method, made_from=[model])
+
+
+def _protocol_of_row(protocol: P, row: RecipeRow) -> P:
+    """The run's protocol, with the row's own way to average an ensemble."""
+    if row.average is None or isinstance(protocol, DetectionProtocol):
+        return protocol
+    return replace(protocol, average=row.average)
 
 
 def _evaluate_row(
@@ -294,34 +403,47 @@ def _evaluate_row(
     assert sets.evaluation is not None
     members = [finished[name] for name in row.of]
     method = "+".join(dict.fromkeys(member.method for member in members))
+    protocol = _protocol_of_row(sets.protocol, row)
+    inference = {**recipe.inference.chosen(), **({} if row.average is None else {"average": row.average})}
     identity = {
         "name": row.name,
         "checkpoints": [member.key for member in members],
         "weights": row.weights,
         "data": sets.evaluation.fingerprint(),
         "pictured": sets.source.fingerprint(),
-        "protocol": asdict(sets.protocol),
+        "protocol": asdict(protocol),
         "input_size": recipe.prediction_size(),
         "pictures": stage.pictures,
     }
     key = store.key("evaluate", identity)
     if store.finished(key) is None:
-        request = EvaluateRequest(
-            name=row.name,
-            method=method,
-            seed=seed,
-            checkpoints=[member.folder / MODEL for member in members],
-            weights=row.weights,
-            data=sets.evaluation,
-            protocol=sets.protocol,
-            class_space=sets.class_space,
-            input_size=recipe.prediction_size(),
-            pictured={"target": sets.evaluation, "source": sets.source},
-            pictures=stage.pictures,
-        )
+        shared: dict[str, Any] = {
+            "name": row.name,
+            "method": method,
+            "seed": seed,
+            "data": sets.evaluation,
+            "class_space": sets.class_space,
+            "pictured": {"target": sets.evaluation, "source": sets.source},
+            "pictures": stage.pictures,
+        }
+        checkpoints = [member.folder / MODEL for member in members]
         with store.working_on(key, identity) as folder:
-            evaluate(request, folder=folder, title=f"evaluate {row.name}, seed {seed}")
-            store.finish(key, {})
+            title = f"evaluate {row.name}, seed {seed}"
+            if isinstance(protocol, DetectionProtocol):
+                found = DetectionEvaluateRequest(**shared, checkpoint=checkpoints[0], protocol=protocol)
+                evaluate_detections(found, folder=folder, title=title)
+            else:
+                request = EvaluateRequest(
+                    **shared,
+                    checkpoints=checkpoints,
+                    weights=row.weights,
+                    protocol=protocol,
+                    input_size=recipe.prediction_size(),
+                    inference=inference,
+                )
+                evaluate(request, folder=folder, title=title)
+            write_skipped(folder, sets.skipped)
+            store.finish(key, _skipped_counts(sets))
     link(output / place, store.folder(key))
     scored = read_scores(store.folder(key) / "scores.json")[0]
     chain = {key: done for member in members for key, done in member.chain().items()}
@@ -342,6 +464,11 @@ def _evaluate_row(
 def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
     """Training settings without those that change nothing but speed or the safety net."""
     return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+
+
+def _skipped_counts(sets: Sets) -> dict[str, Any]:
+    counts = {name: len(lines) for name, lines in sets.skipped.items() if lines}
+    return {"skipped": counts} if counts else {}
 
 
 def _say(text: str) -> None:

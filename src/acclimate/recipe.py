@@ -8,15 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError, nearest, unknown
-from acclimate.methods import method_class, method_options
-from acclimate.models.config import NetworkConfig
-from acclimate.models.registry import settled
+from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.protocols import Resample
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe_text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
+from acclimate.tasks import TASKS, Task, TaskName, task_named
 from acclimate.training.settings import TrainingSettings
+from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
 from acclimate.validation import validated
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Recipe",
     "Row",
     "TrainStage",
+    "TranslateStage",
     "explained",
     "load_recipe",
     "merged",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 Origins = dict[str, str]
 """Dotted key -> where its value came from (a recipe's name, ``--set``, ``--source`` …); absent means the default."""
 
@@ -45,12 +49,12 @@ class _Strict(BaseModel):
 
 
 class Published(_Strict):
-    """A published row to stand beside ours; IoU and mIoU in percent, as papers print them."""
+    """A published row to stand beside ours; IoU and mIoU (``ap`` and ``map`` in detection) in percent, as printed."""
 
     name: str
-    miou: float | None = None
+    miou: float | None = Field(default=None, validation_alias=AliasChoices("miou", "map"))
     subsets: dict[str, float] = {}
-    iou: list[float | None] = []
+    iou: list[float | None] = Field(default=[], validation_alias=AliasChoices("iou", "ap"))
     source: str = ""
 
 
@@ -63,6 +67,17 @@ class TrainStage(_Strict):
     network: dict[str, Any] = {}
     pseudo_labels: str | None = None
     start: str | None = None
+    source: str | None = None
+
+
+class TranslateStage(_Strict):
+    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours."""
+
+    translate: Translator
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    writing: dict[str, Any] = {}
+    perceptual: str | None = None
 
 
 class LabelStage(_Strict):
@@ -74,11 +89,15 @@ class LabelStage(_Strict):
 
 
 class Row(_Strict):
-    """One row of the results: a stage's checkpoint, or several as an ensemble (their logits averaged)."""
+    """One row of the results: a stage's checkpoint, or several as an ensemble.
+
+    Logits are averaged (ADVENT's rule) unless the protocol, ``inference`` or ``average`` of the row says otherwise.
+    """
 
     name: str
     of: list[str] = Field(min_length=1)
-    weights: list[float] | None = None
+    weights: list[PositiveFloat] | None = None
+    average: Resample | None = None
 
 
 class EvaluateStage(_Strict):
@@ -92,12 +111,21 @@ class EvaluateStage(_Strict):
         return [entry if isinstance(entry, Row) else Row(name=entry, of=[entry]) for entry in self.evaluate]
 
 
-Stage = Annotated[TrainStage | LabelStage | EvaluateStage, "one verb"]
-VERBS: dict[str, type[TrainStage | LabelStage | EvaluateStage]] = {
+Stage = Annotated[TrainStage | TranslateStage | LabelStage | EvaluateStage, "one verb"]
+VERBS: dict[str, type[TrainStage | TranslateStage | LabelStage | EvaluateStage]] = {
     "train": TrainStage,
+    "translate": TranslateStage,
     "label": LabelStage,
     "evaluate": EvaluateStage,
 }
+
+
+class TranslationDefaults(_Strict):
+    """What every ``translate: cyclegan`` stage starts from."""
+
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    writing: dict[str, Any] = {}
 
 
 class Recipe(_Strict):
@@ -105,18 +133,24 @@ class Recipe(_Strict):
 
     Attributes:
         name, about: what it is, in a word and in a sentence.
+        task: what is predicted: ``segmentation`` or ``detection``.
         paper: the publication and table it reproduces, if any.
         source, target: data specs ``kind:path``; the command line can replace them.
         evaluation: spec that scores are measured on; None: the target's.
         source_split, target_split, evaluation_split: which part of each set is read.
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
+        inference: mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network, training: what every ``train`` stage starts from.
+        translation: what every ``translate`` stage starts from.
+        bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
+        bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
         published: rows to stand beside ours.
     """
 
     name: str
+    task: TaskName = "segmentation"
     about: str = ""
     paper: str = ""
     source: str | None = None
@@ -127,26 +161,50 @@ class Recipe(_Strict):
     evaluation_split: str = "val"
     protocol: str | None = None
     input_size: tuple[PositiveInt, PositiveInt] | None = None
+    inference: Inference = Inference()
     network: dict[str, Any]
     training: dict[str, Any] = {}
-    stages: dict[str, TrainStage | LabelStage | EvaluateStage] = Field(min_length=1)
+    translation: TranslationDefaults = TranslationDefaults()
+    bad_data: BadData = "stop"
+    bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
+    stages: dict[str, TrainStage | TranslateStage | LabelStage | EvaluateStage] = Field(min_length=1)
     published: list[Published] = []
 
-    def network_config(self, stage: TrainStage, *, where: str = "") -> NetworkConfig:
+    def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
         values = merged(self.network, stage.network)
-        return validated(NetworkConfig, values, f"recipe {self.name}: {where if stage.network else ''}network")
+        return validated(
+            task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
+        )
 
     def training_settings(self, stage: TrainStage, *, where: str = "") -> TrainingSettings:
         """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""
         values = merged(self.training, stage.training)
-        return validated(TrainingSettings, values, f"recipe {self.name}: {where if stage.training else ''}training")
+        return validated(
+            task_named(self.task).training, values, f"recipe {self.name}: {where if stage.training else ''}training"
+        )
+
+    def translation_settings(
+        self, stage: TranslateStage, *, where: str = ""
+    ) -> tuple[CycleGanOptions, TranslationTraining, Writing]:
+        """How a ``translate`` stage translates; ``where`` is the stage's key for error messages."""
+
+        def settings(key: str, model: type[M]) -> M:
+            own: dict[str, Any] = getattr(stage, key)
+            place = f"{where if own else 'translation.'}{key}"
+            return validated(model, merged(getattr(self.translation, key), own), f"recipe {self.name}: {place}")
+
+        return (
+            settings("options", CycleGanOptions),
+            settings("training", TranslationTraining),
+            settings("writing", Writing),
+        )
 
     def prediction_size(self) -> tuple[int, int] | None:
         """(width, height) of the images networks see when predicting."""
         if self.input_size is not None:
             return self.input_size
-        settings = validated(TrainingSettings, self.training, f"recipe {self.name}: training")
+        settings = validated(task_named(self.task).training, self.training, f"recipe {self.name}: training")
         return settings.target_transform.size
 
 
@@ -239,7 +297,8 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
 
     given = content.get("stages")
     if isinstance(given, dict):
-        stages = {key: collected(_stage, name, str(key), value) for key, value in given.items()}
+        task = collected(task_named, content.get("task", "segmentation")) or TASKS["segmentation"]
+        stages = {key: collected(_stage, name, str(key), value, task) for key, value in given.items()}
         content = {**content, "stages": {key: stage for key, stage in stages.items() if stage is not None}}
         broken = [str(key) for key, stage in stages.items() if stage is None]
         if broken and not content["stages"]:
@@ -251,15 +310,18 @@ def _checked(content: dict[str, Any], name: str) -> Recipe:
             recipe = validated(Recipe, known, where)
     if recipe is not None:
         problems.extend(_reference_problems(recipe, broken=broken))
-        shared = collected(validated, TrainingSettings, recipe.training, f"{where}: training")
+        task = task_named(recipe.task)
+        shared = collected(validated, task.training, recipe.training, f"{where}: training")
         for key, stage in recipe.stages.items():
+            at = f"stages.{key}."
+            if isinstance(stage, TranslateStage):
+                collected(recipe.translation_settings, stage, where=at)
             if isinstance(stage, TrainStage):
-                at = f"stages.{key}."
-                collected(method_options, stage.train, stage.options, prefix=f"{at}options: ")
+                collected(task.options, stage.train, stage.options, prefix=f"{at}options: ")
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
                 if (network := collected(recipe.network_config, stage, where=at)) is not None:
-                    collected(settled, network, prefix=f"{at if stage.network else ''}network: ")
+                    collected(task.check_network, network, prefix=f"{at if stage.network else ''}network: ")
     if recipe is None or problems:
         raise _all_problems(name, problems)
     return recipe
@@ -278,14 +340,16 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: Any) -> TrainStage | LabelStage | EvaluateStage:
+def _stage(recipe: str, name: str, value: Any, task: Task) -> TrainStage | TranslateStage | LabelStage | EvaluateStage:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
+    if verb not in task.verbs:
+        raise UserError(f"recipe {recipe}: stages.{name}: {task.name} has no stage {verb!r}; remove the stage")
     stage = validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
     if isinstance(stage, TrainStage):
         try:
-            method_class(stage.train)
+            task.method(stage.train)
         except UserError as error:
             raise UserError(f"recipe {recipe}: stages.{name}.train: {error}") from None
     return stage
@@ -304,13 +368,19 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
         elif earlier[name] != verb:
             problems.append(f"stages.{stage}.{key}: {name!r} is a {earlier[name]} stage; a {verb} stage is needed")
 
+    if recipe.task == "detection" and recipe.bad_data == "skip":
+        problems.append("bad_data: detection stops at files that cannot be read; remove the key")
     for name, stage in recipe.stages.items():
         if isinstance(stage, TrainStage):
             if stage.start is not None:
                 needs(name, "start", stage.start, "train")
+            if stage.source is not None:
+                needs(name, "source", stage.source, "translate")
+                if task_named(recipe.task).method(stage.train).trains_on == "target":
+                    problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
-                if method_class(stage.train).trains_on == "target":
+                if task_named(recipe.task).method(stage.train).trains_on == "target":
                     problems.append(
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
@@ -320,6 +390,13 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                     "set pseudo_labels to an earlier label stage"
                 )
             earlier[name] = "train"
+        elif isinstance(stage, TranslateStage):
+            if stage.perceptual is not None:
+                needs(name, "perceptual", stage.perceptual, "train")
+            unread = [key for key in ("options", "training", "writing", "perceptual") if getattr(stage, key)]
+            if stage.translate in COLOUR_MATCHES and unread:
+                problems.append(f"stages.{name}.{unread[0]}: a colour match has no such setting; remove the key")
+            earlier[name] = "translate"
         elif isinstance(stage, LabelStage):
             needs(name, "label", stage.label, "train")
             earlier[name] = "label"
@@ -328,6 +405,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
             problems.extend(_row_problems(name, stage.rows()))
+            if recipe.task == "detection" and any(len(row.of) > 1 for row in stage.rows()):
+                problems.append(f"stages.{name}.evaluate: detectors are scored one by one; give each a row of its own")
             earlier[name] = "evaluate"
     return problems
 

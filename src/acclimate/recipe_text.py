@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from acclimate.errors import UserError
+from acclimate.safe_yaml import load_yaml
 
 
 def read_text(path: Path) -> str:
@@ -33,7 +34,7 @@ def parsed(text: str, where: str) -> dict[str, Any]:
         UserError: it is not YAML, not a mapping, or holds a key twice.
     """
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
         repeated = _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise UserError(f"{where} is not valid YAML: {error}") from None
@@ -115,7 +116,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not sign or not key.strip():
         raise UserError(f"--set needs key=value, got {text!r} (for instance --set training.steps=400)")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), load_yaml(value)
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise UserError(f"--set {key}: {value!r} is not a YAML value ({error})") from None
 

@@ -6,7 +6,9 @@ ids given, or seeded ones among those the format defines.
 
 from __future__ import annotations
 
+import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
 
 Ids = NDArray[np.int64]
 HEIGHT, WIDTH = 12, 20
@@ -147,6 +151,37 @@ def write_cityscapes(folder: Path, *, images: int = 3, splits: Sequence[str] = (
     return f"cityscapes:{folder}"
 
 
+def write_mapillary(folder: Path, *, images: int = 3, version: str = "v1.2", layout: str = "v1") -> str:
+    """``training/images/*.jpg`` and its palette labels, as release 1.x (``v1``) or 2.0 (``v2``) lays them out."""
+    names, config = (V1_NAMES, "config.json") if layout == "v1" else (V1_NAMES, f"config_{version}.json")
+    names = V2_NAMES if version == "v2.0" else names
+    for split in ("training", "validation"):
+        for number in range(images):
+            save_image(folder / split / "images" / f"{split}{number}.jpg", number)
+            labels = folder / split / ("labels" if layout == "v1" else f"{version}/labels")
+            save(labels / f"{split}{number}.png", palette(some_ids(number, range(len(names)))))
+            save(folder / split / "instances" / f"{split}{number}.png", grey(some_ids(number, range(200))))
+    content = {"labels": [{"readable": name} for name in names]}
+    (folder / config).write_text(json.dumps(content), encoding="utf-8")
+    return f"mapillary:{folder}"
+
+
+def write_mapillary_2(folder: Path, *, images: int = 3) -> str:
+    """The v2.0 labels of release 2.0."""
+    write_mapillary(folder, images=images, version="v2.0", layout="v2")
+    return f"mapillary-2:{folder}"
+
+
+def zipped(folder: Path, archive: Path, *, around: str = "") -> Path:
+    """All files of a folder as one archive, perhaps with a folder around them."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                writer.write(path, f"{around}{path.relative_to(folder).as_posix()}")
+    return archive
+
+
 FOLDER_YAML = """\
 name: garden
 images: {train: photos/train, val: photos/val}
@@ -178,6 +213,22 @@ WRITERS = {
     "cityscapes": write_cityscapes,
     "folder": write_folder,
     "gta5": write_gta5,
+    "mapillary": write_mapillary,
+    "mapillary-2": write_mapillary_2,
     "synthia": write_synthia,
 }
 """Kind of file dataset -> writer; the contract tests fail for a kind that has none."""
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The label files of the train split, sorted."""
+    parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
+    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
+    return sorted(path for path in set(files) if "instance" not in path.name)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of the train split, sorted."""
+    parts = ("CameraRGB", "images", "RGB", "train", "leftImg8bit/train", "photos/train")
+    files = {path for part in parts for path in folder.rglob(f"{part}/**/*.*")}
+    return sorted(path for path in files if "gtFine" not in path.parts and "masks" not in path.parts)

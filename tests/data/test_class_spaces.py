@@ -4,6 +4,7 @@ import pytest
 
 from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import CLASS_SPACES, KNOWN_IDS, class_space
+from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
 from acclimate.errors import UserError
 
 # the published tables, written out by hand: raw id -> train id
@@ -29,6 +30,20 @@ GTA5_7 = {
     7: 0, 8: 0, 22: 0, 11: 1, 12: 1, 13: 1, 17: 2, 19: 2, 20: 2, 21: 3, 23: 4, 24: 5, 25: 5, 26: 6, 27: 6, 28: 6, 31: 6,
     32: 6, 33: 6,
 }  # fmt: skip
+# ESL's table, by id: 7 flat, 8 construction, …
+MAPILLARY_7 = {
+    **dict.fromkeys([7, 8, 9, 10, 11, 12, 13, 14, 15, 23, 24, 29], 0), **dict.fromkeys([2, 3, 4, 5, 6, 16, 17, 18], 1),
+    **dict.fromkeys([43, 44, 45, 46, 47, 48, 49, 50], 2), 30: 3, 27: 4, **dict.fromkeys([19, 20, 21, 22], 5),
+    **dict.fromkeys(range(52, 63), 6),
+}  # fmt: skip
+# RobustNet's table
+MAPILLARY_19 = {
+    13: 0, 24: 0, 41: 0, 2: 1, 15: 1, 17: 2, 6: 3, 3: 4, 45: 5, 47: 5, 48: 6, 50: 7, 30: 8, 29: 9, 27: 10, 19: 11,
+    20: 12, 21: 12, 22: 12, 55: 13, 61: 14, 54: 15, 58: 16, 57: 17, 52: 18,
+}  # fmt: skip
+CITYSCAPES_13 = {
+    7: 0, 8: 1, 11: 2, 19: 3, 20: 4, 21: 5, 23: 6, 24: 7, 25: 8, 26: 9, 28: 10, 32: 11, 33: 12,
+}  # fmt: skip
 CAMVID_11 = {raw: raw for raw in range(11)}
 CAMVID_10 = {raw: raw for raw in range(10)}
 CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8, 4: 9}
@@ -46,6 +61,9 @@ CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8,
         ("cityscapes-7", "synthia", SYNTHIA_7, 23),
         ("cityscapes-7", "gta5", GTA5_7, 35),
         ("cityscapes-7", "cityscapes", {**GTA5_7, 29: 6, 30: 6}, 35),
+        ("cityscapes-7", "mapillary", MAPILLARY_7, 66),
+        ("cityscapes-19", "mapillary", MAPILLARY_19, 66),
+        ("cityscapes-13", "cityscapes", CITYSCAPES_13, 35),
         ("camvid-11", "camvid", CAMVID_11, 12),
         ("carla-camvid-10", "camvid", CAMVID_10, 12),
         ("carla-camvid-10", "carla", CARLA_10, 13),
@@ -101,3 +119,26 @@ def test_the_ten_shared_classes_are_camvids_first_ten() -> None:
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown class space 'camvid'; did you mean 'camvid-11'"):
         class_space("camvid")
+
+
+@pytest.mark.parametrize("name", ["cityscapes-7", "cityscapes-19"])
+def test_version_2_of_mapillary_keeps_the_classes_of_version_1(name: str) -> None:
+    old, new = class_space(name).mappings["mapillary"], class_space(name).mappings["mapillary-2"]
+    shared = set(V1_NAMES) & set(V2_NAMES)
+    # v2.0 divided the general lane marking, the traffic light and the billboard; all else is there by its name
+    assert set(V1_NAMES) - shared == {"Lane Marking - General", "Traffic Light", "Billboard"}
+    for each in shared:
+        assert new[V2_NAMES.index(each)] == old[V1_NAMES.index(each)], each
+    parts = {
+        "Lane Marking - Dashed Line": "Lane Marking - General",
+        "Lane Marking (only) - Crosswalk": "Lane Marking - Crosswalk",
+        "Traffic Light - Pedestrians": "Traffic Light",
+        "Road Shoulder": "Road",
+        "Garage": "Building",
+        "Person Group": "Person",
+        "Traffic Sign - Direction (Back)": "Traffic Sign (Back)",
+        "Traffic Sign - Parking": "Traffic Sign (Front)",
+        "Static": "Unlabeled",
+    }
+    for part, whole in parts.items():
+        assert new[V2_NAMES.index(part)] == old[V1_NAMES.index(whole)], part

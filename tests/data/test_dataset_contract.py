@@ -9,6 +9,7 @@ from pathlib import Path
 import formats
 import numpy as np
 import pytest
+from formats import image_files, label_files
 
 from acclimate.data.class_space import VOID
 from acclimate.data.registry import DATASETS, dataset_kinds, default_class_space, open_dataset, parse_spec
@@ -73,20 +74,6 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     return formats.WRITERS[request.param](tmp_path / "set"), tmp_path / "set"
 
 
-def label_files(folder: Path) -> list[Path]:
-    """The label files of the train split, sorted."""
-    parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
-    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
-    return sorted(path for path in set(files) if "instance" not in path.name)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files of the train split, sorted."""
-    parts = ("CameraRGB", "images", "RGB", "train", "leftImg8bit/train", "photos/train")
-    files = {path for part in parts for path in folder.rglob(f"{part}/**/*.*")}
-    return sorted(path for path in files if "gtFine" not in path.parts and "masks" not in path.parts)
-
-
 def test_a_missing_folder(written: tuple[str, Path]) -> None:
     kind = written[0].partition(":")[0]
     with pytest.raises(UserError, match=r"there is no .*nowhere; expected") as caught:
@@ -125,13 +112,13 @@ def test_a_label_of_another_size(written: tuple[str, Path]) -> None:
 def test_an_id_that_the_format_does_not_know(written: tuple[str, Path]) -> None:
     spec, folder = written
     ids = np.full((formats.HEIGHT, formats.WIDTH), 200)
-    ids[0, :3] = 77
+    ids[0, :3] = 140
     kind, path = spec.partition(":")[0], label_files(folder)[0]
     if kind == "synthia":
         path.write_bytes(formats.png16(np.stack([ids, ids, ids], axis=-1)))
     else:
         formats.save(path, formats.red(ids) if kind == "carla" else formats.grey(ids))
-    with pytest.raises(UserError, match=r"holds the class ids 77, 200, which this data set does not define") as caught:
+    with pytest.raises(UserError, match=r"holds the class ids 140, 200, which this data set does not define") as caught:
         open_dataset(spec).label(0)
     assert str(path) in str(caught.value)
     assert f"acclimate check {spec}" in str(caught.value)
@@ -181,6 +168,8 @@ def test_the_fingerprint_follows_files_split_and_class_space(written: tuple[str,
         "cityscapes": ("val", "cityscapes-16"),
         "folder": ("val", None),
         "gta5": (None, "cityscapes-7"),
+        "mapillary": ("val", "cityscapes-19"),
+        "mapillary-2": ("val", "cityscapes-19"),
         "synthia": (None, "cityscapes-19"),
     }
     split, space = others[spec.partition(":")[0]]

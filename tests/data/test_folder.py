@@ -8,7 +8,7 @@ import pytest
 
 from acclimate.data.class_space import VOID, ClassSpace
 from acclimate.data.class_spaces import class_space
-from acclimate.data.readers.folder import distinct_colours
+from acclimate.data.readers.folder import distinct_colours, read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
 
@@ -83,7 +83,7 @@ def test_the_class_space_goes_by_the_sets_name(tmp_path: Path) -> None:
         ("images: a\nclasses: [x, x]\n", "a name appears twice"),
         ("images: a\nclasses: cityscapes-91\n", "unknown class space 'cityscapes-91'; did you mean 'cityscapes-19'"),
         ("images: a\nclasses: [x]\nmay_be_void: [y]\n", "may_be_void: 'y' is not among the classes"),
-        ("images: a\nclasses: [x]\nids: {one: x}\n", "ids.one"),
+        ("images: a\nclasses: [x]\nids: {one: x}\n", "ids: 'one' is neither a number nor a colour"),
         ("[1, 2]\n", "must be a mapping"),
         ("a: [\n", "cannot be read as YAML"),
         ("images: a\nclasses: !!python/object/apply:os.getcwd []\n", "cannot be read as YAML"),
@@ -105,3 +105,10 @@ def test_a_folder_instead_of_its_yaml(tmp_path: Path) -> None:
 def test_generated_colours_differ() -> None:
     assert len(set(distinct_colours(60))) == 60
     assert all(0 <= value <= 255 for colour in distinct_colours(60) for value in colour)
+
+
+def test_a_key_with_a_bracket_is_unknown_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.yaml"
+    path.write_text("images: images\nclasses: [road]\nids[: x\n")
+    with pytest.raises(UserError, match=r"unknown key 'ids\['; did you mean 'ids'"):
+        read_description(path)

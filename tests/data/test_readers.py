@@ -152,7 +152,7 @@ def test_train_ids_in_place_of_label_ids_are_found_out(tmp_path: Path) -> None:
     spec = formats.write_cityscapes(tmp_path, images=1)
     path = tmp_path / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
     formats.save(path, formats.grey(np.full((formats.HEIGHT, formats.WIDTH), 255)))
-    with pytest.raises(UserError, match=r"labelIds\.png holds the class id 255, .* defines 0-34"):
+    with pytest.raises(UserError, match=r"labelIds\.png holds the class id 255 and none above 18"):
         open_dataset(spec).label(0)
 
 

@@ -14,6 +14,9 @@ from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
 from acclimate.data.transforms import Transform
+from acclimate.detection.methods import DETECTION_METHODS
+from acclimate.detection.networks import DETECTORS
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import PROTOCOLS
 from acclimate.methods import METHODS, AdaptingOptions, MethodOptions
 from acclimate.methods.optimizers import OptimizerSettings
@@ -22,8 +25,9 @@ from acclimate.models.preprocessing import PREPROCESSINGS
 from acclimate.models.registry import NETWORKS
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, load_recipe, recipe_names
+from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe, recipe_names
 from acclimate.training.settings import TrainingSettings
+from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
 METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only"}
@@ -58,7 +62,8 @@ def _shown(field: Any) -> str:
 @pytest.mark.parametrize(
     ("model", "page"),
     [
-        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, LabelStage, EvaluateStage)),
+        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, TranslateStage, LabelStage, EvaluateStage)),
+        *((model, DOCS / "methods" / "bdl.md") for model in (CycleGanOptions, TranslationTraining, Writing)),
         *((model, DOCS / "recipes.md") for model in (TrainingSettings, OptimizerSettings, Transform)),
         (Selection, DOCS / "methods" / "ssl-esl.md"),
         (Description, OWN_DATA),
@@ -122,7 +127,8 @@ def test_networks_and_their_options() -> None:
 
 
 def test_protocols() -> None:
-    (table,) = tables(DOCS / "protocols.md")
+    table, inference = tables(DOCS / "protocols.md")
+    assert {code(row[0])[0] for row in inference[1:]} == set(Inference.model_fields)
     written = {code(row[0])[0]: (row[1], row[2]) for row in table[1:]}
     assert written == {
         name: (str(len(class_space(protocol.class_space))), ", ".join(protocol.subsets) or "–")
@@ -140,5 +146,6 @@ def test_readme_lists_what_there_is() -> None:
         "networks": sorted(NETWORKS),
         "data": sorted(DATASETS),
         "protocols": sorted(PROTOCOLS),
+        "detection": sorted([*DETECTORS, *DETECTION_METHODS]),
         "commands": sorted(group.commands),
     }

@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_is_named(name: str, tmp_path: Path) -> None:
     sitting = Sitting(name, tmp_path)
     with torch.no_grad():
         next(iter(sitting.method.network.heads()[-1].parameters())).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the loss 'segmentation' is nan at step 2: .*learning_rate"):
+    with pytest.raises(UserError, match=r"'segmentation' is nan at step 1, on the images 0-0, 0-1.*: .*learning_rate"):
         sitting.run()
 
 

@@ -73,13 +73,14 @@ def check(
     if reader is None:
         _check_contents(open_dataset(spec, split=split or "train", class_space=space), report, progress)
         return report
-    root = Path(path).expanduser()
+    root = reader.locate(Path(path))
     # where there are no splits, opening any tells what is missing
     splits = [split] if split is not None else (reader.splits_to_check(root) if root.exists() else []) or ["train"]
     for name in splits:
         dataset = reader(Path(path), split=name, space=space, tolerant=True)
         report.problems.extend(dataset.listing.faults)
         report.problems.extend(dataset.listing.remarks)
+        report.notes.extend(dataset.listing.notes)
         if not dataset.has_labels:
             report.notes.append(f"split {name} has no labels: it can be a target, but not a source or scored on")
         _check_contents(dataset, report, progress)
@@ -121,12 +122,13 @@ def _check_contents(dataset: Dataset, report: CheckReport, progress: Progress | 
         resized_labels.extend([dataset.names[index]] if resized else [])
     report.images[dataset.split] = count
     report.labels[dataset.split] = count - len(missing) if dataset.has_labels else None
-    if resized_labels:
-        report.notes.append(
-            f"{len(resized_labels)} labels differ in size from their image and are resized to it: "
-            + ", ".join(resized_labels[:10])
-            + (", …" if len(resized_labels) > 10 else "")
-        )
+    quirks = {"labels differ in size from their image and are resized to it": resized_labels}
+    if isinstance(dataset, FileDataset):
+        quirks.update(dataset.quirks or {})
+    for quirk, names in quirks.items():
+        if names:
+            more = ", …" if len(names) > 10 else ""
+            report.notes.append(f"{len(names)} {quirk}: {', '.join(sorted(names)[:10])}{more}")
 
 
 def _mapping_problem(dataset: Dataset) -> str | None:

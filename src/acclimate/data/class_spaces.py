@@ -4,9 +4,9 @@ Sources of the tables: the Cityscapes label definitions (which GTA5 shares), the
 mappings of the ADVENT and ESL code, and the SegNet copy of CamVid. Every raw id a format defines is a key: those that
 are no class of a space are void, and any other value in a label file is an error.
 
-Two ids deserve a word. Cityscapes' licence plate is id -1, which an 8-bit label cannot hold and the official
-preparation never draws, so it does not occur; GTA5 writes it as 34. And 255 is *not* a Cityscapes label id: a
-file that holds it holds train ids already, and reading those as label ids would silently scramble the classes.
+Two ids deserve a word. Cityscapes' licence plate is id -1, which an 8-bit label can only hold as 255; GTA5 writes it as
+34. And a file of *train ids* holds 255 too, and reading those as label ids would silently scramble the classes: the
+readers tell the two apart (see ``readers/label_ids.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from acclimate.data.class_space import VOID, ClassSpace
-from acclimate.errors import unknown
+from acclimate.data.mapillary_classes import V1_NAMES, V1_NINETEEN, V1_SEVEN, V2_NAMES, V2_NINETEEN, V2_SEVEN
+from acclimate.errors import UserError, unknown
 
 Colour = tuple[int, int, int]
 
@@ -62,6 +63,8 @@ KNOWN_IDS: dict[str, range] = {
     "cityscapes": range(35),
     "gta5": range(35),
     "synthia": range(23),
+    "mapillary": range(len(V1_NAMES)),
+    "mapillary-2": range(len(V2_NAMES)),
     "camvid": range(12),
     "carla": range(13),
 }
@@ -121,6 +124,8 @@ def _cityscapes(name: str, classes: tuple[str, ...], subsets: Mapping[str, tuple
             "cityscapes": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["cityscapes"]),
             "gta5": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["gta5"]),
             "synthia": mapping(classes, _SYNTHIA_IDS, KNOWN_IDS["synthia"]),
+            "mapillary": mapping(classes, V1_NINETEEN, KNOWN_IDS["mapillary"]),
+            "mapillary-2": mapping(classes, V2_NINETEEN, KNOWN_IDS["mapillary-2"]),
         },
         subsets=subsets,
     )
@@ -143,6 +148,8 @@ def _cityscapes_7() -> ClassSpace:
             "cityscapes": mapping(_SEVEN, {**cityscapes, 29: "vehicle", 30: "vehicle"}, KNOWN_IDS["cityscapes"]),
             "gta5": mapping(_SEVEN, cityscapes, KNOWN_IDS["gta5"]),
             "synthia": mapping(_SEVEN, synthia, KNOWN_IDS["synthia"]),
+            "mapillary": mapping(_SEVEN, V1_SEVEN, KNOWN_IDS["mapillary"]),
+            "mapillary-2": mapping(_SEVEN, V2_SEVEN, KNOWN_IDS["mapillary-2"]),
         },
     )
 
@@ -167,6 +174,7 @@ def _scenes() -> ClassSpace:
 CLASS_SPACES: dict[str, Callable[[], ClassSpace]] = {
     "cityscapes-19": lambda: _cityscapes("cityscapes-19", NINETEEN, {"16": SIXTEEN, "13": THIRTEEN}),
     "cityscapes-16": lambda: _cityscapes("cityscapes-16", SIXTEEN, {"13": THIRTEEN}),
+    "cityscapes-13": lambda: _cityscapes("cityscapes-13", THIRTEEN, {}),
     "cityscapes-7": _cityscapes_7,
     "camvid-11": lambda: _camvid("camvid-11", tuple(CAMVID_COLOURS)),
     # the source has no bicyclists, so CamVid's are void
@@ -185,3 +193,18 @@ def class_space(name: str) -> ClassSpace:
     if name not in CLASS_SPACES:
         raise unknown("class space", name, CLASS_SPACES)
     return CLASS_SPACES[name]()
+
+
+def cityscapes_label_ids(space: ClassSpace) -> list[int]:
+    """The Cityscapes label id of every class, in train-id order: what the official evaluation wants.
+
+    Raises:
+        UserError: a class is none of the 19.
+    """
+    ids = {name: raw for raw, name in _CITYSCAPES_IDS.items()}
+    if strangers := [name for name in space.classes if name not in ids]:
+        raise UserError(
+            f"{strangers[0]!r} of the class space {space.name} is no class of the Cityscapes evaluation; only networks "
+            "over (a part of) its 19 classes can write that format"
+        )
+    return [ids[name] for name in space.classes]

@@ -24,7 +24,7 @@ from acclimate.data.sample import Batch, Dataset, Label
 from acclimate.data.transforms import Resample, Transform, resized, to_tensor
 from acclimate.errors import UserError
 
-_ORDER, _AUGMENTATION = 0, 1
+_ORDER, AUGMENTATION = 0, 1
 _PREFETCH = 4
 
 
@@ -86,10 +86,10 @@ def batches(
             f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
         )
     items = _TrainingItems(dataset, transform, seed, stream, labels)
-    loader = _loader(
+    loader = data_loader(
         items,
         workers=workers,
-        batch_sampler=_Steps(first_step, steps, batch_size, rank, world_size),
+        batch_sampler=Steps(first_step, steps, batch_size, rank, world_size),
         collate_fn=_collated,
     )
     return _training_batches(loader)
@@ -122,27 +122,29 @@ def images_in_order(
     if labels and not dataset.has_labels:
         raise UserError(f"{dataset.spec} ({dataset.split}) has no labels; `acclimate check` says what is there")
     items = _OrderedItems(dataset, size, resample, labels)
-    loader = _loader(items, workers=workers, sampler=range(start, len(dataset)), batch_size=None, collate_fn=_unchanged)
+    loader = data_loader(
+        items, workers=workers, sampler=range(start, len(dataset)), batch_size=None, collate_fn=unchanged
+    )
     return _grouped(loader, batch_size, labels)
 
 
 def epoch_order(size: int, *, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch goes through a dataset: a permutation of 0 … size - 1."""
-    order: NDArray[np.int64] = _epoch_order(size, seed, stream, epoch).copy()
+    order: NDArray[np.int64] = kept_epoch_order(size, seed, stream, epoch).copy()
     return order
 
 
 @lru_cache(maxsize=8)  # a batch may straddle two epochs, and source and target take turns
-def _epoch_order(size: int, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
-    return _generator(seed, stream, _ORDER, epoch).permutation(size)
+def kept_epoch_order(size: int, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
+    return item_generator(seed, stream, _ORDER, epoch).permutation(size)
 
 
-def _generator(seed: int, stream: str, purpose: int, number: int) -> np.random.Generator:
+def item_generator(seed: int, stream: str, purpose: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(stream.encode()), purpose, number])
 
 
 @dataclass
-class _Failed:
+class Failed:
     """A user's error on its way out of a loader process, which would otherwise arrive wrapped in a traceback."""
 
     message: str
@@ -156,9 +158,9 @@ class _TrainingItems(TorchDataset[Any]):
     stream: str
     labels: bool
 
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor | None, str] | _Failed:
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor | None, str] | Failed:
         epoch, offset = divmod(position, len(self.dataset))
-        index = int(_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
+        index = int(kept_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
         try:
             image = self.dataset.image(index)
             label = self.dataset.label(index) if self.labels else None
@@ -168,10 +170,10 @@ class _TrainingItems(TorchDataset[Any]):
                     f"{label.shape[0]} and its image {image.shape[1]}x{image.shape[0]}; set size in the transform to "
                     "resize both"
                 )
-            generator = _generator(self.seed, self.stream, _AUGMENTATION, position)
+            generator = item_generator(self.seed, self.stream, AUGMENTATION, position)
             image_tensor, label_tensor = self.transform(image, label, generator)
         except UserError as error:
-            return _Failed(str(error))
+            return Failed(str(error))
         return image_tensor, label_tensor, self.dataset.names[index]
 
 
@@ -182,12 +184,12 @@ class _OrderedItems(TorchDataset[Any]):
     resample: Resample
     labels: bool
 
-    def __getitem__(self, index: int) -> EvaluationBatch | _Failed:
+    def __getitem__(self, index: int) -> EvaluationBatch | Failed:
         try:
             image = self.dataset.image(index)
             label = self.dataset.label(index) if self.labels else None
         except UserError as error:
-            return _Failed(str(error))
+            return Failed(str(error))
         height, width = image.shape[:2]
         tensor = to_tensor(image if self.size is None else resized(image, self.size, self.resample))
         name = self.dataset.names[index]
@@ -195,7 +197,7 @@ class _OrderedItems(TorchDataset[Any]):
 
 
 @dataclass(frozen=True)
-class _Steps:
+class Steps:
     """The positions of the items of each step's batch."""
 
     first_step: int
@@ -214,18 +216,18 @@ class _Steps:
 
 
 def _collated(
-    items: list[tuple[Tensor, Tensor | None, str] | _Failed],
-) -> tuple[Tensor, Tensor | None, list[str]] | _Failed:
+    items: list[tuple[Tensor, Tensor | None, str] | Failed],
+) -> tuple[Tensor, Tensor | None, list[str]] | Failed:
     good: list[tuple[Tensor, Tensor | None, str]] = []
     for item in items:
-        if isinstance(item, _Failed):
+        if isinstance(item, Failed):
             return item
         good.append(item)
     images, labels, names = zip(*good, strict=True)
     sizes = {tuple(image.shape[1:]): name for image, name in zip(images, names, strict=True)}
     if len(sizes) > 1:
         (first, first_name), (second, second_name) = list(sizes.items())[:2]
-        return _Failed(
+        return Failed(
             f"images of one batch differ in size: {first_name} is {first[1]}x{first[0]} and {second_name} is "
             f"{second[1]}x{second[0]}; set size or crop in the transform (for instance "
             "training.target_transform.size=[640,320]), or a batch size of 1"
@@ -233,11 +235,11 @@ def _collated(
     return torch.stack(images), None if labels[0] is None else torch.stack(labels), list(names)
 
 
-def _unchanged(item: Any) -> Any:
+def unchanged(item: Any) -> Any:
     return item
 
 
-def _loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any], Any], **options: Any) -> Any:
+def data_loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any], Any], **options: Any) -> Any:
     if workers > 0:
         options["prefetch_factor"] = _PREFETCH
     return DataLoader(
@@ -252,7 +254,7 @@ def _loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any
 
 def _training_batches(loader: Any) -> Iterator[Batch]:
     for loaded in loader:
-        if isinstance(loaded, _Failed):
+        if isinstance(loaded, Failed):
             raise UserError(loaded.message)
         images, labels, names = loaded
         yield Batch(images, labels, list(names))
@@ -271,7 +273,7 @@ def _grouped(loader: Any, batch_size: int, labels: bool) -> Iterator[EvaluationB
         )
 
     for loaded in loader:
-        if isinstance(loaded, _Failed):
+        if isinstance(loaded, Failed):
             raise UserError(loaded.message)
         if waiting and loaded.images.shape != waiting[0].images.shape:
             yield joined()

@@ -16,6 +16,7 @@ from acclimate.data.readers.carla import Carla
 from acclimate.data.readers.cityscapes import Cityscapes
 from acclimate.data.readers.folder import Folder, described_class_space, read_description
 from acclimate.data.readers.gta5 import Gta5
+from acclimate.data.readers.mapillary import Mapillary, Mapillary2
 from acclimate.data.readers.synthia import Synthia
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError, unknown
@@ -49,7 +50,8 @@ def _kind(reader: type[FileDataset]) -> Kind:
 
 
 def _folder_class_space(path: str) -> ClassSpace:
-    return described_class_space(Path(path), read_description(Path(path)))
+    description = Folder.locate(Path(path))
+    return described_class_space(description, read_description(description))
 
 
 def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
@@ -79,7 +81,7 @@ DATASETS: dict[str, Kind] = {
         _open_scenes,
         lambda _: registered_class_space("scenes"),
     ),
-    **{reader.kind: _kind(reader) for reader in (CamVid, Carla, Cityscapes, Gta5, Synthia)},
+    **{reader.kind: _kind(reader) for reader in (CamVid, Carla, Cityscapes, Gta5, Synthia, Mapillary, Mapillary2)},
     "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
 }
 """Kinds of datasets by name."""
@@ -103,19 +105,24 @@ def parse_spec(spec: str) -> tuple[str, str]:
     return kind, path
 
 
-def open_dataset(spec: str, *, split: str = "train", class_space: ClassSpace | str | None = None) -> Dataset:
+def open_dataset(
+    spec: str, *, split: str = "train", class_space: ClassSpace | str | None = None, tolerant: bool = False
+) -> Dataset:
     """Opens a dataset.
 
     Args:
         spec: ``kind:path``; :func:`dataset_kinds` names the kinds.
         split: ``train``, ``val``, …, as the kind has them.
         class_space: what labels are mapped into, itself or by name; None: the kind's own.
+        tolerant: open even a set of files with faults (an image without its label, say), for the tolerant mode.
 
     Raises:
         UserError: kind, path, split or class space do not exist, or the files have faults.
     """
     kind, path = parse_spec(spec)
     space = training_class_space(class_space, spec) if isinstance(class_space, str) else class_space
+    if tolerant and (reader := DATASETS[kind].reader) is not None:
+        return reader(Path(path), split=split, space=space, tolerant=True)
     return DATASETS[kind].open(path, split, space)
 
 

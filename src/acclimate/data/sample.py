@@ -18,15 +18,15 @@ Label = NDArray[np.uint8]
 """A label map of train ids, shape (H, W), void 255."""
 
 
-class Dataset(ABC):
-    """An ordered set of images at native resolution, perhaps with labels.
+class ImageSet(ABC):
+    """What sets of every task share: an ordered set of images at native resolution, perhaps with annotations.
 
     Attributes:
         spec: the ``kind:path`` it was opened from.
         split: ``train``, ``val``, ...
-        class_space: what its labels are mapped into.
+        class_space: what its annotations are mapped into.
         names: one name per image, unique in the set: its relative path without suffix, parts joined by ``/``.
-        has_labels: whether :meth:`label` can be called.
+        has_labels: whether its annotations can be read.
     """
 
     spec: str
@@ -43,12 +43,16 @@ class Dataset(ABC):
         """The RGB image at its native size. Raises UserError naming the file when it cannot be read."""
 
     @abstractmethod
-    def label(self, index: int) -> Label:
-        """Train ids at the label's native size. Raises UserError naming the file for unknown ids or missing labels."""
-
-    @abstractmethod
     def fingerprint(self) -> str:
         """A hash that changes when files (names, sizes and times, not pixels), split or class space change."""
+
+
+class Dataset(ImageSet):
+    """Images with label maps, perhaps (``has_labels``)."""
+
+    @abstractmethod
+    def label(self, index: int) -> Label:
+        """Train ids at the label's native size. Raises UserError naming the file for unknown ids or missing labels."""
 
 
 @dataclass

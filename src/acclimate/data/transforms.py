@@ -94,7 +94,7 @@ class Transform(BaseModel):
             image, label = image[:, ::-1], label[:, ::-1] if label is not None else None
         tensor = to_tensor(image)
         if self.colour_jitter is not None:
-            tensor = _jittered(tensor, self.colour_jitter, rng)
+            tensor = jittered(tensor, self.colour_jitter, rng)
         return tensor, None if label is None else torch.from_numpy(label.astype(np.int64))
 
 
@@ -139,7 +139,7 @@ def _cropped(
     return image[window], None if label is None else label[window]
 
 
-def _jittered(image: Tensor, strengths: ColourJitter, rng: np.random.Generator) -> Tensor:
+def jittered(image: Tensor, strengths: ColourJitter, rng: np.random.Generator) -> Tensor:
     from torchvision.transforms.v2 import functional
 
     changes: dict[str, Any] = {

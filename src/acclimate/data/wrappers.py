@@ -1,4 +1,4 @@
-"""Datasets made from datasets: a part of one, and one whose labels are pseudo-labels."""
+"""Datasets made from datasets: a part of one, one whose labels are pseudo-labels, one whose images are translated."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from acclimate.data.class_space import VOID
-from acclimate.data.readers.files import read_ids
+from acclimate.data.readers.files import read_ids, read_image
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError
-from acclimate.files import hash_of, hash_of_file
+from acclimate.files import hash_of, hash_of_file, read_json
 
 LABEL_FOLDER, MANIFEST = "labels", "manifest.json"
+IMAGE_FOLDER, TRANSLATION = "images", "translation.json"
 
 
 class Subset(Dataset):
@@ -83,3 +84,47 @@ class PseudoLabelled(Dataset):
 
     def fingerprint(self) -> str:
         return hash_of(["pseudo-labelled", self.dataset.fingerprint(), hash_of_file(self.folder / MANIFEST)])
+
+
+def translated_path(folder: Path, name: str) -> Path:
+    """Where the translated image of that name is, or will be."""
+    return folder / IMAGE_FOLDER / f"{name}.png"
+
+
+class Translated(Dataset):
+    """A dataset whose images are those of a folder of translated ones; labels stay its own.
+
+    Args:
+        dataset: gives names, labels and class space.
+        folder: holds ``images/NAME.png`` for every name, and ``translation.json``.
+        finished: whether the folder must be finished.
+
+    Raises:
+        UserError: the folder is no finished translation, or lacks some image.
+    """
+
+    def __init__(self, dataset: Dataset, folder: Path, *, finished: bool = True) -> None:
+        self.dataset, self.folder = dataset, Path(folder)
+        self.spec, self.split, self.class_space = dataset.spec, dataset.split, dataset.class_space
+        self.names, self.has_labels = dataset.names, dataset.has_labels
+        if finished and not (self.folder / TRANSLATION).is_file():
+            raise UserError(
+                f"{self.folder} holds no {TRANSLATION}, so it is no finished translation; make one with "
+                f"`acclimate translate --source {dataset.spec} --target KIND:PATH -o {self.folder}`"
+            )
+        missing = [name for name in self.names if not translated_path(self.folder, name).is_file()]
+        if missing:
+            raise UserError(
+                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images of {self.spec} ({self.split}), "
+                f"the first being {translated_path(self.folder, missing[0])}; translate this data set"
+            )
+
+    def image(self, index: int) -> Image:
+        return read_image(translated_path(self.folder, self.names[index]))
+
+    def label(self, index: int) -> Label:
+        return self.dataset.label(index)
+
+    def fingerprint(self) -> str:
+        identity = read_json(self.folder / TRANSLATION)["identity"]
+        return hash_of(["translated", self.dataset.fingerprint(), identity])

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Absent = Literal["skip", "zero"]
-"""What a class without a single ground-truth pixel counts: nothing, or an IoU of 0."""
+Absent = Literal["skip", "nanmean", "zero"]
+"""What a class without a single ground-truth pixel counts: nothing; an IoU of 0 if it was predicted; always 0."""
 
 _BLOCK = 1 << 17
 """Pixels counted at a time: bincount widens its input to 8 bytes, and a block of this size stays in the cache."""
@@ -23,8 +23,10 @@ class ConfusionMatrix:
     lowers the IoU of the true class and enters no column.
 
     A class absent from the ground truth has no IoU: by the default rule, ``absent="skip"``, it is None and left out of
-    the mean (AdaptSegNet, ADVENT, ESL, BDL with 19 classes). ``absent="zero"`` counts it as 0, as FADA's and CRST's
-    scripts do.
+    the mean. ``absent="nanmean"`` does so only if it was never predicted either, and counts it as 0 otherwise: what a
+    nanmean over intersection / union makes of it (the official Cityscapes evaluation; AdaptSegNet, ADVENT, ESL, and BDL
+    over 19). ``absent="zero"`` always counts it as 0, as FADA's and CRST's scripts do. Where every class occurs, as
+    in Cityscapes val, all three are the same.
 
     Args:
         classes: class names in train-id order; at most 255.
@@ -85,8 +87,8 @@ class ConfusionMatrix:
         intersection = np.diagonal(self._counts)
         present = self._counts.sum(axis=1)
         union = present + self._counts[:, :n].sum(axis=0) - intersection
-        missing = 0.0 if absent == "zero" else None
-        return [float(intersection[c] / union[c]) if present[c] else missing for c in range(n)]
+        counted = {"skip": present, "nanmean": union, "zero": np.ones(n)}[absent]
+        return [float(intersection[c] / max(union[c], 1)) if counted[c] else None for c in range(n)]
 
     def averaged(self, classes: Iterable[str] | None = None, *, absent: Absent = "skip") -> list[str]:
         """The classes, of all or of the named ones, that enter :meth:`miou`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Resample
-from acclimate.models.resize import enlarged_rows
+from acclimate.models.resize import enlarged_rows, upsample
 
 _ELEMENTS_AT_ONCE = 1 << 23
 """Values of the enlarged (B, C, rows, W) map held at a time: 32 MB in float32; one whole Cityscapes image is 160 MB."""
@@ -44,6 +44,8 @@ def predict(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     align_corners: bool = True,
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
 ) -> Prediction:
     """Label and entropy maps at a given size, from the main output of one network or of an ensemble.
 
@@ -59,15 +61,17 @@ def predict(
         flip: average with the prediction for the mirrored images.
         scales: factors of the input size over which predictions are averaged.
         align_corners: of the enlargement, and of the resized inputs of ``scales``.
+        window: (width, height) in pixels of a window that slides over the input, see :func:`slid`; None: the whole
+            image at once.
+        stride: (x, y) in pixels from window to window; None: two thirds of the window.
 
     Raises:
         UserError: the networks have different numbers of classes.
         ValueError: logits cannot be averaged once probabilities were resampled; weights or scales that make no sense.
     """
     labels, entropies = [], []
-    for rows, are_probabilities in _mean_rows(
-        networks, images, size, resample, average, weights, flip, scales, align_corners
-    ):
+    views = _Views(resample, flip, scales, align_corners, window, stride)
+    for rows, are_probabilities in _mean_rows(networks, images, size, average, weights, views):
         labels.append(rows.argmax(dim=1).to(torch.uint8))
         entropies.append(_normalised_entropy(rows, are_probabilities))
     return Prediction(torch.cat(labels, dim=1), torch.cat(entropies, dim=1))
@@ -85,35 +89,47 @@ def predict_labels(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     align_corners: bool = True,
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
 ) -> Tensor:
     """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no entropy, which costs as much again."""
-    chunks = _mean_rows(networks, images, size, resample, average, weights, flip, scales, align_corners)
+    views = _Views(resample, flip, scales, align_corners, window, stride)
+    chunks = _mean_rows(networks, images, size, average, weights, views)
     return torch.cat([rows.argmax(dim=1).to(torch.uint8) for rows, _ in chunks], dim=1)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """How a network is asked about an image; see :func:`predict`."""
+
+    resample: Resample
+    flip: bool
+    scales: Sequence[float]
+    align_corners: bool
+    window: tuple[int, int] | None
+    stride: tuple[int, int] | None
 
 
 def _mean_rows(
     networks: Sequence[nn.Module],
     images: Tensor,
     size: tuple[int, int],
-    resample: Resample,
     average: Resample | None,
     weights: Sequence[float] | None,
-    flip: bool,
-    scales: Sequence[float],
-    align_corners: bool,
+    views: _Views,
 ) -> Iterator[tuple[Tensor, bool]]:
     """Yields the averaged (B, C, rows, W) maps from top to bottom, and whether they are probabilities."""
-    average = average or resample
+    average, resample, align_corners = average or views.resample, views.resample, views.align_corners
     if resample == "probabilities" and average == "logits":
         raise ValueError("probabilities were resampled, so logits cannot be averaged; use average='probabilities'")
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"scales must be positive factors of the input size, got {list(scales)}")
+    if not views.scales or min(views.scales) <= 0:
+        raise ValueError(f"scales must be positive factors of the input size, got {list(views.scales)}")
     shares = _normalised_weights(weights, len(networks))
-    views = len(scales) * (2 if flip else 1)
+    count = len(views.scales) * (2 if views.flip else 1)
     maps = [
-        (low, share / views)
+        (low, share / count)
         for network, share in zip(networks, shares, strict=True)
-        for low in _low_resolution_maps(network, images, resample, flip, scales, align_corners)
+        for low in _low_resolution_maps(network, images, views)
     ]
     classes = {low.shape[1] for low, _ in maps}
     if len(classes) > 1:
@@ -145,20 +161,68 @@ def _normalised_weights(weights: Sequence[float] | None, count: int) -> list[flo
     return [value / sum(values) for value in values]
 
 
-def _low_resolution_maps(
-    network: nn.Module, images: Tensor, resample: Resample, flip: bool, scales: Sequence[float], align_corners: bool
-) -> Iterator[Tensor]:
+def _low_resolution_maps(network: nn.Module, images: Tensor, views: _Views) -> Iterator[Tensor]:
+    def answer(view: Tensor) -> Tensor:
+        logits: Tensor = network(view).main.float()
+        return logits.softmax(dim=1) if views.resample == "probabilities" else logits
+
     with _evaluation_mode(network):
-        for scale in scales:
+        for scale in views.scales:
             view = images
             if scale != 1.0:
                 target = [max(1, round(side * scale)) for side in images.shape[2:]]
-                view = F.interpolate(images, size=target, mode="bilinear", align_corners=align_corners)
-            for mirrored in (False, True) if flip else (False,):
-                logits = network(view.flip(3) if mirrored else view).main.float()
+                view = F.interpolate(images, size=target, mode="bilinear", align_corners=views.align_corners)
+            for mirrored in (False, True) if views.flip else (False,):
+                seen = view.flip(3) if mirrored else view
+                if views.window is None:
+                    low = answer(seen)
+                else:
+                    low = slid(answer, seen, views.window, stride=views.stride, align_corners=views.align_corners)
                 # a network may pad on one side only, so the mirrored output, not its argmax, is turned back
-                logits = logits.flip(3) if mirrored else logits
-                yield logits.softmax(dim=1) if resample == "probabilities" else logits
+                yield low.flip(3) if mirrored else low
+
+
+def slid(
+    answer: Callable[[Tensor], Tensor],
+    images: Tensor,
+    window: tuple[int, int],
+    *,
+    stride: tuple[int, int] | None = None,
+    align_corners: bool = True,
+) -> Tensor:
+    """The answer at every pixel, averaged over the windows that hold it.
+
+    Args:
+        answer: (B, 3, h, w) images -> (B, C, h', w') maps, which are enlarged to (h, w).
+        images: (B, 3, H, W).
+        window: (width, height) in pixels; cut down to the image where that is smaller.
+        stride: (x, y) in pixels from window to window, at most the window; two thirds of it by default. The last
+            window of a row ends at the image's edge.
+        align_corners: of the enlargement.
+
+    Returns:
+        (B, C, H, W).
+    """
+    height, width = images.shape[2:]
+    across, down = min(window[0], width), min(window[1], height)
+    step_x, step_y = stride or (max(1, window[0] * 2 // 3), max(1, window[1] * 2 // 3))
+    total: Tensor | None = None
+    held = images.new_zeros(1, 1, height, width, dtype=torch.float32)
+    for top in _starts(height, down, step_y):
+        for left in _starts(width, across, step_x):
+            low = answer(images[:, :, top : top + down, left : left + across])
+            if total is None:
+                total = low.new_zeros(low.shape[0], low.shape[1], height, width)
+            place = (..., slice(top, top + down), slice(left, left + across))
+            total[place] += upsample(low, (down, across), align_corners=align_corners)
+            held[place] += 1
+    assert total is not None
+    return total / held
+
+
+def _starts(length: int, window: int, step: int) -> list[int]:
+    """Where windows begin along a side: every ``step``, and one that ends at the edge."""
+    return [*range(0, length - window, step), length - window]
 
 
 def _normalised_entropy(rows: Tensor, are_probabilities: bool) -> Tensor:

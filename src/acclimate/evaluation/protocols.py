@@ -13,7 +13,7 @@ from typing import Literal
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import SIXTEEN, THIRTEEN
-from acclimate.errors import unknown
+from acclimate.errors import UserError, unknown
 from acclimate.evaluation.confusion import Absent
 
 Resample = Literal["logits", "probabilities"]
@@ -34,6 +34,9 @@ class Protocol:
         align_corners: of that enlargement, and of the resized inputs of ``scales``; True in all four.
         flip: whether outputs are averaged with those of the mirrored image.
         scales: factors of the input size whose outputs are averaged.
+        average: what is averaged over models, mirrored images and scales; None: the same as ``resample``.
+        window: (width, height) of a window that slides over the input; None: the whole image at once.
+        stride: (x, y) from window to window; None: two thirds of the window.
         absent: what a class absent from the ground truth counts, see ``ConfusionMatrix``.
         description: one line for ``acclimate list protocols``.
     """
@@ -46,8 +49,18 @@ class Protocol:
     align_corners: bool = True
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
+    average: Resample | None = None
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
     absent: Absent = "skip"
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.resample == "probabilities" and self.average == "logits":
+            raise UserError(
+                f"protocol {self.name}: probabilities are enlarged, so logits cannot be averaged; set average to "
+                "probabilities, or resample to logits"
+            )
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -64,6 +77,35 @@ PROTOCOLS: dict[str, Protocol] = {
             "cityscapes-16",
             subsets={"13": THIRTEEN},
             description="Cityscapes val, the 16 classes SYNTHIA shares with it; mIoU* is the mean over 13 of them",
+        ),
+        Protocol("cityscapes-13", "cityscapes-13", description="Cityscapes val, networks of SYNTHIA's 13 classes"),
+        Protocol(
+            "cityscapes-19-official",
+            "cityscapes-19",
+            subsets={"16": SIXTEEN, "13": THIRTEEN},
+            absent="nanmean",
+            description="cityscapes-19 as the official evaluation scores a class that the labels lack",
+        ),
+        Protocol(
+            "cityscapes-19-bdl",
+            "cityscapes-19",
+            subsets={"16": SIXTEEN, "13": THIRTEEN},
+            resample="probabilities",
+            description="cityscapes-19 as BDL's script scores: probabilities are enlarged",
+        ),
+        Protocol(
+            "cityscapes-19-fada",
+            "cityscapes-19",
+            subsets={"16": SIXTEEN, "13": THIRTEEN},
+            absent="zero",
+            description="cityscapes-19 as FADA's script scores: a class absent from the labels counts 0",
+        ),
+        Protocol(
+            "cityscapes-16-fada",
+            "cityscapes-16",
+            subsets={"13": THIRTEEN},
+            absent="zero",
+            description="cityscapes-16 as FADA's script scores: a class absent from the labels counts 0",
         ),
         Protocol("cityscapes-7", "cityscapes-7", description="the 7 super-classes of the Mapillary Vistas experiments"),
         Protocol("camvid-11", "camvid-11", description="CamVid, its 11 classes"),

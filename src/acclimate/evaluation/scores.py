@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from acclimate import files
 from acclimate.errors import UserError
@@ -26,6 +26,8 @@ class Row(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow")
+
+    metric: ClassVar[str] = "mIoU"
 
     name: str
     stage: str
@@ -53,14 +55,32 @@ class Row(BaseModel):
         return self
 
 
+class DetectionRow(Row):
+    """The scores of a detector: in files ``map`` and ``ap`` stand where segmentation has ``miou`` and ``iou``."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    metric: ClassVar[str] = "mAP"
+
+    miou: float = Field(ge=0, le=1, alias="map")
+    iou: dict[str, float | None] = Field(alias="ap")
+
+
 class Results(BaseModel):
     """The content of ``results.json``."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    rows: list[Row]
+    rows: list[SerializeAsAny[Row]]
     environment: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _by_task(cls, rows: Any) -> Any:
+        if not isinstance(rows, list):
+            return rows
+        return [DetectionRow.model_validate(row) if isinstance(row, dict) and "map" in row else row for row in rows]
 
 
 def score_row(
@@ -128,7 +148,7 @@ def read_results(path: Path) -> Results:
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
     """Writes the ``scores.json`` of an evaluate stage atomically."""
-    files.write_json(path, {"rows": [row.model_dump(mode="json") for row in rows]})
+    files.write_json(path, {"rows": [row.model_dump(mode="json", by_alias=True) for row in rows]})
 
 
 def read_scores(path: Path) -> list[Row]:

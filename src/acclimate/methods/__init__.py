@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods.adabn import AdaBN
@@ -14,6 +16,8 @@ from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
+
+Options = TypeVar("Options", bound=BaseModel)
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -48,9 +52,13 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     Raises:
         UserError: options are unknown (the nearest known one is named) or out of their range; all are listed.
     """
+    return checked_options(name, method_class(name).Options, values)
+
+
+def checked_options(name: str, options: type[Options], values: dict[str, Any]) -> Options:
+    """``values`` as the options of the method ``name``; raises like :func:`method_options`."""
     from pydantic import ValidationError
 
-    options = method_class(name).Options
     known = sorted(options.model_fields)
     problems = [
         f"method {name} has no option {key!r}{nearest(key, known)} (known: {', '.join(known)})"
@@ -75,6 +83,7 @@ __all__ = [
     "Method",
     "MethodOptions",
     "Setting",
+    "checked_options",
     "method_class",
     "method_options",
 ]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from acclimate.data.sample import Batch
 from acclimate.losses import class_ratio_prior, cross_entropy
-from acclimate.methods.optimizers import OptimizerSettings, network_optimizer
+from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.methods.trainable import Losses, Trainable
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
 
-Losses = dict[str, tuple[Tensor, float]]
-"""Name of a loss -> (its value, its weight in the sum that is backpropagated)."""
+__all__ = ["AdaptingOptions", "Losses", "Method", "MethodOptions", "Setting"]
 
 
 class MethodOptions(BaseModel):
-    """Settings every method has.
+    """Settings every segmentation method has.
 
     Attributes:
         auxiliary_weight: weight of the auxiliary output's cross-entropy (lambda_seg of AdaptSegNet; 0.1 published).
@@ -62,39 +59,16 @@ class Setting:
     source_ratios: Tensor | None = None
 
 
-class Method(nn.Module):
-    """One way to train a segmentation network from a labelled source and an unlabelled target.
+class Method(Trainable[Batch]):
+    """One way to train a segmentation network from a labelled source and an unlabelled target."""
 
-    A method is a module, so that ``state_dict`` holds all it owns: the network, discriminators, buffers. Its optimisers
-    are in :attr:`optimizers`. The loop saves and restores both.
-    """
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
     Options: ClassVar[type[MethodOptions]] = MethodOptions
-    trains_on: ClassVar[str] = "source"
-    """Whose labels the supervised loss reads: ``source``, ``target`` (the oracle alone), or ``pseudo-labels``: those of
-    the target that an earlier stage made, which then take the source's place."""
-    sees_target: ClassVar[bool] = True
-    """Whether a step receives target images even without pseudo-labels."""
+    network: SegmentationNetwork
 
     def __init__(self, network: SegmentationNetwork, *, options: MethodOptions, setting: Setting) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network, optimizer=setting.optimizer)
         self.options = options
         self.setting = setting
-        self.optimizers: dict[str, Optimizer] = {"network": network_optimizer(network, setting.optimizer)}
-
-    @abstractmethod
-    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
-        """The step's losses, in the order in which they are backpropagated.
-
-        The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
-        freed before those of the other are made; then it steps every optimiser.
-        """
-
-    def after_step(self, step: int) -> None:
-        """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
 
     # --- the pieces methods share -------------------------------------------------------------------------------
 
@@ -138,16 +112,3 @@ class Method(nn.Module):
         assert ratios is not None, "class_prior_weight is set but no class ratios of the source were given"
         prior = class_ratio_prior(output.main, ratios, mu=options.class_prior_mu)
         return {"class prior": (prior, options.class_prior_weight)}
-
-    def method_state(self) -> dict[str, Any]:
-        """Everything the method owns, as nested dicts of tensors and numbers."""
-        return {
-            "modules": self.state_dict(),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-        }
-
-    def load_method_state(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`method_state` returned, exactly."""
-        self.load_state_dict(state["modules"], strict=True)
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])

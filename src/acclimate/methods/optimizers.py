@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 from torch import nn
 from torch.optim import Optimizer
 
-from acclimate.models.network import SegmentationNetwork
+from acclimate.models.network import ParameterGroup
+
+
+class Grouped(Protocol):
+    """A network that says which of its parameters share a learning rate."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Each trainable parameter once."""
+        ...
 
 
 class OptimizerSettings(BaseModel):
@@ -33,8 +41,8 @@ class OptimizerSettings(BaseModel):
     discriminator_learning_rate: PositiveFloat = 1e-4
 
 
-def network_optimizer(network: SegmentationNetwork, settings: OptimizerSettings) -> Optimizer:
-    """The optimiser of a segmentation network, one group per learning-rate multiple.
+def network_optimizer(network: Grouped, settings: OptimizerSettings) -> Optimizer:
+    """The optimiser of a network, one group per learning-rate multiple.
 
     Each group keeps its starting rate under ``initial_lr``, from which the schedule computes the current one.
     """

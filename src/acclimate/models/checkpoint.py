@@ -22,11 +22,12 @@ from acclimate.files import atomic
 from acclimate.models.config import NetworkConfig, problems
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.verified import digest_of
 
 FORMAT = 1
 """Version of the card; raised when old programs could no longer read new files."""
 
-_KEY = "acclimate"
+_KEY, _DIGEST = "acclimate", "sha256"
 _VERSION = version("acclimate")
 
 
@@ -93,13 +94,31 @@ def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic(Path(path)) as temporary:
         try:
-            save_file(tensors, temporary, metadata={_KEY: card.model_dump_json()})
+            # one entry alone: the order of several differs from process to process, and with it the file
+            content = card.model_dump(mode="json")
+            content[_DIGEST] = _digest(content, tensors)
+            save_file(tensors, temporary, metadata={_KEY: json.dumps(content)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
 
 def read_card(path: Path) -> ModelCard:
     """The card of a checkpoint, without loading its tensors.
+
+    Raises:
+        UserError: the file is missing, truncated, of another program or of a later format.
+    """
+    content = read_card_content(path)
+    if content.get("task", "segmentation") != "segmentation":
+        raise UserError(f"{path} holds a network for {content['task']}, but a segmentation network is needed here")
+    try:
+        return ModelCard.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+
+
+def read_card_content(path: Path) -> dict[str, Any]:
+    """The card of a checkpoint of any task, as it is written.
 
     Raises:
         UserError: the file is missing, truncated, of another program or of a later format.
@@ -129,10 +148,10 @@ def read_card(path: Path) -> ModelCard:
             f"{path} has checkpoint format {written}, written by {content.get('created_by', 'a later acclimate')}; "
             f"this is acclimate {_VERSION}, which reads formats up to {FORMAT}: upgrade acclimate"
         )
-    try:
-        return ModelCard.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+    if not isinstance(content, dict):
+        return {}
+    content.pop(_DIGEST, None)
+    return content
 
 
 def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[SegmentationNetwork, ModelCard]:
@@ -157,6 +176,7 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Seg
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            _verify(path, file.metadata(), tensors)
         network.load_state_dict(tensors)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -180,6 +200,25 @@ def expect_classes(card: ModelCard, class_space: ClassSpace, path: Path) -> None
         f"{path} was trained on {trained}, but {wanted} were asked for; choose the class space {card.class_space!r} or "
         "another checkpoint"
     )
+
+
+def _digest(card: dict[str, Any], tensors: dict[str, Any]) -> str:
+    return digest_of({_KEY: json.dumps(card, sort_keys=True)}, tensors)
+
+
+def _verify(path: Path, header: dict[str, str], tensors: dict[str, Any]) -> None:
+    """Compares card and tensors with the checksum in the card; files of early versions have none.
+
+    Raises:
+        UserError: they are not what was written.
+    """
+    card = json.loads(header[_KEY])
+    wanted = card.pop(_DIGEST, None)
+    if wanted is not None and wanted != _digest(card, tensors):
+        raise UserError(
+            f"{path}: its content does not match its checksum; it was damaged after it was written: copy it again, or "
+            "delete it with its folder and run the same command again"
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

@@ -49,7 +49,7 @@ def selection_figure(
     colours = palette.copy()
     colours[VOID] = _LEFT_OUT
     panels += [(title, colours[ids]) for title, ids in maps]
-    return _strip(panels)
+    return strip(panels)
 
 
 def write_selection_figure(path: Path, figures: Sequence[Image.Image]) -> None:
@@ -64,7 +64,8 @@ def write_selection_figure(path: Path, figures: Sequence[Image.Image]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _strip(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+def strip(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+    """Captioned panels (title, (H, W, 3) RGB) of one size side by side."""
     shapes = {panel.shape[:2] for _, panel in panels}
     if len(shapes) > 1:
         raise ValueError(f"the panels of a figure must have one size, got {sorted(shapes)}")

@@ -29,6 +29,7 @@ from torch import Tensor
 from acclimate.errors import UserError
 from acclimate.files import write_bytes
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence
+from acclimate.verified import digest_of
 
 _SHIFT = 14
 """Bits of the float32 pattern left out: 23 - 14 = 9 bits of mantissa remain, 512 logarithmic bins per power of two."""
@@ -241,6 +242,7 @@ def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram], *, pro
         tensors[f"{name}.bins"] = flat.nonzero().view(-1)
         tensors[f"{name}.counts"] = flat[tensors[f"{name}.bins"]]
         header[f"histogram.{name}"] = f"{histogram.confidence} {histogram.classes} {BINS}"
+    header["sha256"] = digest_of(header, tensors)
     write_bytes(path, safetensors.torch.save(tensors, metadata=header))
 
 
@@ -255,7 +257,11 @@ def load_histograms(
     histograms, progress = {}, {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            for key, value in (file.metadata() or {}).items():
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            if header.pop("sha256", None) != digest_of(header, tensors):
+                raise ValueError("its content does not match its checksum")
+            for key, value in header.items():
                 kind, _, name = key.partition(".")
                 if kind == "progress":
                     progress[name] = value
@@ -264,7 +270,7 @@ def load_histograms(
                 if int(bins) != BINS or confidence not in CONFIDENCES:
                     raise ValueError("it was written by another version")
                 histogram = ScoreHistogram(int(classes), confidence, device=device)
-                positions, counts = file.get_tensor(f"{name}.bins"), file.get_tensor(f"{name}.counts")
+                positions, counts = tensors[f"{name}.bins"], tensors[f"{name}.counts"]
                 histogram.counts.view(-1)[positions.to(device)] = counts.to(device)
                 histograms[name] = histogram
     except (OSError, ValueError, IndexError, RuntimeError, safetensors.SafetensorError) as error:

@@ -24,6 +24,7 @@ from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, Origin, comparisons
+from acclimate.report.translation import translations
 
 _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""
@@ -79,6 +80,7 @@ def render(runs: Sequence[Run]) -> str:
             for stage in run.stages
             if stage.manifest is not None or stage.figures
         ],
+        translations=translations(runs),
         runs=[(run, _flattened(run.environment)) for run in runs],
         style=Markup(style),
         ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),

@@ -84,15 +84,22 @@ def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> l
             if not known:
                 continue
             place = (key, image.domain, image.name)
-            truth = None if image.label is None else _ids(_inside(folder, image.label))
+            boxed = index.kind == "boxes"
+            truth = None if image.label is None or boxed else _ids(_inside(folder, image.label))
             if place not in shots:
                 label = None if truth is None else _label_picture(truth, palette, width)
+                if boxed and image.label is not None:
+                    label = _photo(_inside(folder, image.label), width)
                 shots[place] = Shot(image.domain, image.name, _photo(_inside(folder, image.input), width), label)
                 gallery.shots.append(shots[place])
             present = {answer.model for answer in shots[place].answers}
             for model in known:
                 if shown[model] not in present:
                     paths = image.models[model]
+                    if boxed:
+                        drawn = _photo(_inside(folder, paths.prediction), width)
+                        shots[place].answers.append(ModelAnswer(shown[model], drawn, None, None))
+                        continue
                     guess = _ids(_inside(folder, paths.prediction))
                     shots[place].answers.append(
                         ModelAnswer(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError, field_validator
@@ -17,6 +17,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
 from acclimate.files import read_json
 from acclimate.report.published import Published, published_rows
+from acclimate.safe_yaml import load_yaml
 
 _STAGE = re.compile(r"(\d+)-(.+)")
 _SEED = re.compile(r"seed-(\d+)")
@@ -42,6 +43,8 @@ class PicturedImage(BaseModel):
 class PictureIndex(BaseModel):
     """The content of ``pictures/index.json``."""
 
+    kind: Literal["labels", "boxes"] = "labels"
+    """What predictions and labels are: label maps of train ids, or photographs with boxes drawn on them."""
     classes: list[str]
     colours: list[tuple[int, int, int]]
     images: list[PicturedImage]
@@ -75,6 +78,7 @@ class Stage:
     pictures: PictureIndex | None = None
     manifest: dict[str, Any] | None = None
     figures: tuple[Path, ...] = ()
+    translation: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
         return "", {}
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path} as YAML: {error}; run the recipe again to write it anew") from error
     return text, content if isinstance(content, dict) else {}
@@ -153,6 +157,7 @@ def _stages(folder: Path) -> Iterator[Stage]:
 def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -> Stage:
     history, pictures, manifest = folder / "history.csv", folder / "pictures" / "index.json", folder / "manifest.json"
     content = read_json(manifest) if manifest.exists() else None
+    translation = folder / "translation.json"
     figures = (path for where in (folder, folder / "pictures") for path in sorted(where.glob("figure*.png")))
     return Stage(
         number=number,
@@ -164,6 +169,7 @@ def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -
         pictures=_picture_index(pictures) if pictures.exists() else None,
         manifest=content if isinstance(content, dict) else None,
         figures=tuple(figures),
+        translation=read_json(translation) if translation.exists() else None,
     )
 
 

@@ -13,7 +13,7 @@ def paragraph(comparison: Comparison) -> str:
         return _without_adaptation(comparison)
     source_only, oracle = comparison.named(best.source_only), comparison.named(best.oracle)
     candidates = sum(line.role == "adapted" for line in comparison.ours)
-    sentences = [_best(best, source_only, candidates)]
+    sentences = [_best(best, source_only, candidates, comparison.metric)]
     if source_only and oracle and _mean(best) > _mean(source_only):
         share = share_of_gap_closed(_mean(best), source_only=_mean(source_only), oracle=_mean(oracle))
         top = f"the oracle, trained with the target's labels ({_points(_mean(oracle))} %)"
@@ -41,8 +41,8 @@ def best_adapted(comparison: Comparison) -> Line | None:
     return max(adapted, key=_mean, default=None)
 
 
-def _best(best: Line, source_only: Line | None, candidates: int) -> str:
-    reached = f"reaches {_points(_mean(best))} % mIoU"
+def _best(best: Line, source_only: Line | None, candidates: int, metric: str) -> str:
+    reached = f"reaches {_points(_mean(best))} % {metric}"
     who = best.name if candidates == 1 else f"The best of {candidates} adapting models, {best.name},"
     if source_only is None:
         return f"{who} {reached}; without a source-only row there is nothing to measure its gain against."
@@ -66,7 +66,9 @@ def _trust(best: Line, comparison: Comparison) -> str:
 
 
 def _without_adaptation(comparison: Comparison) -> str:
-    parts = [f"{line.name} reaches {_points(_mean(line))} % mIoU" for line in comparison.ours if line.miou]
+    parts = [
+        f"{line.name} reaches {_points(_mean(line))} % {comparison.metric}" for line in comparison.ours if line.miou
+    ]
     if not parts:
         return "No model of this run has been evaluated yet."
     return "No adapting model was evaluated: " + ", ".join(parts) + "."

@@ -67,6 +67,13 @@ class Comparison:
     absent: tuple[str, ...]
     subsets: tuple[str, ...]
     lines: tuple[Line, ...]
+    metric: str = "mIoU"
+    """What is averaged over classes: mIoU of IoUs, or mAP of APs."""
+
+    @property
+    def class_metric(self) -> str:
+        """What it is for one class: IoU or AP."""
+        return self.metric.removeprefix("m")
 
     @property
     def ours(self) -> list[Line]:
@@ -90,7 +97,7 @@ class Comparison:
             return "Nothing of ours has been evaluated yet; the published numbers are as printed."
         averaged = len(self.classes) - len(self.absent)
         parts = [
-            f"mIoU in % over {averaged} class{'' if averaged == 1 else 'es'}",
+            f"{self.metric} in % over {averaged} class{'' if averaged == 1 else 'es'}",
             f"{self.data}, split {self.split}, {self.images} images, protocol {self.protocol}",
         ]
         if self.absent:
@@ -144,6 +151,7 @@ def _comparison(rows: list[Row], published: Sequence[Published], origins: Mappin
         absent=tuple(name for name in classes if all(row.iou.get(name) is None for row in rows)),
         subsets=_subset_names(rows, fitting),
         lines=tuple(_lines(summarise(rows), fitting, classes, origins)),
+        metric=first.metric,
     )
 
 

@@ -21,7 +21,7 @@ _WIDTH = 100
 def terminal_tables(comparison: Comparison) -> list[Table]:
     """The comparison for a terminal: one table of models, then tables of classes by model."""
     headings = [
-        "mIoU",
+        comparison.metric,
         *map(subset_title, comparison.subsets),
         "gain",
         "gap to oracle",
@@ -52,7 +52,14 @@ def terminal_tables(comparison: Comparison) -> list[Table]:
     for start in range(0, len(shown), at_once):
         part = shown[start : start + at_once]
         cells = [[percent(line.iou.get(name)) or "-" for line in part] for name in comparison.classes]
-        tables.append(_table("IoU", [Text(name) for name in comparison.classes], [_name(line) for line in part], cells))
+        tables.append(
+            _table(
+                comparison.class_metric,
+                [Text(name) for name in comparison.classes],
+                [_name(line) for line in part],
+                cells,
+            )
+        )
     return tables
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class EvaluateRequest:
         input_size: (width, height) images are resized to; None: native size.
         pictured: domain name -> set of which a few images are pictured.
         pictures: how many images per domain.
+        inference: choices beyond the protocol's own, already in ``protocol``; told in the row of results.
     """
 
     name: str
@@ -57,6 +58,7 @@ class EvaluateRequest:
     input_size: tuple[int, int] | None
     pictured: Mapping[str, Dataset]
     pictures: int
+    inference: Mapping[str, object] = field(default_factory=dict)
 
 
 def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu") -> Row:
@@ -85,6 +87,9 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
                     flip=protocol.flip,
                     scales=protocol.scales,
                     align_corners=protocol.align_corners,
+                    average=protocol.average,
+                    window=protocol.window,
+                    stride=protocol.stride,
                 )
                 confusion.add(label, labels[0].cpu().numpy())
                 bar.advance()
@@ -100,6 +105,8 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
         protocol=protocol,
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
+    if request.inference:
+        row = row.model_copy(update={"inference": dict(request.inference)})
     if folder is not None:
         write_scores(folder / "scores.json", [row])
         _write_pictures(request, networks, folder / "pictures", device=device)
@@ -156,6 +163,12 @@ def _write_pictures(
                 size=(size[1], size[0]),
                 resample=request.protocol.resample,
                 weights=request.weights,
+                flip=request.protocol.flip,
+                scales=request.protocol.scales,
+                align_corners=request.protocol.align_corners,
+                average=request.protocol.average,
+                window=request.protocol.window,
+                stride=request.protocol.stride,
             )
             labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
             entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))

@@ -7,6 +7,7 @@ and is what makes the folder one that can be trained on. Labels of the set, wher
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from acclimate.data.loading import EvaluationBatch, images_in_order
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
-from acclimate.files import hash_of, hash_of_file, read_json, write_json
+from acclimate.files import hash_of, hash_of_file, write_json
 from acclimate.models.network import SegmentationNetwork
 from acclimate.progress import progress
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps, score_maps
@@ -36,6 +37,9 @@ from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds,
 from acclimate.stages.evaluate import evenly_spaced, load_networks, picture_size
 from acclimate.training.interrupt import Interrupted, StopRequest, stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.verified import read_verified_json, write_verified_json
+
+log = logging.getLogger(__name__)
 
 FIRST_PASS, SECOND_PASS, CURVES = "first-pass.safetensors", "second-pass.json", "curves.json"
 SECONDS_BETWEEN_SAVES = 20.0
@@ -188,7 +192,11 @@ def _histograms(request: LabelRequest, device: str) -> tuple[_Judged, _Plain]:
 def _resume_first_pass(request: LabelRequest, folder: Path, judged: _Judged, plain: _Plain, *, device: str) -> int:
     if not (folder / FIRST_PASS).exists():
         return 0
-    histograms, place = load_histograms(folder / FIRST_PASS, device=device)
+    try:
+        histograms, place = load_histograms(folder / FIRST_PASS, device=device)
+    except UserError as error:
+        log.warning("labelling begins its first pass anew: %s", error)
+        return 0
     for name, j in judged.items():
         for part, histogram in j.parts().items():
             histogram.counts += histograms[f"{name}/{part}"].counts
@@ -250,13 +258,17 @@ class _Tally:
     def save(self, path: Path, *, images: int) -> None:
         quality = {name: part.counts.tolist() for name, part in self.quality.items()}
         content = {"images": images, "invalid": self.invalid, "change": self.change.counts.tolist(), "quality": quality}
-        write_json(path, content)
+        write_verified_json(path, content)
 
     def restore(self, path: Path) -> int:
         """Takes up what was saved; returns how many images it covers."""
         if not path.exists():
             return 0
-        content = read_json(path)
+        try:
+            content = read_verified_json(path)
+        except UserError as error:  # labels are written anew, and to the same values
+            log.warning("labelling begins its second pass anew: %s", error)
+            return 0
         self.invalid = int(content["invalid"])
         self.change.counts += np.array(content["change"], dtype=np.int64)
         for name, part in self.quality.items():

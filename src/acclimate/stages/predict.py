@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PILImage
 
+from acclimate.data.class_spaces import cityscapes_label_ids
+from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.transforms import resized, to_tensor
-from acclimate.errors import UserError
+from acclimate.detection.evaluate import predict_boxes
+from acclimate.errors import UserError, unknown
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import predict
+from acclimate.evaluation.protocols import Protocol
 from acclimate.models.checkpoint import load_network
 from acclimate.progress import progress
 from acclimate.report.colour import entropy_colours
@@ -20,10 +25,25 @@ from acclimate.stages.evaluate import class_space_of, save_picture
 OVERLAY_OPACITY = 0.55
 
 
+LABEL_FORMATS = ("train-ids", "cityscapes")
+"""``cityscapes``: what the official evaluation and its server read."""
+
+
 def predict_images(
-    checkpoint: Path, images: Sequence[Path], *, output: Path, entropy: bool, overlay: bool, device: str
+    checkpoint: Path,
+    images: Sequence[Path],
+    *,
+    output: Path,
+    entropy: bool,
+    overlay: bool,
+    device: str,
+    label_format: str = "train-ids",
+    inference: Inference | None = None,
 ) -> Iterator[Path]:
     """Writes ``NAME.png`` (train ids, coloured by palette) for every image at its native size.
+
+    With ``label_format="cityscapes"``, ``CITY_SEQUENCE_FRAME_pred_labelIds.png`` instead: an 8-bit greyscale picture of
+    label ids, as the official evaluation pairs with its ground truth.
 
     Also ``NAME-entropy.png`` and ``NAME-overlay.jpg`` where asked for. Folders are searched with their sub-folders,
     which are kept under ``output``.
@@ -32,22 +52,42 @@ def predict_images(
         The path of each label map written.
 
     Raises:
-        UserError: a path does not exist, a folder holds no image, or an image cannot be read.
+        UserError: the format is unknown, a path does not exist, a folder holds no image, or an image cannot be read.
     """
+    if label_format not in LABEL_FORMATS:
+        raise unknown("format of label maps", label_format, LABEL_FORMATS)
     network, card = load_network(checkpoint, device=device)
     network.eval()
-    palette = class_space_of(card).palette()
+    space = class_space_of(card)
+    palette = space.palette()
+    label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
+    views = (inference or Inference()).applied(Protocol("prediction", space.name))
     jobs = _jobs(images)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
             seen = resized(image, card.input_size) if card.input_size else image
-            result = predict([network], to_tensor(seen)[None].to(device), size=(image.shape[0], image.shape[1]))
+            result = predict(
+                [network],
+                to_tensor(seen)[None].to(device),
+                size=(image.shape[0], image.shape[1]),
+                resample=views.resample,
+                average=views.average,
+                flip=views.flip,
+                scales=views.scales,
+                align_corners=views.align_corners,
+                window=views.window,
+                stride=views.stride,
+            )
             labels = result.labels[0].cpu().numpy()
-            written = output / f"{name}.png"
-            coloured = PILImage.fromarray(labels).convert("L")
-            coloured.putpalette(palette.flatten().tolist())
-            save_picture(written, coloured)
+            if label_format == "cityscapes":
+                written = output / f"{name.removesuffix(IMAGE_END)}_pred_labelIds.png"
+                save_picture(written, PILImage.fromarray(label_ids[labels]))
+            else:
+                written = output / f"{name}.png"
+                coloured = PILImage.fromarray(labels).convert("L")
+                coloured.putpalette(palette.flatten().tolist())
+                save_picture(written, coloured)
             if entropy:
                 levels = (result.entropy[0].cpu().numpy() * 255).round().astype(np.uint8)
                 save_picture(output / f"{name}-entropy.png", PILImage.fromarray(entropy_colours()[levels]))
@@ -56,6 +96,11 @@ def predict_images(
                 save_picture(output / f"{name}-overlay.jpg", PILImage.fromarray(mixed.round().astype(np.uint8)))
             bar.advance(note=name)
             yield written
+
+
+def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
+    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
+    yield from predict_boxes(checkpoint, _jobs(images), output=output, device=device)
 
 
 def _jobs(paths: Sequence[Path]) -> list[tuple[Path, str]]:

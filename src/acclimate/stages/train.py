@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from acclimate.data.cache import cached
 from acclimate.data.class_space import ClassSpace
@@ -17,10 +19,13 @@ from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
 from acclimate.data.stats import stats
 from acclimate.data.transforms import Transform
+from acclimate.detection.train import DetectionTrainRequest
 from acclimate.errors import UserError
 from acclimate.methods import AdaptingOptions, Method, Setting, method_class, method_options
+from acclimate.methods.trainable import Trainable
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
+from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
@@ -30,6 +35,8 @@ from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.settings import TrainingSettings
 
 MODEL = "model.safetensors"
+LONGEST_WAIT = timedelta(days=7)
+"""How long a process waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,24 @@ class TrainRequest:
     recipe: str
     title: str
 
+    def build_method(self, cache: Path) -> Method:
+        """The method with its network, initialised from the request's seed and start."""
+        return build_method(self, cache=cache)
 
-def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
+    def batches(
+        self, first_step: int, *, cache: Path, fabric: Fabric
+    ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
+        """The batches of both domains from ``first_step`` on."""
+        return _batches(self, first_step, cache=cache, fabric=fabric)
+
+    def save(self, path: Path, network: SegmentationNetwork) -> None:
+        """Writes the trained network with its card."""
+        save_network(path, network, card=_card(self))
+
+
+def train(
+    request: TrainRequest | DetectionTrainRequest, *, folder: Path, cache: Path, fabric: Fabric
+) -> dict[str, Any]:
     """Trains, or goes on training, in ``folder``; leaves ``model.safetensors`` and ``history.csv`` there.
 
     Returns:
@@ -75,16 +98,21 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     reset_peak_memory()
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    method = build_method(request, cache=cache)
+    with fabric.rank_zero_first():  # what is computed once and kept is computed by one process
+        method: Trainable[Any] = request.build_method(cache)
     method.to(fabric.device)
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(folder)
     position = Position()
     if (state := checkpoints.newest()) is not None:
+        ensure_same_processes(state.get("processes", 1), fabric.world_size, folder)
         method.load_method_state(state["method"])
         position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
-    source, target = _batches(request, position.step, cache=cache, fabric=fabric)
+    source: Iterator[Any]
+    target: Iterator[Any] | None
+    with fabric.rank_zero_first():
+        source, target = request.batches(position.step, cache=cache, fabric=fabric)
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
         fitted = fit(
             method,
@@ -103,11 +131,31 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
         "train_seconds": round(fitted.seconds, 2),
         "images_per_second": round(fitted.images_per_second, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
+        "processes": fabric.world_size,
     }
     if fabric.is_global_zero:
-        save_network(folder / MODEL, method.network, card=_card(request))
+        request.save(folder / MODEL, cast(Any, method.network))
     fabric.barrier()
     return summary
+
+
+def ensure_same_processes(before: int, now: int, folder: Path) -> None:
+    """Refuses to go on with another number of processes.
+
+    Raises:
+        UserError: each process normalises and drops out by its own images, so the result would be neither the one
+            begun nor a new one.
+    """
+    if before != now:
+        raise UserError(
+            f"{folder} holds a training that {_processes(before)} began and {_processes(now)} would go on with, which "
+            f"cannot be exact; start {before} again (torchrun --nproc-per-node={before}), or delete that folder to "
+            "begin anew"
+        )
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'es' * (count > 1)}"
 
 
 def build_method(request: TrainRequest, *, cache: Path) -> Method:
@@ -191,7 +239,8 @@ def launched_fabric(precision: str) -> Fabric:
         accelerator="auto",
         devices=local if world > 1 else 1,
         num_nodes=max(1, world // local),
-        strategy="ddp" if world > 1 else "auto",
+        # one process may label or score for hours while the others wait; that one has died is torchrun's to notice
+        strategy=DDPStrategy(timeout=LONGEST_WAIT) if world > 1 else "auto",
         precision=precision,
     )
     fabric.launch()

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from acclimate.data.sample import Batch
-from acclimate.errors import UserError
-from acclimate.methods import Losses, Method
+from acclimate.methods.trainable import AnyBatch, Learner, Losses
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.schedule import poly, set_learning_rates
-from acclimate.training.settings import TrainingSettings
+from acclimate.training.schedule import set_learning_rates
+from acclimate.training.watch import Watch, ensure_finite, ensure_finite_state
+
+
+class LoopSettings(Protocol):
+    """What the loop needs to know; the settings of training and of translation have it."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def checkpoint_minutes(self) -> float: ...
+    @property
+    def log_every(self) -> int: ...
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What every rate is multiplied by at a step."""
+        ...
 
 
 @dataclass
@@ -40,11 +56,11 @@ class Position:
 
 
 def fit(
-    method: Method,
+    method: Learner[AnyBatch],
     *,
-    source: Iterator[Batch],
-    target: Iterator[Batch] | None,
-    settings: TrainingSettings,
+    source: Iterator[AnyBatch],
+    target: Iterator[AnyBatch] | None,
+    settings: LoopSettings,
     fabric: Fabric,
     checkpoints: Checkpoints,
     history: History,
@@ -60,9 +76,10 @@ def fit(
 
     Raises:
         Interrupted: the process was asked to stop; the state is saved.
-        UserError: a loss is no longer finite.
+        UserError: a loss or the state to be saved is no longer finite.
     """
     method.train()
+    watch = Watch(method, rows=history.rows)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -72,8 +89,7 @@ def fit(
         for step in range(position.step, settings.steps):
             # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
             torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
-            factor = poly(step, steps=settings.schedule_steps or settings.steps, power=settings.power)
-            set_learning_rates(optimizers, factor)
+            set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
             target_batch = None
@@ -82,20 +98,23 @@ def fit(
             seen = len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
             position.images += fabric.world_size * seen
 
-            record = train_step(method, source_batch, target_batch, step, fabric=fabric)
-
-            done = position.step = step + 1
+            done = step + 1
+            last = done == settings.steps
+            logged = last or done % settings.log_every == 0
+            with watch.predictions(active=logged):
+                record = train_step(method, source_batch, target_batch, step, fabric=fabric)
+            ensure_finite(record, done, names=[*source_batch.names, *(target_batch.names if target_batch else [])])
+            position.step = done
             now = time.monotonic()
             position.seconds = seconds_before + now - begin
-            last = done == settings.steps
             stopping, due = _agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
-            logged = last or done % settings.log_every == 0
-            values = _as_numbers(record, done) if logged or saving else {}
             if logged:
+                values = {name: float(value) for name, value in record.items()}
                 values["learning rate"] = optimizers[0].param_groups[0]["lr"]
                 speed = {"images per second": position.images / position.seconds}
                 history.add(done, values, speed=speed)
+                watch.look()
                 note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
                 bar.advance(1, f"{note}  {speed['images per second']:.1f} img/s")
             else:
@@ -108,7 +127,9 @@ def fit(
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def train_step(method: Method, source: Batch, target: Batch | None, step: int, *, fabric: Fabric) -> dict[str, Tensor]:
+def train_step(
+    method: Learner[AnyBatch], source: AnyBatch, target: AnyBatch | None, step: int, *, fabric: Fabric
+) -> dict[str, Tensor]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
     Returns:
@@ -128,6 +149,8 @@ def train_step(method: Method, source: Batch, target: Batch | None, step: int, *
     for optimizer in method.optimizers.values():
         optimizer.step()
     method.after_step(step)
+    if fabric.world_size > 1:
+        average_running_statistics(method, fabric)
     return record
 
 
@@ -136,7 +159,7 @@ def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
         return next(terms, None)
 
 
-def average_gradients(method: Method, fabric: Fabric) -> None:
+def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
     """Replaces every gradient by its mean over the processes.
 
     One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
@@ -152,17 +175,6 @@ def average_gradients(method: Method, fabric: Fabric) -> None:
         parameter.grad = chunk.view_as(parameter).clone()
 
 
-def _as_numbers(record: dict[str, Tensor], step: int) -> dict[str, float]:
-    values = {name: float(value) for name, value in record.items()}
-    wrong = [name for name, value in values.items() if not math.isfinite(value)]
-    if wrong:
-        raise UserError(
-            f"the loss '{wrong[0]}' is {values[wrong[0]]} at step {step}: training has diverged; "
-            "lower training.optimizer.learning_rate or the loss's weight, or set training.precision=32-true"
-        )
-    return values
-
-
 def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     """Both flags as soon as any process raises them: signals and clocks differ, and all must save at the same step."""
     if fabric.world_size == 1:
@@ -173,10 +185,34 @@ def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
     return bool(votes[0] > 0), bool(votes[1] > 0)
 
 
-def _save(method: Method, position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric) -> None:
+def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
+    """Replaces batch norm's running means and variances by their mean over the processes.
+
+    Each process normalises by the statistics of its own images; what all of them saw is what a network predicts with
+    later, and what a checkpoint, which one process writes, has to hold for all.
+    """
+    buffers = [
+        buffer
+        for module in method.modules()
+        if isinstance(module, _BatchNorm) and module.training
+        for buffer in (module.running_mean, module.running_var)
+        if buffer is not None
+    ]
+    if not buffers:
+        return
+    mean = fabric.all_reduce(torch.cat([buffer.flatten() for buffer in buffers]), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    for buffer, chunk in zip(buffers, torch.split(mean, [buffer.numel() for buffer in buffers]), strict=True):
+        buffer.copy_(chunk.view_as(buffer))
+
+
+def _save(
+    method: Learner[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
+) -> None:
+    state = method.method_state()
+    ensure_finite_state(state, position.step)
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
-        checkpoints.save(
-            position.step, {"seconds": position.seconds, "images": position.images, "method": method.method_state()}
-        )
+        kept = {"seconds": position.seconds, "images": position.images, "processes": fabric.world_size}
+        checkpoints.save(position.step, {**kept, "method": state})
     fabric.barrier()

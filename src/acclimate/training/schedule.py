@@ -17,3 +17,8 @@ def set_learning_rates(optimizers: Iterable[Optimizer], factor: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
+
+
+def linear_decay(step: int, *, steps: int, constant: int) -> float:
+    """The factor of CycleGAN's schedule: 1 for ``constant`` steps, then falling linearly to 0 at ``steps``."""
+    return 1.0 if step < constant else max(0.0, 1.0 - (step - constant) / max(1, steps - constant))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
-from acclimate.models.config import NetworkConfig
+from acclimate.training.schedule import poly
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 
@@ -52,13 +52,26 @@ class TrainingSettings(BaseModel):
     checkpoint_minutes: float = Field(default=5.0, ge=0.0)
     log_every: PositiveInt = 20
 
+    def learning_rate_factor(self, step: int) -> float:
+        """What every starting learning rate is multiplied by at ``step``: the poly schedule."""
+        return poly(step, steps=self.schedule_steps or self.steps, power=self.power)
+
 
 NARROWEST_BF16 = 16
 """Channels of the narrowest ``small`` network trained in bfloat16 on a CPU: with fewer, the backward pass of PyTorch
 2.15's strided 1x1 convolutions writes outside its memory and the process aborts."""
 
 
-def resolved_precision(precision: Precision, network: NetworkConfig) -> Literal["32-true", "bf16-mixed"]:
+class HasWidth(Protocol):
+    """A network's config, as far as precision depends on it."""
+
+    @property
+    def width(self) -> int | None:
+        """Channels of the first convolution of a small network; None for the published ones."""
+        ...
+
+
+def resolved_precision(precision: Precision, network: HasWidth) -> Literal["32-true", "bf16-mixed"]:
     """What ``auto`` means on this machine: bfloat16 where it is computed in hardware.
 
     Raises:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from acclimate.data.class_space import ClassSpace
+from acclimate.data.class_space import VOID, ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named, state_of
 from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image, resized_ids
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
@@ -39,7 +40,7 @@ class FileDataset(Dataset):
     def __init__(
         self, path: Path, *, split: str = "train", space: ClassSpace | None = None, tolerant: bool = False
     ) -> None:
-        self.root = Path(path).expanduser()
+        self.root = self.locate(Path(path))
         self.spec, self.split = f"{self.kind}:{path}", split
         if not self.root.exists():
             raise UserError(f"{self.spec}: there is no {self.root}; expected {self.layout}")
@@ -58,16 +59,33 @@ class FileDataset(Dataset):
             more = len(self.listing.faults) - 1
             rest = f" (and {more} more such problems: `acclimate check {self.spec}` lists all)" if more else ""
             raise UserError(f"{self.spec}: {self.listing.faults[0]}{rest}")
+        self.quirks: dict[str, list[str]] | None = {} if tolerant else None
         self._table: IdTable | None = None
         self._fingerprint: str | None = None
 
     @classmethod
+    def locate(cls, path: Path) -> Place:
+        """Where the files are: the folder, or the inside of the archives that the path names or the folder holds.
+
+        Archives may hold the set's folders themselves or one folder around them.
+        """
+        archives = archives_named(path)
+        path = path.expanduser()
+        if not archives and path.is_dir() and not cls.splits(path):
+            archives = archives_in(path)
+        if not archives:
+            return path
+        root = ArchivePath(Archives(archives))
+        folders = root.folders()
+        return root / folders[0] if not cls.splits(root) and len(folders) == 1 else root
+
+    @classmethod
     @abstractmethod
-    def splits(cls, root: Path) -> list[str]:
+    def splits(cls, root: Place) -> list[str]:
         """The splits that are there; none if ``root`` is not laid out as this kind is."""
 
     @classmethod
-    def splits_to_check(cls, root: Path) -> list[str]:
+    def splits_to_check(cls, root: Place) -> list[str]:
         """The splits that together hold every file once."""
         return cls.splits(root)
 
@@ -94,9 +112,14 @@ class FileDataset(Dataset):
             )
         return space.mappings[self.kind]
 
-    def read_ids(self, path: Path) -> Ids:
+    def read_ids(self, path: Place) -> Ids:
         """Raw ids of a label file."""
         return read_ids(path)
+
+    def noticed(self, quirk: str, path: Place) -> None:
+        """Remembers for ``acclimate check`` what is odd about a file, but handled; nothing in a set that is used."""
+        if self.quirks is not None:
+            self.quirks.setdefault(quirk, []).append(path.name)
 
     def refined(self, label: Label, ids: Ids) -> Label:
         """Hook: train ids after what only this kind knows, for instance pixels of the camera car."""
@@ -113,6 +136,8 @@ class FileDataset(Dataset):
             self._table = IdTable(self.id_mapping())
         ids = self.read_ids(item.label)
         label = self.refined(self._table.train_ids(ids, item.label, spec=self.spec), ids)
+        if (label == VOID).all():
+            self.noticed("labels hold no pixel of a class", item.label)
         height, width = image_size(item.image)
         if label.shape != (height, width):
             if not self.resizes_labels:
@@ -133,8 +158,7 @@ class FileDataset(Dataset):
             mapping = {str(raw): train for raw, train in self.id_mapping().items()} if self._maps_labels() else None
             files = []
             for item in self.listing.items:
-                stats = [path.stat() for path in (item.image, item.label) if path is not None]
-                files.append([item.name, [[stat.st_size, stat.st_mtime_ns] for stat in stats]])
+                files.append([item.name, [state_of(path) for path in (item.image, item.label) if path is not None]])
             self._fingerprint = hash_of([self.kind, self.split, list(self.class_space.classes), mapping, files])
         return self._fingerprint
 
@@ -146,6 +170,6 @@ class FileDataset(Dataset):
         return self.has_labels
 
 
-def folders_in(root: Path, names: tuple[str, ...]) -> list[str]:
+def folders_in(root: Place, names: tuple[str, ...]) -> list[str]:
     """Those of ``names`` that are folders in ``root``."""
     return [name for name in names if (root / name).is_dir()]

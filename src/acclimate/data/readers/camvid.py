@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset, folders_in
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
 
@@ -17,7 +16,7 @@ class CamVid(FileDataset):
     default_space = "camvid-11"
 
     @classmethod
-    def splits(cls, root: Path) -> list[str]:
+    def splits(cls, root: Place) -> list[str]:
         return folders_in(root, ("train", "val", "test"))
 
     def list_files(self) -> Listing:

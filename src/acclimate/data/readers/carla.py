@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import VOID
+from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, opened, paired
 from acclimate.data.sample import Label
@@ -39,11 +39,11 @@ class Carla(FileDataset):
     default_space = "carla-camvid-10"
 
     @classmethod
-    def splits(cls, root: Path) -> list[str]:
+    def splits(cls, root: Place) -> list[str]:
         return ["train", "val", "all"] if (root / "CameraRGB").is_dir() else []
 
     @classmethod
-    def splits_to_check(cls, root: Path) -> list[str]:
+    def splits_to_check(cls, root: Place) -> list[str]:
         return ["all"] if cls.splits(root) else []
 
     def list_files(self) -> Listing:
@@ -56,7 +56,7 @@ class Carla(FileDataset):
             listing.remarks.clear()  # labels of the other split are no orphans
         return listing
 
-    def read_ids(self, path: Path) -> Ids:
+    def read_ids(self, path: Place) -> Ids:
         with opened(path) as picture:
             if picture.mode not in ("RGB", "RGBA"):
                 raise UserError(f"{path} has mode {picture.mode}; CARLA labels are RGB with the class id in red")
@@ -69,7 +69,7 @@ class Carla(FileDataset):
         return label
 
 
-def of_split(images: list[tuple[str, Path]], split: str) -> list[tuple[str, Path]]:
+def of_split(images: list[tuple[str, Place]], split: str) -> list[tuple[str, Place]]:
     """The first nine tenths of each drive (``train``) or its last tenth, rounded up (``val``); names are sorted."""
     chosen = []
     for _, drive in groupby(images, key=lambda image: image[0].split("_")[0]):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset, folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired
+from acclimate.data.readers.label_ids import without_minus_one
 
 IMAGE_END, LABEL_END = "_leftImg8bit", "_gtFine_labelIds"
 
@@ -23,7 +23,7 @@ class Cityscapes(FileDataset):
     default_space = "cityscapes-19"
 
     @classmethod
-    def splits(cls, root: Path) -> list[str]:
+    def splits(cls, root: Place) -> list[str]:
         return folders_in(root / "leftImg8bit", ("train", "val", "test", "train_extra"))
 
     def list_files(self) -> Listing:
@@ -35,3 +35,9 @@ class Cityscapes(FileDataset):
             ids if labels.is_dir() else None,
             label_name={IMAGE_END: LABEL_END},
         )
+
+    def read_ids(self, path: Place) -> Ids:
+        ids, had_minus_one = without_minus_one(super().read_ids(path), path)
+        if had_minus_one:
+            self.noticed("labels hold id -1 (as 255), which is void", path)
+        return ids

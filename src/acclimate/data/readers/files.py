@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps
 
+from acclimate.data.readers.archives import ArchivePath, Place, matches
 from acclimate.data.sample import Image
 from acclimate.errors import UserError
 
@@ -35,12 +37,12 @@ _UNKNOWN = 256
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[PILImage.Image]:
+def opened(path: Place) -> Iterator[PILImage.Image]:
     """An image file; whatever goes wrong with it becomes one UserError that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            picture = PILImage.open(path)
+            picture = PILImage.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))
         with picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise UserError(
@@ -59,7 +61,7 @@ def opened(path: Path) -> Iterator[PILImage.Image]:
         ) from error
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Place) -> Image:
     """The image as RGB uint8, (H, W, 3), upright as its EXIF orientation says.
 
     Raises:
@@ -72,7 +74,7 @@ def read_image(path: Path) -> Image:
         return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Place) -> tuple[int, int]:
     """(height, width) of the upright image, from the file's header alone."""
     with opened(path) as picture:
         width, height = picture.size
@@ -87,7 +89,7 @@ def _orientation(picture: PILImage.Image) -> int:
     return int(picture.getexif().get(_ORIENTATION, 1))
 
 
-def read_ids(path: Path) -> Ids:
+def read_ids(path: Place) -> Ids:
     """Class ids of a single-channel label file: greyscale (8 or 16 bits) or palette, whose indices are the ids.
 
     Raises:
@@ -118,7 +120,7 @@ class IdTable:
             self._table[raw] = mapping[raw]
         self._small = self._table[:256].copy()  # stays in the first-level cache
 
-    def train_ids(self, ids: Ids, path: Path, *, spec: str) -> NDArray[np.uint8]:
+    def train_ids(self, ids: Ids, path: Place, *, spec: str) -> NDArray[np.uint8]:
         """Train ids, void 255.
 
         Raises:
@@ -163,8 +165,8 @@ class Item:
     """One image, its name in the set, and its label file if there is one."""
 
     name: str
-    image: Path
-    label: Path | None
+    image: Place
+    label: Place | None
 
 
 @dataclass
@@ -176,15 +178,17 @@ class Listing:
         labelled: whether there is a place for labels at all.
         faults: what keeps the set from being opened.
         remarks: what :func:`acclimate.data.check.check` also wants mended.
+        notes: what it tells, though nothing needs mending.
     """
 
     items: list[Item]
     labelled: bool
     faults: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def found(folder: Path, suffixes: Iterable[str], *, pattern: str | None = None) -> list[tuple[str, Path]]:
+def found(folder: Place, suffixes: Iterable[str], *, pattern: str | None = None) -> list[tuple[str, Place]]:
     """(relative path without suffix, path) of the files under ``folder``, sorted; hidden ones are skipped.
 
     Args:
@@ -193,23 +197,35 @@ def found(folder: Path, suffixes: Iterable[str], *, pattern: str | None = None) 
         pattern: a glob below ``folder``; None: everything.
     """
     suffixes = tuple(suffixes)
+    if isinstance(folder, ArchivePath):
+        return _found_in_archive(folder, suffixes, pattern)
     if pattern is None:
         paths: Iterable[Path] = (
             Path(where, file) for where, _, files in os.walk(folder, followlinks=True) for file in files
         )
     else:
         paths = (path for path in folder.glob(pattern) if path.is_file())
-    result = []
+    result: list[tuple[str, Place]] = []
     for path in paths:
         relative = path.relative_to(folder)
         if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in relative.parts):
             result.append((relative.with_suffix("").as_posix(), path))
-    return sorted(result)
+    return sorted(result, key=lambda entry: (entry[0], str(entry[1])))
+
+
+def _found_in_archive(folder: ArchivePath, suffixes: tuple[str, ...], pattern: str | None) -> list[tuple[str, Place]]:
+    result: list[tuple[str, Place]] = []
+    for path in folder.files():
+        relative = path.below(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.suffix.lower() in suffixes and not hidden and (pattern is None or matches(relative, pattern)):
+            result.append((relative.with_suffix("").as_posix(), path))
+    return sorted(result, key=lambda entry: (entry[0], str(entry[1])))
 
 
 def paired(
-    images: Iterable[tuple[str, Path]],
-    labels: Iterable[tuple[str, Path]] | None,
+    images: Iterable[tuple[str, Place]],
+    labels: Iterable[tuple[str, Place]] | None,
     *,
     label_name: Mapping[str, str] | None = None,
 ) -> Listing:
@@ -221,13 +237,13 @@ def paired(
         label_name: parts of an image's name to replace to get its label's name.
     """
     listing = Listing(items=[], labelled=labels is not None)
-    by_name: dict[str, Path] = {}
+    by_name: dict[str, Place] = {}
     for name, path in labels or ():
         if name in by_name:
             listing.faults.append(f"{by_name[name]} and {path} are labels of the same image; keep one")
         by_name[name] = path
     used: set[str] = set()
-    seen: dict[str, Path] = {}
+    seen: dict[str, Place] = {}
     for name, path in images:
         if (earlier := seen.get(name.lower())) is not None:
             fault = any(item.name == name for item in listing.items[-2:])
@@ -248,3 +264,16 @@ def paired(
         listing.items.append(Item(name, path, label))
     listing.remarks.extend(f"{path} is a label without an image" for name, path in by_name.items() if name not in used)
     return listing
+
+
+def gaps(listing: Listing, *, digits: int) -> list[str]:
+    """A note on the numbers missing between the first and the last image, where all names are numbers."""
+    numbers = {int(item.name) for item in listing.items if item.name.isdecimal()}
+    if len(numbers) != len(listing.items) or not numbers:
+        return []
+    absent = sorted(set(range(min(numbers), max(numbers))) - numbers)
+    if not absent:
+        return []
+    runs = [part.split("-") for part in _ranges(absent).split(", ")]
+    shown = ["-".join(number.zfill(digits) for number in run) for run in runs[:10]]
+    return [f"{len(absent)} images are missing in the numbering: {', '.join(shown)}{', …' * (len(runs) > 10)}"]

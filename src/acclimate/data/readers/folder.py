@@ -13,12 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, m
 
 from acclimate.data.class_space import VOID, ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.readers.archives import ARCHIVE_SUFFIX, ArchivePath, Archives, Place, archives_named
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.colours import COLOURS, ColourTable, parsed_colour
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired, read_ids
 from acclimate.errors import UserError, nearest, unknown
+from acclimate.safe_yaml import load_yaml
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"
+DESCRIPTION = "dataset.yaml"
+"""The name a description has inside an archive."""
 
 
 class _Described(BaseModel):
@@ -42,7 +47,8 @@ class Description(_Described):
         label_name: parts of an image's relative path to replace to get its label's.
         classes: the classes in train-id order, or the name of a class space to use.
         ids: raw id -> class name or ``void``, or a kind of data whose ids are used (``cityscapes``). Without it, ids
-            are positions in ``classes`` and 255 is void.
+            are positions in ``classes`` and 255 is void. For masks drawn in colours, colour (``"#804080"``) -> class
+            name or ``void``, or ``colours``: the colours of the classes themselves, black being void.
         may_be_void: classes that may be void where the data is read in a class space that lacks them.
     """
 
@@ -51,7 +57,7 @@ class Description(_Described):
     labels: str | dict[str, str] = Field(default_factory=dict)
     label_name: dict[str, str] = Field(default_factory=dict)
     classes: str | list[str | NamedClass]
-    ids: str | dict[StrictInt, str] | None = None
+    ids: str | dict[StrictInt | str, str] | None = None
     may_be_void: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -67,8 +73,17 @@ class Description(_Described):
             for raw, name in self.ids.items():
                 if name not in (*names, VOID_NAME):
                     raise ValueError(f"ids: {raw} is {name!r}, which is not among the classes{nearest(name, names)}")
-                if not 0 <= raw < 1 << 16:
+                if isinstance(raw, str):
+                    parsed_colour(raw)
+                elif not 0 <= raw < 1 << 16:
                     raise ValueError(f"ids: {raw} cannot occur in a label file (0-65535)")
+            if len({type(raw) for raw in self.ids}) > 1:
+                raise ValueError("ids: numbers and colours cannot be mixed; a mask holds one or the other")
+        if self.ids == COLOURS and isinstance(self.classes, list):
+            for entry in self.classes:
+                if isinstance(entry, str) or entry.colour is None:
+                    name = entry if isinstance(entry, str) else entry.name
+                    raise ValueError(f"ids: colours needs a colour for every class, but {name!r} has none")
         for name in self.may_be_void:
             if name not in names:
                 raise ValueError(f"may_be_void: {name!r} is not among the classes{nearest(name, names)}")
@@ -79,6 +94,19 @@ class Description(_Described):
         if isinstance(self.classes, str):
             return list(class_space(self.classes).classes)
         return [entry if isinstance(entry, str) else entry.name for entry in self.classes]
+
+    def mask_colours(self) -> dict[Colour, str] | None:
+        """Colour -> class or ``void`` for masks drawn in colours; None for masks of ids."""
+        if isinstance(self.ids, dict) and any(isinstance(raw, str) for raw in self.ids):
+            return {parsed_colour(str(raw)): name for raw, name in self.ids.items()}
+        if self.ids != COLOURS:
+            return None
+        if isinstance(self.classes, str):
+            space = class_space(self.classes)
+            own = dict(zip(space.colours, space.classes, strict=True))
+        else:
+            own = {entry.colour: entry.name for entry in self.classes if isinstance(entry, NamedClass) and entry.colour}
+        return {(0, 0, 0): VOID_NAME, **own}
 
     def places(self, what: str) -> dict[str, str]:
         """Split -> folder or pattern of ``images`` or ``labels``."""
@@ -94,7 +122,18 @@ class Folder(FileDataset):
     layout = "what its YAML describes"
 
     @classmethod
-    def splits(cls, root: Path) -> list[str]:
+    def locate(cls, path: Path) -> Place:
+        """The YAML; of an archive, the ``dataset.yaml`` at its top or in its only folder."""
+        archives = archives_named(path)
+        if not archives:
+            return path.expanduser()
+        root = ArchivePath(Archives(archives))
+        folders = root.folders()
+        nested = not (root / DESCRIPTION).is_file() and len(folders) == 1
+        return (root / folders[0] if nested else root) / DESCRIPTION
+
+    @classmethod
+    def splits(cls, root: Place) -> list[str]:
         return list(read_description(root).places("images"))
 
     @cached_property
@@ -113,11 +152,18 @@ class Folder(FileDataset):
             label_name=described.label_name,
         )
 
-    def _found(self, place: str, suffixes: tuple[str, ...], what: str) -> list[tuple[str, Path]]:
-        """The files of a folder or glob pattern; their names start below the last folder without wildcards."""
+    def _found(self, place: str, suffixes: tuple[str, ...], what: str) -> list[tuple[str, Place]]:
+        """The files of a folder or glob pattern; their names start below the last folder without wildcards.
+
+        A part that ends in ``.zip`` is an archive beside the YAML.
+        """
         parts = Path(place).parts
         wild = next((number for number, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
-        folder = self.root.parent.joinpath(*parts[:wild])
+        folder: Place = self.root.parent
+        for part in parts[:wild]:
+            inner = folder / part
+            zipped = isinstance(inner, Path) and inner.suffix.lower() == ARCHIVE_SUFFIX and inner.is_file()
+            folder = ArchivePath(Archives([Path(str(inner))])) if zipped else inner
         if not folder.is_dir():
             raise UserError(f"{self.root}: {what} of split {self.split!r} should be in {folder}, which is not there")
         return found(folder, suffixes, pattern="/".join(parts[wild:]) or None)
@@ -125,9 +171,18 @@ class Folder(FileDataset):
     def own_class_space(self) -> ClassSpace:
         return described_class_space(self.root, self.described)
 
+    @cached_property
+    def _colours(self) -> ColourTable | None:
+        colours = self.described.mask_colours()
+        return ColourTable(list(colours)) if colours is not None else None
+
+    def read_ids(self, path: Place) -> Ids:
+        return read_ids(path) if self._colours is None else self._colours.ids(path, spec=self.spec)
+
     def id_mapping(self) -> Mapping[int, int]:
         described, space = self.described, self.class_space
-        if isinstance(described.ids, str):
+        colours = described.mask_colours()
+        if colours is None and isinstance(described.ids, str):
             if described.ids not in space.mappings:
                 if not space.mappings:
                     space = class_space(space.name) if space.name in CLASS_SPACES else space
@@ -144,11 +199,15 @@ class Folder(FileDataset):
                 f"{nearest(missing[0], space.classes)}; rename it, or list it under may_be_void to leave its pixels out"
             )
         train_ids = {name: space.classes.index(name) if name in space.classes else VOID for name in names}
-        ids = described.ids if described.ids is not None else {**dict(enumerate(names)), VOID: VOID_NAME}
+        if colours is not None:
+            return {number: train_ids.get(name, VOID) for number, name in enumerate(colours.values())}
+        ids: Mapping[Any, str] = {**dict(enumerate(names)), VOID: VOID_NAME}
+        if isinstance(described.ids, dict):
+            ids = described.ids
         return {raw: train_ids.get(name, VOID) for raw, name in ids.items()}
 
 
-def described_class_space(path: Path, described: Description) -> ClassSpace:
+def described_class_space(path: Place, described: Description) -> ClassSpace:
     """The class space of a ``dataset.yaml`` at ``path``: the one it names, or one of its own classes."""
     if isinstance(described.classes, str):
         return class_space(described.classes)
@@ -156,10 +215,14 @@ def described_class_space(path: Path, described: Description) -> ClassSpace:
     for index, entry in enumerate(described.classes):
         if isinstance(entry, NamedClass) and entry.colour is not None:
             colours[index] = entry.colour
-    return ClassSpace(described.name or path.resolve().parent.name, tuple(names), tuple(colours))
+    if isinstance(path, ArchivePath):
+        place = path.parent.name or path.archives.paths[0].stem
+    else:
+        place = path.resolve().parent.name
+    return ClassSpace(described.name or place, tuple(names), tuple(colours))
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Place) -> Description:
     """A ``dataset.yaml``.
 
     Raises:
@@ -168,8 +231,8 @@ def read_description(path: Path) -> Description:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name the YAML that describes the data, folder:{path / 'dataset.yaml'}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping with at least the keys images and classes")
@@ -182,7 +245,8 @@ def read_description(path: Path) -> Description:
 
 def _problem(error: Any) -> str:
     # pydantic names the member of a union that was tried; a reader knows only the keys
-    keys = [str(part) for part in error["loc"] if part not in ("str", "NamedClass") and "[" not in str(part)]
+    places = [str(part) for part in error["loc"]]
+    keys = places[:1] + [part for part in places[1:] if part not in ("str", "NamedClass") and "[" not in part]
     where = ".".join(keys)
     if error["type"] == "extra_forbidden":
         known = NamedClass.model_fields if keys[0] == "classes" else Description.model_fields

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, gaps, paired
+from acclimate.data.readers.label_ids import without_minus_one
 
 
 class Gta5(FileDataset):
@@ -22,11 +22,19 @@ class Gta5(FileDataset):
     resizes_labels = True
 
     @classmethod
-    def splits(cls, root: Path) -> list[str]:
+    def splits(cls, root: Place) -> list[str]:
         return ["train"] if (root / "images").is_dir() else []
 
     def list_files(self) -> Listing:
         labels = self.root / "labels"
-        return paired(
+        listing = paired(
             found(self.root / "images", IMAGE_SUFFIXES), found(labels, LABEL_SUFFIXES) if labels.is_dir() else None
         )
+        listing.notes.extend(gaps(listing, digits=5))
+        return listing
+
+    def read_ids(self, path: Place) -> Ids:
+        ids, had_minus_one = without_minus_one(super().read_ids(path), path)
+        if had_minus_one:
+            self.noticed("labels hold id -1 (as 255), which is void", path)
+        return ids

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.data.readers.archives import ArchivePath, Place
 from acclimate.data.readers.files import MAX_PIXELS
 from acclimate.errors import UserError
 
@@ -21,31 +21,34 @@ _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 
 
-def is_png_of_16_bits(path: Path) -> bool:
+def is_png_of_16_bits(path: Place) -> bool:
     """Whether the file is a PNG with 16 bits per channel; False as well for files that are no PNG or are gone."""
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(25)
-    except OSError:
+        if isinstance(path, ArchivePath):
+            head = path.read_bytes()[:25]
+        else:
+            with open(path, "rb") as stream:
+                head = stream.read(25)
+    except (OSError, UserError):
         return False
     return head[:8] == _SIGNATURE and len(head) == 25 and head[24] == 16
 
 
-def read_first_channel(path: Path) -> NDArray[np.uint16]:
+def read_first_channel(path: Place) -> NDArray[np.uint16]:
     """The first channel of a 16-bit PNG (red, or grey), shape (H, W).
 
     Raises:
         UserError: the file is damaged, interlaced, or too large.
     """
     try:
-        return _decoded(Path(path).read_bytes(), path)
+        return _decoded(path.read_bytes(), path)
     except (OSError, ValueError, struct.error, zlib.error) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} cannot be read as a 16-bit PNG ({error}); replace it with an intact copy") from error
 
 
-def _decoded(content: bytes, path: Path) -> NDArray[np.uint16]:
+def _decoded(content: bytes, path: Place) -> NDArray[np.uint16]:
     width, height, depth, colour_type, _, _, interlace = struct.unpack(">IIBBBBB", content[16:29])
     if depth != 16 or colour_type not in _CHANNELS or interlace:
         raise UserError(

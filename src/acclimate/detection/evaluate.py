@@ -1,0 +1,201 @@
+"""The verb ``evaluate`` for detectors, and predictions for images of no data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image as PILImage
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.sample import Image
+from acclimate.data.transforms import resized, to_tensor
+from acclimate.detection.average_precision import DetectionScores
+from acclimate.detection.checkpoint import load_detector
+from acclimate.detection.detector import Detection, Detector
+from acclimate.detection.drawing import SHOWN_SCORE, drawn
+from acclimate.detection.protocols import DetectionProtocol
+from acclimate.detection.sample import BoxedDataset
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import DetectionRow, Row, write_scores
+from acclimate.files import write_json
+from acclimate.progress import progress
+from acclimate.stages.evaluate import evenly_spaced, picture_size, save_picture
+from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+
+@dataclass(frozen=True)
+class DetectionEvaluateRequest:
+    """Everything an ``evaluate`` stage of a detection recipe depends on.
+
+    Attributes:
+        name, method, seed: for the row of results.
+        checkpoint: of the detector.
+        data: the set with boxes.
+        protocol: how it is scored.
+        class_space: the classes of boxes and detector.
+        pictured: domain name -> set of which a few images are pictured.
+        pictures: how many images per domain.
+    """
+
+    name: str
+    method: str
+    seed: int
+    checkpoint: Path
+    data: BoxedDataset
+    protocol: DetectionProtocol
+    class_space: ClassSpace
+    pictured: Mapping[str, BoxedDataset]
+    pictures: int
+
+
+def evaluate_detections(
+    request: DetectionEvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu"
+) -> Row:
+    """AP over the whole set; with a ``folder``, scores and pictures are left there.
+
+    Raises:
+        UserError: the set has no boxes of these classes, or the checkpoint has other classes.
+    """
+    data = request.data
+    if not data.has_labels:
+        raise UserError(f"{data.spec} ({data.split}) has no boxes, so nothing can be scored on it")
+    reset_peak_memory()
+    detector, card = load_detector(request.checkpoint, device=device)
+    if card.classes != request.class_space.classes:
+        trained, wanted = ", ".join(card.classes), ", ".join(request.class_space.classes)
+        raise UserError(f"{request.checkpoint} was trained on {trained}, but {wanted} were asked for")
+    scores = DetectionScores(len(request.class_space), iou=request.protocol.iou)
+    with progress(title, len(data)) as bar:
+        for index in range(len(data)):
+            found = detected(detector, data.image(index), size=card.input_size, device=device)
+            scores.add(data.boxes(index), found)
+            bar.advance()
+    result = scores.average_precision(request.protocol.style)
+    if result.mean is None:
+        raise UserError(f"{data.spec} ({data.split}): none of its {len(data)} images has an object to be found")
+    row = DetectionRow(
+        name=request.name,
+        stage="",
+        method=request.method,
+        seed=request.seed,
+        data=data.spec.partition(":")[0],
+        split=data.split,
+        images=len(data),
+        protocol=request.protocol.name,
+        map=result.mean,
+        classes_averaged=sum(value is not None for value in result.by_class),
+        ap=dict(zip(request.class_space.classes, result.by_class, strict=True)),
+        peak_memory_mb=round(peak_memory_mb(), 1),
+    )
+    if folder is not None:
+        write_scores(folder / "scores.json", [row])
+        _write_pictures(request, detector, card.input_size, folder / "pictures", device=device)
+    return row
+
+
+def detected(detector: Detector, image: Image, *, size: tuple[int, int], device: str = "cpu") -> Detection:
+    """What a detector in evaluation mode finds in an image, in pixels of the image, on the CPU.
+
+    Args:
+        detector: on ``device``.
+        image: (H, W, 3) RGB.
+        size: (width, height) it is resized to.
+        device: where the detector is.
+    """
+    height, width = image.shape[:2]
+    with torch.no_grad():
+        tensor = to_tensor(resized(image, size, "bilinear"))[None].to(device)
+        found = detector.detections(detector(tensor), (size[1], size[0]))[0]
+    scale = torch.tensor([width / size[0], height / size[1]] * 2)
+    return Detection(found.boxes.cpu() * scale, found.classes.cpu(), found.scores.cpu())
+
+
+def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int, int]) -> PILImage.Image:
+    scale = torch.tensor([size[0] / image.shape[1], size[1] / image.shape[0]] * 2)
+    shown = found.scores > SHOWN_SCORE
+    return drawn(
+        resized(image, size),
+        (found.boxes[shown] * scale).tolist(),
+        found.classes[shown].tolist(),
+        space,
+        scores=found.scores[shown].tolist(),
+    )
+
+
+def _write_pictures(
+    request: DetectionEvaluateRequest, detector: Detector, size: tuple[int, int], folder: Path, *, device: str
+) -> None:
+    entries: list[dict[str, Any]] = []
+    model = re.sub(r"[^\w.-]", "_", request.name)
+    space = request.class_space
+    for domain, dataset in request.pictured.items():
+        for number, index in enumerate(evenly_spaced(request.pictures, len(dataset))):
+            place = f"{domain}-{number}"
+            image = dataset.image(index)
+            shown_at = picture_size(image.shape[1], image.shape[0])
+            save_picture(folder / place / "input.jpg", PILImage.fromarray(resized(image, shown_at)))
+            label = None
+            if dataset.has_labels:
+                label = f"{place}/label.jpg"
+                truth = dataset.boxes(index)
+                scale = torch.tensor([shown_at[0] / image.shape[1], shown_at[1] / image.shape[0]] * 2)
+                easy = truth.kept(~truth.difficult)
+                corners = (easy.corners * scale).tolist()
+                save_picture(folder / label, drawn(resized(image, shown_at), corners, easy.classes.tolist(), space))
+            found = detected(detector, image, size=size, device=device)
+            prediction = f"{place}/{model}-prediction.jpg"
+            save_picture(folder / prediction, _picture(image, found, space, shown_at))
+            entries.append(
+                {
+                    "domain": domain,
+                    "name": dataset.names[index],
+                    "input": f"{place}/input.jpg",
+                    "label": label,
+                    "models": {request.name: {"prediction": prediction}},
+                }
+            )
+    index_of = {
+        "kind": "boxes",
+        "classes": list(space.classes),
+        "colours": [list(colour) for colour in space.colours],
+        "images": entries,
+    }
+    write_json(folder / "index.json", index_of)
+
+
+def predict_boxes(checkpoint: Path, jobs: Sequence[tuple[Path, str]], *, output: Path, device: str) -> Iterator[Path]:
+    """Writes ``NAME-boxes.jpg`` with the boxes above 0.5, and ``NAME.json`` with all detections, for every image.
+
+    Args:
+        checkpoint: of a detector.
+        jobs: (image file, name of what is written).
+        output: the folder to write to.
+        device: where to compute.
+
+    Yields:
+        The path of each picture written.
+    """
+    from acclimate.data.readers.files import read_image
+
+    detector, card = load_detector(checkpoint, device=device)
+    space = card.space()
+    with progress("predict", len(jobs)) as bar:
+        for path, name in jobs:
+            image = read_image(path)
+            found = detected(detector, image, size=card.input_size, device=device)
+            content = [
+                {"class": space.classes[place], "score": round(score, 4), "box": [round(value, 1) for value in box]}
+                for box, place, score in zip(
+                    found.boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True
+                )
+            ]
+            write_json(output / f"{name}.json", {"image": path.name, "detections": content})
+            written = output / f"{name}-boxes.jpg"
+            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0])))
+            bar.advance(note=name)
+            yield written

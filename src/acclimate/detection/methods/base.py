@@ -1,0 +1,66 @@
+"""What detection methods share: the supervised loss of SSD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+
+from acclimate.detection.detector import Detector, DetectorOutput
+from acclimate.detection.sample import DetectionBatch
+from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.methods.trainable import Losses, Trainable
+
+
+class DetectionOptions(BaseModel):
+    """Settings every detection method has.
+
+    Attributes:
+        localisation_weight: weight of the boxes' smooth L1 against the classification loss (1 in SSD).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    localisation_weight: NonNegativeFloat = 1.0
+
+
+class DetectionAdaptingOptions(DetectionOptions):
+    """Settings of detection methods that adapt.
+
+    Attributes:
+        background: whether the background is one of the classes of the entropies. ADVENT does not say; the 9 outputs
+            of the network are taken.
+    """
+
+    background: bool = True
+
+
+@dataclass(frozen=True)
+class DetectionSetting:
+    """What surrounds a detection method: how its detector is optimised."""
+
+    optimizer: OptimizerSettings
+
+
+class DetectionMethod(Trainable[DetectionBatch]):
+    """One way to train a detector from a source with boxes and a target without."""
+
+    Options: ClassVar[type[DetectionOptions]] = DetectionOptions
+    network: Detector
+
+    def __init__(self, network: Detector, *, options: DetectionOptions, setting: DetectionSetting) -> None:
+        super().__init__(network, optimizer=setting.optimizer)
+        self.options = options
+        self.setting = setting
+
+    def supervised(self, batch: DetectionBatch) -> tuple[Losses, DetectorOutput]:
+        """SSD's loss on a batch with boxes, and the output it came from."""
+        assert batch.boxes is not None
+        output: DetectorOutput = self.network(batch.images)
+        losses = self.network.loss(output, batch.boxes)
+        terms: Losses = {
+            "classification": (losses["classification"], 1.0),
+            "localisation": (losses["localisation"], self.options.localisation_weight),
+        }
+        return terms, output

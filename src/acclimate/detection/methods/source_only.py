@@ -1,0 +1,20 @@
+"""Source-only training of a detector: the lower bound. It never forwards a target image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from acclimate.detection.methods.base import DetectionMethod
+from acclimate.detection.sample import DetectionBatch
+from acclimate.methods.trainable import Losses
+
+
+class DetectionSourceOnly(DetectionMethod):
+    """SSD's loss on the source."""
+
+    name = "source_only"
+    summary = "SSD's loss on the source; the lower bound"
+    sees_target = False
+
+    def losses(self, source: DetectionBatch, target: DetectionBatch | None, step: int) -> Iterator[Losses]:
+        yield self.supervised(source)[0]

@@ -1,0 +1,163 @@
+"""Boxes of Cityscapes (Cordts et al. 2016) and Foggy Cityscapes (Sakaridis et al. 2018).
+
+Cityscapes has no official boxes; as is usual, the tight box around each annotated instance of the 8 "thing" classes is
+taken.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.readers.base import folders_in
+from acclimate.data.readers.files import IMAGE_SUFFIXES, Ids, found, read_ids
+from acclimate.detection.classes import CITYSCAPES_THING_IDS, CITYSCAPES_THINGS
+from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
+from acclimate.errors import UserError
+
+Annotations = Literal["auto", "instances", "polygons"]
+BETAS = ("0.005", "0.01", "0.02")
+IMAGE_END = "_leftImg8bit"
+INSTANCES_END, POLYGONS_END = "_gtFine_instanceIds.png", "_gtFine_polygons.json"
+SPLITS = ("train", "val", "test")
+
+
+def boxes_of_instances(ids: Ids) -> list[Found]:
+    """The tight box of each instance, in the order of instance ids.
+
+    Args:
+        ids: (H, W) as in ``*_instanceIds.png``: label id times 1000 plus a number; ids below 1000 are pixels of a
+            class, or of a group of objects, that belong to no single object and give no box.
+    """
+    rows, columns = np.nonzero(ids >= 1000)
+    numbers, place = np.unique(ids[rows, columns], return_inverse=True)
+    low = np.full((2, len(numbers)), np.iinfo(np.int64).max)
+    high = np.full((2, len(numbers)), -1)
+    for axis, values in enumerate((columns, rows)):
+        np.minimum.at(low[axis], place, values)
+        np.maximum.at(high[axis], place, values)
+    return [
+        Found(name, float(low[0, i]), float(low[1, i]), float(high[0, i]) + 1, float(high[1, i]) + 1)
+        for i, number in enumerate(numbers.tolist())
+        if (name := CITYSCAPES_THING_IDS.get(number // 1000)) is not None
+    ]
+
+
+def boxes_of_polygons(content: dict[str, object], *, where: Path | str) -> list[Found]:
+    """The box around each polygon of a thing class, including what other objects hide of it.
+
+    Groups (``cargroup``) and deleted objects give no box. Vertices are pixels, so a box reaches one beyond the last.
+
+    Raises:
+        UserError: the annotation lacks what every Cityscapes annotation has.
+    """
+    boxes = []
+    try:
+        width, height = int(content["imgWidth"]), int(content["imgHeight"])  # type: ignore[call-overload]
+        for each in content["objects"]:  # type: ignore[attr-defined]
+            if each["label"] not in CITYSCAPES_THINGS.classes or each.get("deleted", 0):
+                continue
+            xs, ys = zip(*each["polygon"], strict=True)
+            x0, y0 = max(0, min(xs)), max(0, min(ys))
+            x1, y1 = min(width, max(xs) + 1), min(height, max(ys) + 1)
+            if x1 > x0 and y1 > y0:
+                boxes.append(Found(str(each["label"]), float(x0), float(y0), float(x1), float(y1)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{where} is not a Cityscapes annotation ({error!r}); put the original file back") from error
+    return boxes
+
+
+class CityscapesBoxes(BoxedFiles):
+    """``leftImg8bit/SPLIT/CITY/*`` with ``gtFine/SPLIT/CITY/*_gtFine_instanceIds.png`` or ``*_polygons.json``.
+
+    Args:
+        annotations: which of the two files boxes come from: ``instances`` is exact about what is visible, ``polygons``
+            also covers what is hidden; ``auto`` takes instances where they are.
+        ground_truth: the folder that holds ``gtFine``; None: ``path``.
+    """
+
+    kind = "cityscapes"
+    description = "Cityscapes with boxes around instances: leftImg8bit/ gtFine/ (instanceIds or polygons)"
+    layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_instanceIds.png or _polygons.json"
+    images_folder = "leftImg8bit"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str,
+        space: ClassSpace | None,
+        annotations: Annotations = "auto",
+        ground_truth: Path | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self.ground_truth = Path(ground_truth or path).expanduser() / "gtFine"
+        super().__init__(path, split=split, space=space)
+
+    def splits(self) -> list[str]:
+        return folders_in(self.root / self.images_folder, SPLITS)
+
+    def own_class_space(self) -> ClassSpace:
+        return CITYSCAPES_THINGS
+
+    def wanted(self, name: str) -> bool:
+        """Whether an image of that name, without suffix, belongs to the set."""
+        return name.endswith(IMAGE_END)
+
+    def list_items(self) -> list[BoxedItem]:
+        images = found(self.root / self.images_folder / self.split, IMAGE_SUFFIXES)
+        return [BoxedItem(name, path, self._annotation(name)) for name, path in images if self.wanted(name)]
+
+    def _annotation(self, name: str) -> Path | None:
+        base = self.ground_truth / self.split / name.partition(IMAGE_END)[0]
+        ends = {"instances": [INSTANCES_END], "polygons": [POLYGONS_END]}.get(
+            self.annotations, [INSTANCES_END, POLYGONS_END]
+        )
+        paths = [base.with_name(base.name + end) for end in ends]
+        return next((path for path in paths if path.is_file()), None)
+
+    def objects(self, index: int) -> list[Found]:
+        path = self.items[index].annotation
+        assert path is not None
+        if path.suffix == ".png":
+            return boxes_of_instances(read_ids(path))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read as JSON ({error}); put the original file back") from error
+        return boxes_of_polygons(content, where=path)
+
+
+class FoggyCityscapesBoxes(CityscapesBoxes):
+    """``leftImg8bit_foggy/SPLIT/CITY/*_foggy_beta_BETA.png`` with the boxes of Cityscapes.
+
+    Args:
+        beta: attenuation in 1/m: 0.005, 0.01 or 0.02 (the densest and most used), or ``all`` three of every scene.
+    """
+
+    kind = "foggy-cityscapes"
+    description = "Foggy Cityscapes with boxes: leftImg8bit_foggy/ gtFine/; option beta"
+    layout = "leftImg8bit_foggy/SPLIT/CITY/*_leftImg8bit_foggy_beta_BETA.png and gtFine/ as in Cityscapes"
+    images_folder = "leftImg8bit_foggy"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str,
+        space: ClassSpace | None,
+        beta: str = "0.02",
+        annotations: Annotations = "auto",
+        ground_truth: Path | None = None,
+    ) -> None:
+        if beta not in (*BETAS, "all"):
+            raise UserError(f"foggy-cityscapes:{path}: beta is {beta!r}; give one of {', '.join(BETAS)}, all")
+        self.ends = tuple(f"{IMAGE_END}_foggy_beta_{each}" for each in (BETAS if beta == "all" else (beta,)))
+        super().__init__(path, split=split, space=space, annotations=annotations, ground_truth=ground_truth)
+
+    def wanted(self, name: str) -> bool:
+        return name.endswith(self.ends)

@@ -1,0 +1,84 @@
+"""What a method of any task is to the training loop: networks, optimisers and the losses of a step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from typing_extensions import Self
+
+from acclimate.methods.optimizers import OptimizerSettings, network_optimizer
+
+Losses = dict[str, tuple[Tensor, float]]
+"""Name of a loss -> (its value, its weight in the sum that is backpropagated)."""
+
+
+class StepBatch(Protocol):
+    """What the loop knows of a batch of any task: how many images there are, and how to move them."""
+
+    names: list[str]
+
+    def to(self, device: object, *, channels_last: bool = False) -> Self:
+        """The same batch on another device, perhaps in the channels-last memory format."""
+        ...
+
+
+AnyBatch = TypeVar("AnyBatch", bound=StepBatch)
+
+
+class Learner(nn.Module, ABC, Generic[AnyBatch]):
+    """All the loop knows: modules, their optimisers in :attr:`optimizers`, and the losses of a step.
+
+    A learner is a module, so that ``state_dict`` holds all it owns: networks, discriminators, buffers. The loop saves
+    and restores both modules and optimisers.
+    """
+
+    optimizers: dict[str, Optimizer]
+
+    @abstractmethod
+    def losses(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:
+        """The step's losses, in the order in which they are backpropagated.
+
+        The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
+        freed before those of the other are made; then it steps every optimiser.
+        """
+
+    def after_step(self, step: int) -> None:
+        """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
+
+    def method_state(self) -> dict[str, Any]:
+        """Everything the learner owns, as nested dicts of tensors and numbers."""
+        return {
+            "modules": self.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_method_state(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`method_state` returned, exactly."""
+        self.load_state_dict(state["modules"], strict=True)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+
+class Trainable(Learner[AnyBatch]):
+    """One way to train a network from a labelled source and an unlabelled target, whatever the task."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
+    trains_on: ClassVar[str] = "source"
+    """Whose labels the supervised loss reads: ``source``, ``target`` (the oracle alone), or ``pseudo-labels``: those of
+    the target that an earlier stage made, which then take the source's place."""
+    sees_target: ClassVar[bool] = True
+    """Whether a step receives target images even without pseudo-labels."""
+
+    network: nn.Module
+
+    def __init__(self, network: Any, *, optimizer: OptimizerSettings) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizers = {"network": network_optimizer(network, optimizer)}

@@ -1,0 +1,290 @@
+"""The verb ``translate``: two image sets -> a translator, and the whole source in the target's look.
+
+First the translator is trained (or two histograms are counted), then every source image is written to
+``images/NAME.png`` at its own size. Both keep their place; ``translation.json`` comes last and is what makes the folder
+one that can be trained on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image as PILImage
+
+from acclimate.data.cache import cached
+from acclimate.data.loading import batches
+from acclimate.data.sample import Dataset, Image
+from acclimate.data.wrappers import TRANSLATION, Translated, translated_path
+from acclimate.errors import UserError
+from acclimate.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.models.checkpoint import load_network
+from acclimate.progress import progress
+from acclimate.pseudo.figure import strip, write_selection_figure
+from acclimate.stages.evaluate import evenly_spaced, picture_size, save_picture
+from acclimate.training.allocator import keep_freed_memory
+from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.history import History
+from acclimate.training.interrupt import Interrupted, stop_request
+from acclimate.training.loop import Position, fit
+from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.translation.apply import load_generator, save_translator, translated_image
+from acclimate.translation.colour import (
+    channel_histograms,
+    colour_distances,
+    histogram_curves,
+    mean_std_curves,
+    sampled_images,
+    through_curves,
+)
+from acclimate.translation.cyclegan import CycleGan
+from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
+
+TRANSLATOR, IDENTITY, FIGURE = "translator.safetensors", "identity.json", "translation.png"
+FIGURE_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class TranslateRequest:
+    """Everything a ``translate`` stage depends on.
+
+    Attributes:
+        translator: ``cyclegan``, or a colour match: ``histogram`` or ``mean-std``.
+        options, training: of CycleGAN; a colour match looks at neither.
+        writing: how the whole source is translated.
+        source, target: the two image sets; labels are not read.
+        perceptual: checkpoint of a segmentation network for BDL's perceptual terms; None: without them.
+        seed: of the translator's initial weights, of orders and augmentations.
+        title: for the progress bar.
+    """
+
+    translator: Translator
+    options: CycleGanOptions
+    training: TranslationTraining
+    writing: Writing
+    source: Dataset
+    target: Dataset
+    perceptual: Path | None
+    seed: int
+    title: str = "translate"
+
+    def identity(self) -> str:
+        """A hash of everything the pictures depend on."""
+        return hash_of(
+            {
+                **translator_identity(self.translator, self.options, self.training, self.writing, self.seed),
+                "source": self.source.fingerprint(),
+                "target": self.target.fingerprint(),
+                "perceptual": None if self.perceptual is None else hash_of_file(self.perceptual),
+            }
+        )
+
+
+def translator_identity(
+    translator: Translator, options: CycleGanOptions, training: TranslationTraining, writing: Writing, seed: int
+) -> dict[str, Any]:
+    """The settings that a translation depends on, without those that change nothing but speed."""
+    if translator in COLOUR_MATCHES:
+        return {"translator": translator}
+    speed = {"workers", "cache", "checkpoint_minutes", "log_every"}
+    return {
+        "translator": translator,
+        "options": options.model_dump(mode="json"),
+        "training": training.model_dump(mode="json", exclude=speed),
+        "writing": writing.model_dump(mode="json"),
+        "seed": seed,
+    }
+
+
+def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
+    """Leaves ``images/``, ``translation.json``, a figure and, from CycleGAN, the translator and its history.
+
+    Returns:
+        What it cost: ``train_seconds`` (of training and writing), ``peak_memory_mb``, and ``wasserstein``.
+
+    Raises:
+        UserError: a set is empty or unreadable, the perceptual network does not load, the folder holds another
+            translation, or the disk is full.
+        Interrupted: asked to stop; the place is kept.
+    """
+    for dataset in (request.source, request.target):
+        if len(dataset) == 0:
+            raise UserError(f"{dataset.spec} ({dataset.split}) holds no images to translate between")
+    reset_peak_memory()
+    begin, seconds = time.monotonic(), 0.0
+    _claim(folder, request.identity())
+    if not (folder / TRANSLATION).exists():
+        if request.translator == "cyclegan" and not (folder / TRANSLATOR).exists():
+            seconds = _train(request, folder=folder, cache=cache, fabric=fabric)
+            begin = time.monotonic()
+        if fabric.is_global_zero:
+            _write_images(request, _function(request, folder, device=str(fabric.device)), folder)
+            _finish(request, folder)
+        fabric.barrier()
+    return {
+        "train_seconds": round(seconds + time.monotonic() - begin, 2),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "wasserstein": read_json(folder / TRANSLATION)["wasserstein"],
+    }
+
+
+def _claim(folder: Path, identity: str) -> None:
+    path = folder / IDENTITY
+    if path.exists() and read_json(path)["identity"] != identity:
+        raise UserError(
+            f"{folder} holds a translation of other data or with other settings; choose another folder with -o, "
+            "or delete it"
+        )
+    write_json(path, {"identity": identity})
+
+
+def build_translator(request: TranslateRequest) -> CycleGan:
+    """The translator, initialised from the request's seed."""
+    perceptual = None if request.perceptual is None else load_network(request.perceptual)[0]
+    torch.manual_seed(request.seed)
+    training = request.training
+    return CycleGan(
+        request.options,
+        learning_rate=training.learning_rate,
+        discriminator_learning_rate=training.discriminator_learning_rate,
+        perceptual=perceptual,
+    )
+
+
+def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabric) -> float:
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
+    translator = build_translator(request)
+    translator.to(fabric.device)
+    if request.training.channels_last:
+        translator.to(memory_format=torch.channels_last)
+    checkpoints, position = Checkpoints(folder), Position()
+    if (state := checkpoints.newest()) is not None:
+        translator.load_method_state(state["method"])
+        position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
+    training = request.training
+    if training.batch_size % fabric.world_size:
+        raise UserError(
+            f"a batch of {training.batch_size} cannot be split over {fabric.world_size} processes evenly; "
+            "change training.batch_size of the translate stage"
+        )
+    streams = {}
+    for name, dataset, transform in (
+        ("source", request.source, training.source_transform),
+        ("target", request.target, training.target_transform),
+    ):
+        if training.cache and transform.size is not None:
+            dataset = cached(dataset, size=transform.size, folder=cache, labels=False, resample=transform.resample)
+        streams[name] = batches(
+            dataset,
+            transform=transform,
+            batch_size=training.batch_size // fabric.world_size,
+            seed=request.seed,
+            first_step=position.step,
+            steps=training.steps,
+            workers=training.workers,
+            labels=False,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            stream=name,
+        )
+    with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
+        fitted = fit(
+            translator,
+            source=streams["source"],
+            target=streams["target"],
+            settings=training,
+            fabric=fabric,
+            checkpoints=checkpoints,
+            history=history,
+            position=position,
+            seed=request.seed,
+            title=request.title,
+        )
+    if fabric.is_global_zero:
+        save_translator(folder / TRANSLATOR, translator, note={"seed": request.seed, "steps": training.steps})
+    fabric.barrier()
+    return fitted.seconds
+
+
+def _function(request: TranslateRequest, folder: Path, *, device: str) -> Callable[[Image], Image]:
+    """From a source image to one in the target's look."""
+    if request.translator == "cyclegan":
+        generator = load_generator(folder / TRANSLATOR, device=device)
+        return lambda image: translated_image(generator, image, request.writing, device=device)
+    counts = [channel_histograms(sampled_images(dataset)) for dataset in (request.source, request.target)]
+    matched = histogram_curves if request.translator == "histogram" else mean_std_curves
+    curves = matched(counts[0], counts[1])
+    return lambda image: through_curves(image, curves)
+
+
+def _write_images(request: TranslateRequest, function: Callable[[Image], Image], folder: Path) -> None:
+    """Every image that is not there yet; a file that is there is whole."""
+    source = request.source
+    waiting = [index for index, name in enumerate(source.names) if not translated_path(folder, name).exists()]
+    title = f"{request.title}: images"
+    with stop_request() as stop, progress(title, len(source), done=len(source) - len(waiting)) as bar:
+        for index in waiting:
+            if stop:
+                raise Interrupted("stopped while writing translated images; those written are kept")
+            picture = PILImage.fromarray(function(source.image(index)))
+            save_picture(translated_path(folder, source.names[index]), picture)
+            bar.advance()
+
+
+def _finish(request: TranslateRequest, folder: Path) -> None:
+    content = {
+        "translator": request.translator,
+        "identity": request.identity(),
+        "images": len(request.source),
+        "source": {"spec": request.source.spec, "split": request.source.split},
+        "target": {"spec": request.target.spec, "split": request.target.split},
+    }
+    translated = Translated(request.source, folder, finished=False)
+    _write_figure(request.source, translated, request.target, folder / FIGURE)
+    distances = colour_distances(request.source, translated, request.target)
+    write_json(folder / TRANSLATION, {**content, "wasserstein": distances})
+
+
+def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: Path) -> None:
+    """Source, translated and target side by side, for a few images chosen by position."""
+    rows = []
+    indices = zip(evenly_spaced(FIGURE_IMAGES, len(source)), evenly_spaced(FIGURE_IMAGES, len(target)), strict=False)
+    size: tuple[int, int] | None = None
+    for index, other in indices:
+        panels = {
+            "source": source.image(index),
+            "translated": translated.image(index),
+            "target (another scene)": target.image(other),
+        }
+        size = size or picture_size(panels["source"].shape[1], panels["source"].shape[0])
+        rows.append(strip([(title, _shrunk(image, size)) for title, image in panels.items()]))
+    write_selection_figure(path, rows)
+
+
+def _shrunk(image: Image, size: tuple[int, int]) -> Image:
+    return np.asarray(PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS))
+
+
+def write_labels(source: Dataset, folder: Path) -> None:
+    """The source's labels and a ``dataset.yaml`` beside its translated images: ``folder:DIR/dataset.yaml`` opens it."""
+    import yaml
+
+    space = source.class_space
+    classes = [
+        {"name": name, "colour": list(colour)} for name, colour in zip(space.classes, space.colours, strict=True)
+    ]
+    description: dict[str, Any] = {"name": space.name, "images": "images", "classes": classes}
+    if source.has_labels:
+        description["labels"] = "labels"
+        for index, name in enumerate(source.names):
+            path = folder / "labels" / f"{name}.png"
+            if not path.exists():
+                save_picture(path, PILImage.fromarray(source.label(index)))
+    write_bytes(folder / "dataset.yaml", yaml.safe_dump(description, sort_keys=False).encode())

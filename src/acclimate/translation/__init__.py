@@ -1,0 +1,1 @@
+"""Image translation: pictures of one look turned into pictures of another, labels kept (CycleGAN, BDL)."""

@@ -1,0 +1,95 @@
+"""The baseline every translator has to beat: a curve per colour channel. And the distance it is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.data.sample import Dataset, Image
+
+LEVELS = 256
+SAMPLED = 200
+"""Images of a set, evenly spaced, that colours are counted on."""
+
+
+def channel_histograms(images: Iterable[Image]) -> NDArray[np.int64]:
+    """How often each level 0-255 occurs in each channel of all images together, (3, 256)."""
+    counts = np.zeros((3, LEVELS), dtype=np.int64)
+    for image in images:
+        for channel in range(3):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=LEVELS)
+    return counts
+
+
+def sampled_images(dataset: Dataset, *, count: int = SAMPLED) -> Iterable[Image]:
+    """At most ``count`` images of a set, evenly spaced."""
+    count = min(count, len(dataset))
+    return (dataset.image(int((index + 0.5) * len(dataset) / count)) for index in range(count))
+
+
+def wasserstein(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Wasserstein-1 distance of each channel, in grey levels (0-255): the area between the cumulative histograms.
+
+    Args:
+        first, second: (3, 256) counts, as :func:`channel_histograms` gives.
+    """
+    distance: NDArray[np.float64] = np.abs(_cumulative(first) - _cumulative(second)).sum(axis=1)
+    return distance
+
+
+def histogram_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Per channel, the monotone curve that gives the source the target's histogram, (3, 256) uint8.
+
+    A level goes to the smallest one whose cumulative share in the target reaches the middle of its own.
+    """
+    middle = _cumulative(source) - source / (2 * np.maximum(source.sum(axis=1, keepdims=True), 1))
+    reached = _cumulative(target)
+    curves = [np.searchsorted(reached[channel], middle[channel], side="left") for channel in range(3)]
+    matched: NDArray[np.uint8] = np.stack(curves).clip(0, LEVELS - 1).astype(np.uint8)
+    return matched
+
+
+def mean_std_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Per channel, the straight line that gives the source the target's mean and deviation, (3, 256) uint8."""
+    levels = np.arange(LEVELS)
+    curves = []
+    for own, wanted in zip(source, target, strict=True):
+        (mean, deviation), (new_mean, new_deviation) = _moments(own), _moments(wanted)
+        curves.append((levels - mean) * (new_deviation / max(deviation, 1e-9)) + new_mean)
+    lines: NDArray[np.uint8] = np.stack(curves).round().clip(0, LEVELS - 1).astype(np.uint8)
+    return lines
+
+
+def through_curves(image: Image, curves: NDArray[np.uint8]) -> Image:
+    """Every channel of an image through its curve."""
+    return np.stack([curves[channel][image[..., channel]] for channel in range(3)], axis=-1)
+
+
+def colour_distances(source: Dataset, translated: Dataset, target: Dataset) -> dict[str, Any]:
+    """Wasserstein distance per channel to the target, before and after translation, in grey levels (0-255)."""
+    counts = [channel_histograms(sampled_images(dataset)) for dataset in (source, translated, target)]
+    before, after = wasserstein(counts[0], counts[2]), wasserstein(counts[1], counts[2])
+    return {
+        "before": _rounded(before),
+        "after": _rounded(after),
+        "ratio": round(float(after.sum() / max(before.sum(), 1e-9)), 4),
+    }
+
+
+def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares: NDArray[np.float64] = counts.cumsum(axis=1) / total
+    return shares
+
+
+def _moments(counts: NDArray[np.int64]) -> tuple[float, float]:
+    levels = np.arange(LEVELS)
+    mean = float((counts * levels).sum() / counts.sum())
+    return mean, float(np.sqrt((counts * (levels - mean) ** 2).sum() / counts.sum()))
+
+
+def _rounded(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 3) for value in values]

@@ -1,0 +1,135 @@
+"""CycleGAN with BDL's perceptual terms: two generators, two discriminators, perhaps a frozen segmentation network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from acclimate.data.sample import Batch
+from acclimate.losses.translation import least_squares_gan, perceptual_distance, picture_distance
+from acclimate.methods.trainable import Learner, Losses
+from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
+from acclimate.models.network import SegmentationNetwork
+from acclimate.translation.pool import ImagePool
+from acclimate.translation.settings import CycleGanOptions
+
+_BETAS = (0.5, 0.999)
+
+
+class CycleGan(Learner[Batch]):
+    """Trains a translator from a source to a target look, and one back, without pairs of pictures.
+
+    A step: both generators, through fixed discriminators (GAN, cycle, identity and perceptual terms); then each
+    discriminator on a real picture and one from the pool of translated ones, halved. Discriminators see translations
+    made before the generators' step, so stepping all optimisers at the end is the published order.
+
+    Args:
+        options: networks and weights.
+        learning_rate: of Adam for the generators.
+        discriminator_learning_rate: of Adam for the discriminators.
+        perceptual: a segmentation network that says what must not change; frozen, and no part of the state.
+    """
+
+    def __init__(
+        self,
+        options: CycleGanOptions,
+        *,
+        learning_rate: float,
+        discriminator_learning_rate: float | None = None,
+        perceptual: SegmentationNetwork | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = options
+
+        def generator() -> ResnetGenerator:
+            return ResnetGenerator(width=options.width, blocks=options.blocks, residual=options.residual)
+
+        self.generators = nn.ModuleDict({"to target": generator(), "to source": generator()})
+        self.discriminators = nn.ModuleDict(
+            {
+                look: PatchDiscriminator(width=options.discriminator_width, norm=options.discriminator_norm)
+                for look in ("target", "source")
+            }
+        )
+        self.perceptual = None if perceptual is None else perceptual.eval().requires_grad_(False)
+        self.pools = {look: ImagePool(options.pool_size) for look in ("target", "source")}
+        self.optimizers = {
+            "generators": _adam(self.generators, learning_rate),
+            "discriminators": _adam(self.discriminators, discriminator_learning_rate or learning_rate),
+        }
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.perceptual is not None:
+            self.perceptual.eval()
+        return self
+
+    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
+        assert target is not None
+        real = {"source": 2 * source.images - 1, "target": 2 * target.images - 1}
+        fake: dict[str, Tensor] = {}
+        for origin, look in (("source", "target"), ("target", "source")):
+            # one direction after the other: only its own graph is alive
+            terms, fake[look] = self._direction(real[origin], look=look, origin=origin)
+            yield terms
+            del terms
+        for look, discriminator in self.discriminators.items():
+            pooled = self.pools[look].exchange(fake[look])
+            yield {
+                f"discriminator {look} on real": (least_squares_gan(discriminator(real[look]), real=True), 0.5),
+                f"discriminator {look} on translated": (least_squares_gan(discriminator(pooled), real=False), 0.5),
+            }
+
+    def _direction(self, real: Tensor, *, look: str, origin: str) -> tuple[Losses, Tensor]:
+        """The generators' terms that begin with a picture of ``origin``: there, back, and into its own look."""
+        there, back = self.generators[f"to {look}"], self.generators[f"to {origin}"]
+        options = self.options
+        self.discriminators.requires_grad_(False)
+        translated = there(real)
+        returned = back(translated)
+        terms: Losses = {
+            f"adversarial {look}": (least_squares_gan(self.discriminators[look](translated), real=True), 1.0),
+            f"cycle {origin}": (picture_distance(returned, real), options.cycle_weight),
+        }
+        if options.identity_weight > 0:
+            weight = options.cycle_weight * options.identity_weight
+            terms[f"identity {origin}"] = (picture_distance(back(real), real), weight)
+        if self.perceptual is not None:
+            with torch.no_grad():
+                wanted = self._seen(real)
+            if options.perceptual_weight > 0:
+                weight = options.cycle_weight * options.perceptual_weight
+                terms[f"perceptual cycle {origin}"] = (perceptual_distance(self._seen(returned), wanted), weight)
+            if options.perceptual_translation_weight > 0:
+                distance = perceptual_distance(self._seen(translated), wanted)
+                terms[f"perceptual {look}"] = (distance, options.perceptual_translation_weight)
+        self.discriminators.requires_grad_(True)
+        return terms, translated.detach()
+
+    def _seen(self, pictures: Tensor) -> Tensor:
+        assert self.perceptual is not None
+        logits: Tensor = self.perceptual((pictures + 1) / 2).main
+        return logits
+
+    def method_state(self) -> dict[str, Any]:
+        state = super().method_state()
+        modules = {key: value for key, value in state["modules"].items() if not key.startswith("perceptual.")}
+        return {**state, "modules": modules, "pools": {look: pool.state() for look, pool in self.pools.items()}}
+
+    def load_method_state(self, state: dict[str, Any]) -> None:
+        frozen = {f"perceptual.{key}": value for key, value in (self.perceptual or nn.Module()).state_dict().items()}
+        super().load_method_state({**state, "modules": {**state["modules"], **frozen}})
+        device = next(self.generators.parameters()).device
+        for look, pool in self.pools.items():
+            pool.restore(state["pools"][look], device)
+
+
+def _adam(modules: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    optimizer = torch.optim.Adam(modules.parameters(), lr=learning_rate, betas=_BETAS)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer

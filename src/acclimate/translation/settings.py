@@ -1,0 +1,103 @@
+"""The settings of a ``translate`` stage, as a recipe writes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from acclimate.data.transforms import Transform
+from acclimate.training.schedule import linear_decay
+
+Translator = Literal["cyclegan", "histogram", "mean-std"]
+TRANSLATORS: tuple[Translator, ...] = ("cyclegan", "histogram", "mean-std")
+COLOUR_MATCHES: tuple[Translator, ...] = ("histogram", "mean-std")
+
+
+class CycleGanOptions(BaseModel):
+    """Networks and weights of CycleGAN with BDL's perceptual terms; the defaults are the published ones.
+
+    Attributes:
+        width, blocks: of the generators (64 and 9).
+        discriminator_width: 64.
+        discriminator_norm: instance norm in the discriminators (true). Without it they see at once how bright and
+            coloured a picture is as a whole; not published, for small budgets.
+        residual: generators learn a change of the picture; not published, for small budgets.
+        cycle_weight: lambda_A = lambda_B, of the L1 distance after a round trip (10).
+        identity_weight: of the L1 distance between a picture and what the generator *into* its own look makes of it,
+            as a share of ``cycle_weight`` (0.5).
+        perceptual_weight: lambda_semantic, of the perceptual distance after a round trip, as a share of
+            ``cycle_weight`` (1); needs a ``perceptual`` network.
+        perceptual_translation_weight: of the perceptual distance between a picture and its translation (0.1).
+        pool_size: translated pictures remembered per discriminator (50).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: PositiveInt = 64
+    blocks: PositiveInt = 9
+    discriminator_width: PositiveInt = 64
+    discriminator_norm: bool = True
+    residual: bool = False
+    cycle_weight: NonNegativeFloat = 10.0
+    identity_weight: NonNegativeFloat = 0.5
+    perceptual_weight: NonNegativeFloat = 1.0
+    perceptual_translation_weight: NonNegativeFloat = 0.1
+    pool_size: NonNegativeInt = 50
+
+
+class TranslationTraining(BaseModel):
+    """How long and on what kind of picture a translator trains.
+
+    Attributes:
+        steps: optimiser steps, of which the last ``decay`` share lowers the rate linearly to zero.
+        decay: 0.5 published: 10 epochs at the full rate, 10 of decay.
+        batch_size: images of either set per step, over all processes.
+        learning_rate: of Adam for generators and discriminators, betas (0.5, 0.999).
+        discriminator_learning_rate: None: the same.
+        precision: ``32-true``, or ``bf16-mixed`` where the processor has bfloat16.
+        channels_last: memory format.
+        source_transform, target_transform: what happens to images on their way in. Published: 1024 wide, crop 452.
+        cache: keep a resized copy of the images beside the finished stages.
+        workers: loader processes per set.
+        checkpoint_minutes: how often the state is saved.
+        log_every: steps between rows of the history.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: PositiveInt = 120_000
+    decay: float = Field(default=0.5, ge=0.0, le=1.0)
+    batch_size: PositiveInt = 1
+    learning_rate: PositiveFloat = 2e-4
+    discriminator_learning_rate: PositiveFloat | None = None
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    channels_last: bool = False
+    source_transform: Transform = Transform()
+    target_transform: Transform = Transform()
+    cache: bool = False
+    workers: NonNegativeInt = 0
+    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
+    log_every: PositiveInt = 20
+
+    def learning_rate_factor(self, step: int) -> float:
+        """1, then falling linearly to 0 over the last ``decay`` share of the steps."""
+        return linear_decay(step, steps=self.steps, constant=self.steps - round(self.decay * self.steps))
+
+
+class Writing(BaseModel):
+    """How a whole set is translated once the translator is there.
+
+    Attributes:
+        size: (width, height) that images are translated at; the result is enlarged to the native size. None: native.
+        tile: side of the square tiles large images are cut into; None: the image as a whole. Tiles have their own
+            instance statistics, so colours may differ a little between them: whole images are
+            better where memory allows.
+        overlap: pixels that neighbouring tiles share and blend over.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[PositiveInt, PositiveInt] | None = None
+    tile: int | None = Field(default=None, ge=64)
+    overlap: int = Field(default=32, ge=0)

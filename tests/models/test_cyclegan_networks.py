@@ -1,0 +1,77 @@
+"""The networks of CycleGAN: published counts, receptive field, shapes kept, the published initialisation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_published_parameter_counts() -> None:
+    assert count(ResnetGenerator()) == 11_378_179
+    assert count(PatchDiscriminator()) == 2_764_737
+
+
+def test_count_of_another_width_and_number_of_blocks() -> None:
+    width, blocks = 8, 2
+    entry, leave = 3 * width * 49 + width, width * 3 * 49 + 3
+    down = (width * 2 * width * 9 + 2 * width) + (2 * width * 4 * width * 9 + 4 * width)
+    up = (4 * width * 2 * width * 9 + 2 * width) + (2 * width * width * 9 + width)
+    block = 2 * (4 * width * 4 * width * 9 + 4 * width)
+    assert count(ResnetGenerator(width=width, blocks=blocks)) == entry + down + up + leave + blocks * block
+
+
+def test_a_score_sees_70_by_70_pixels() -> None:
+    torch.manual_seed(0)
+    discriminator = PatchDiscriminator(width=4).double()
+    images = torch.randn(1, 3, 128, 128, dtype=torch.double, requires_grad=True)
+    # instance norm spreads every pixel over the picture; the convolutions alone are what the 70 is about
+    features = images
+    for convolution in (discriminator.conv1, discriminator.conv2, discriminator.conv3, discriminator.conv4):
+        features = nn.functional.leaky_relu(convolution(features), 0.2)
+    scores = discriminator.classifier(features)
+    assert scores.shape == discriminator(images).shape == (1, 1, 14, 14)
+    (gradient,) = torch.autograd.grad(scores[0, 0, 7, 7], images)
+    rows = gradient.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 == 70
+
+
+@pytest.mark.parametrize("size", [(32, 64), (33, 50), (30, 31)])
+def test_any_size_is_kept_and_values_stay_in_range(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, *size)
+    for residual in (False, True):
+        generator = ResnetGenerator(width=4, blocks=1, residual=residual)
+        nn.init.normal_(generator.exit.weight)
+        with torch.no_grad():
+            result = generator.translate(images)
+        assert result.shape == images.shape
+        assert 0 <= float(result.min()) <= float(result.max()) <= 1
+
+
+def test_an_untrained_residual_generator_is_the_identity() -> None:
+    images = torch.rand(1, 3, 17, 22)
+    assert torch.allclose(ResnetGenerator(width=4, blocks=1, residual=True).translate(images), images, atol=1e-6)
+
+
+def test_initial_weights_have_the_published_deviation() -> None:
+    torch.manual_seed(0)
+    generator = ResnetGenerator(width=16, blocks=2)
+    weights = torch.cat([p.detach().flatten() for n, p in generator.named_parameters() if n.endswith("weight")])
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
+    assert all(not p.any() for n, p in generator.named_parameters() if n.endswith("bias"))
+
+
+def test_a_picture_is_translated_alike_in_any_batch() -> None:
+    """Instance norm uses each picture's own statistics, in evaluation as in training."""
+    torch.manual_seed(0)
+    generator = ResnetGenerator(width=4, blocks=1).eval()
+    images = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(generator.translate(images)[:1], generator.train().translate(images[:1]), atol=1e-5)

@@ -1,0 +1,123 @@
+"""A full disk and requests to stop, for every command that writes: one message, the right status, nothing half done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acclimate.pipeline import Run, run
+from acclimate.recipe import load_recipe
+
+if sys.platform == "win32":
+    pytest.skip("there are no such limits and signals there", allow_module_level=True)
+
+RECIPE = """
+name: tiny
+source: scenes:render,images=4,size=64x32
+target: scenes:camera,images=4,size=64x32
+protocol: scenes
+network: {name: small, width: 16}
+training:
+  steps: 3
+  batch_size: 2
+  precision: 32-true
+  source_transform: {size: [64, 32]}
+  target_transform: {size: [64, 32]}
+  checkpoint_minutes: 0
+stages:
+  base: {train: source_only}
+  labels: {label: base}
+  scores: {evaluate: [base], pictures: 1}
+"""
+LIMITED = """
+import resource, sys
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from acclimate.cli import main
+main()
+"""
+SIGNALLED = """
+import os, signal, sys
+number, module, name = int(sys.argv.pop(1)), *sys.argv.pop(1).rsplit(".", 1)
+import importlib
+place = importlib.import_module(module)
+original = getattr(place, name)
+def asked(*arguments, **keywords):
+    os.kill(os.getpid(), number)
+    return original(*arguments, **keywords)
+setattr(place, name, asked)
+from acclimate.cli import main
+main()
+"""
+DATA = "scenes:camera,images=4,size=64x32"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of RECIPE in runs/a, and the recipe beside it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    loaded, origins = load_recipe(str(folder / "tiny.yaml"))
+    run(loaded, Run(output=folder / "runs/a"), origins=origins)
+    return folder
+
+
+def started(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    source = str(Path(__file__).parents[1] / "src")
+    environment["PYTHONPATH"] = os.pathsep.join([source, environment.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob(".*.tmp"))
+
+
+MODEL = "runs/a/1-base/model.safetensors"
+FULL = {
+    "train": (40_000, ("run", "tiny.yaml", "-o", "full/train", "--set", "training.steps=4"), "full/train/results.json"),
+    "label": (2_000, ("label", MODEL, "--data", DATA, "-o", "full/labels"), "full/labels/manifest.json"),
+    "evaluate": (200, ("evaluate", MODEL, "--data", DATA, "--json", "full/scores.json"), "full/scores.json"),
+    "report": (20_000, ("report", "runs/a", "-o", "full/page.html"), "full/page.html"),
+}
+
+
+@pytest.mark.parametrize("what", FULL)
+def test_a_full_disk_is_told_and_the_same_command_goes_on(what: str, finished: Path) -> None:
+    limit, arguments, product = FULL[what]
+    done = started(LIMITED, str(limit), *arguments, cwd=finished)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "free some space" in done.stderr
+    assert not (finished / product).exists()
+    assert leftovers(finished / "full") == []
+    again = started(LIMITED, str(1 << 40), *arguments, cwd=finished)
+    assert again.returncode == 0, again.stderr
+    assert (finished / product).stat().st_size > 0
+
+
+STOPPED = {
+    "train": ("acclimate.training.loop.train_step", ("run", "tiny.yaml", "-o", "cut/a", "--set", "training.power=1")),
+    "label": ("acclimate.stages.label.score_maps", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
+    "evaluate": ("acclimate.stages.evaluate.predict_labels", ("evaluate", MODEL, "--data", DATA)),
+    "report": ("acclimate.report.page.read_run", ("report", "runs/a", "-o", "cut/page.html")),
+    "check": ("acclimate.data.check.in_parallel", ("check", DATA)),
+}
+
+
+@pytest.mark.parametrize("what", STOPPED)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["SIGTERM", "SIGUSR1"])
+def test_a_request_to_stop_ends_with_130_and_says_how_to_go_on(what: str, number: int, finished: Path) -> None:
+    place, arguments = STOPPED[what]
+    done = started(SIGNALLED, str(int(number)), place, *arguments, cwd=finished)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "run the same command again to go on" in done.stderr
+    assert leftovers(finished) == []
