@@ -376,7 +376,7 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 needs(name, "start", stage.start, "train")
             if stage.source is not None:
                 needs(name, "source", stage.source, "translate")
-                if task_named(recipe.task).method(stage.train).trains_on == "target":
+                if task_named(recipe.task).method(stage.train).trains_on != "source":
                     problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
@@ -384,7 +384,7 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                     problems.append(
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
-            elif method_class(stage.train).trains_on == "pseudo-labels":
+            elif task_named(recipe.task).method(stage.train).trains_on == "pseudo-labels":
                 problems.append(
                     f"stages.{name}: {stage.train} trains on pseudo-labels alone; "
                     "set pseudo_labels to an earlier label stage"
