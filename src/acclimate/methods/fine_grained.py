@@ -30,7 +30,7 @@ class FineGrainedOptions(AdaptingOptions):
         encoding: ``soft`` (FADA), ``hard``, or ``binary``: the same discriminator on the same features with two
             outputs, which knows domains but no classes.
         temperature: softens the encoding (1.8).
-        temperature_on_source: divide the logits by the temperature in every loss, as FADA's code does. Predictions made
+        temperature_in_losses: divide the logits by the temperature in every loss, as FADA's code does. Predictions made
             at temperature 1 are sharper then: their entropies cannot be compared with other methods'.
         clip: largest entry of a soft encoding (0.9).
         entropy_weight: lambda of Zhao et al. eq. 7, which the paper does not give; 0 leaves the entropy out.
@@ -46,7 +46,7 @@ class FineGrainedOptions(AdaptingOptions):
     levels: Literal["all", "last"] = "all"
     encoding: Encoding = "soft"
     temperature: PositiveFloat = 1.8
-    temperature_on_source: bool = True
+    temperature_in_losses: bool = True
     clip: float = Field(default=0.9, gt=0.0, le=1.0)
     entropy_weight: NonNegativeFloat = 0.0
     entropy_placement: Literal["inside", "outside"] = "inside"
@@ -114,7 +114,7 @@ class FineGrained(Method):
 
     def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
         output = super()._enlarged(images, size)
-        if not self.options.temperature_on_source:
+        if not self.options.temperature_in_losses:
             return output
         temperature = self.options.temperature
         return output._replace(
@@ -124,7 +124,7 @@ class FineGrained(Method):
 
     def _encoding(self, output: Output) -> Tensor:
         options = self.options
-        temperature = 1.0 if options.temperature_on_source else options.temperature
+        temperature = 1.0 if options.temperature_in_losses else options.temperature
         return class_encoding(output.main, options.encoding, temperature=temperature, clip=options.clip)
 
     def _features(self, output: Output, *, detach: bool) -> dict[str, Tensor]:
