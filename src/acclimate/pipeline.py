@@ -415,6 +415,8 @@ def _evaluate_row(
         "input_size": recipe.prediction_size(),
         "pictures": stage.pictures,
     }
+    if stage.boundary_width:
+        identity["boundary_width"] = stage.boundary_width
     key = store.key("evaluate", identity)
     if store.finished(key) is None:
         shared: dict[str, Any] = {
@@ -440,6 +442,7 @@ def _evaluate_row(
                     protocol=protocol,
                     input_size=recipe.prediction_size(),
                     inference=inference,
+                    boundary_width=stage.boundary_width,
                 )
                 evaluate(request, folder=folder, title=title)
             write_skipped(folder, sets.skipped)

@@ -105,6 +105,8 @@ class EvaluateStage(_Strict):
 
     evaluate: list[str | Row]
     pictures: NonNegativeInt = 4
+    boundary_width: NonNegativeInt = 0
+    """Pixels from a class boundary within which accuracy and entropy are also told apart; 0: not at all."""
 
     def rows(self) -> list[Row]:
         """The rows with names written out."""
@@ -405,6 +407,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
             problems.extend(_row_problems(name, stage.rows()))
+            if recipe.task == "detection" and stage.boundary_width:
+                problems.append(f"stages.{name}.boundary_width: boxes have no class boundaries; remove the key")
             if recipe.task == "detection" and any(len(row.of) > 1 for row in stage.rows()):
                 problems.append(f"stages.{name}.evaluate: detectors are scored one by one; give each a row of its own")
             earlier[name] = "evaluate"

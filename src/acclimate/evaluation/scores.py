@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from acclimate import files
 from acclimate.errors import UserError
+from acclimate.evaluation.boundaries import BoundaryScores
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
 
@@ -45,6 +46,7 @@ class Row(BaseModel):
     images_per_second: float | None = Field(default=None, ge=0)
     peak_memory_mb: float | None = Field(default=None, ge=0)
     checkpoint: str | None = None
+    boundaries: BoundaryScores | None = None
 
     @model_validator(mode="after")
     def _scores_are_fractions(self) -> Row:
