@@ -466,7 +466,9 @@ def _evaluate_row(
 
 def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
     """Training settings without those that change nothing but speed or the safety net."""
-    return {k: v for k, v in training.items() if k not in ("workers", "cache", "checkpoint_minutes", "log_every")}
+    speed = ("workers", "cache", "checkpoint_minutes", "log_every")
+    ordinary = {"source_sampling": "shuffled"}  # said only where it is not so: stages of before are the same stages
+    return {k: v for k, v in training.items() if k not in speed and ordinary.get(k) != v}
 
 
 def _skipped_counts(sets: Sets) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from acclimate.data.cache import cached
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
+from acclimate.data.sampling import ClassBalanced, Sampler, class_presence
 from acclimate.data.stats import stats
 from acclimate.data.transforms import Transform
 from acclimate.detection.train import DetectionTrainRequest
@@ -185,6 +186,10 @@ def _batches(
     settings = request.training
     on_target = method_class(request.method).trains_on != "source"
 
+    sampler: Sampler | None = None
+    if settings.source_sampling == "class-balanced":
+        sampler = ClassBalanced(class_presence(request.source, cache), seed=request.seed)
+
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
             dataset = cached(dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample)
@@ -202,6 +207,7 @@ def _batches(
             rank=fabric.global_rank,
             world_size=fabric.world_size,
             stream=name,
+            sampler=sampler if name == "source" else None,
         )
 
     transform = settings.target_transform if on_target else settings.source_transform
