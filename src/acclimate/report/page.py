@@ -17,6 +17,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, Spread
 from acclimate.files import write_text
 from acclimate.report import tables
+from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
 from acclimate.report.colour import entropy_colours, model_colours
 from acclimate.report.pictures import Gallery, figure, galleries
@@ -24,6 +25,7 @@ from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, Origin, comparisons
+from acclimate.report.zoom import zooms
 from acclimate.report.translation import translations
 
 _SECONDARY = ("learning rate", "images per second")
@@ -55,7 +57,8 @@ def render(runs: Sequence[Run]) -> str:
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
-    pictured = galleries(_picture_indices(runs, names))
+    indices = _picture_indices(runs, names)
+    pictured = galleries(indices)
     _order_answers(pictured, list(colours))
     curves = charts(_histories(runs, names, colours))
     script, style = _resource("page.js"), _resource("page.css")
@@ -65,6 +68,8 @@ def render(runs: Sequence[Run]) -> str:
         title=" and ".join(run.name for run in runs),
         about=list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
         comparisons=[_view(comparison) for comparison in compared],
+        boundaries=[_boundaries(comparison, rows) for comparison in compared],
+        zooms=zooms(indices, list(colours)),
         summary=[(comparison, paragraph(comparison)) for comparison in compared],
         parts={**roles, **({best.name: "best"} if best else {})},
         colours=colours,
@@ -205,6 +210,13 @@ class ComparisonView:
     def at(self, value: float | None) -> str:
         """Position on the axis in percent of its length."""
         return "" if value is None else f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+
+def _boundaries(comparison: Comparison, rows: Sequence[Row]) -> BoundaryTable | None:
+    place = (comparison.data, comparison.split, comparison.protocol)
+    baseline = comparison.line(SOURCE_ONLY)
+    scored = [row for row in rows if (row.data, row.split, row.protocol) == place]
+    return boundary_table(scored, baseline=baseline.name if baseline else None)
 
 
 def _view(comparison: Comparison) -> ComparisonView:
