@@ -30,7 +30,12 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
-METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only"}
+METHOD_PAGES = {
+    "source_only": "source-only",
+    "oracle": "source-only",
+    "fine_grained": "fine-grained",
+    "self_distillation": "self-distillation",
+}
 
 
 def written_defaults(page: Any) -> list[dict[str, str]]:
