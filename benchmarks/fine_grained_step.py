@@ -71,8 +71,11 @@ def main() -> None:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds[name].append(time.perf_counter() - begin)
-    print(f"{environment()['processor']}, {torch.get_num_threads()} threads, {fabric.device}, torch {torch.__version__}")
-    print(f"{arguments.network}, {arguments.batch} + {arguments.batch} images of {arguments.size[0]}x{arguments.size[1]}\n")
+    print(
+        f"{environment()['processor']}, {torch.get_num_threads()} threads, {fabric.device}, torch {torch.__version__}"
+    )
+    width, height = arguments.size
+    print(f"{arguments.network}, {arguments.batch} + {arguments.batch} images of {width}x{height}\n")
     print("| method | seconds per step | relative to advent | discriminator's parameters |")
     print("|---|---|---|---|")
     for name, method in methods.items():

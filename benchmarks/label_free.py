@@ -1,6 +1,6 @@
 """Scores of checkpoints on unlabelled images, to choose an option (lambda, say) without a single target label.
 
-python benchmarks/label_free.py scenes:night runs/*/6-fine-grained-entropy/model.safetensors
+python benchmarks/label_free.py scenes:camera runs/*/6-fine-grained-entropy/model.safetensors
 
 Per checkpoint: the mean normalised entropy of its predictions, the normalised entropy of its mean prediction over all
 pixels, and their difference: the information that predictions carry about the class (information maximisation). Mean

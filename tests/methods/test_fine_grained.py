@@ -23,7 +23,7 @@ LAMBDA = 0.3
 
 
 class PlainFada:
-    """One iteration as FADA's code has it (features and classifier, then the discriminator), with the entropy of Zhao."""
+    """One iteration as FADA's code has it (features and classifier, then the discriminator), with Zhao's entropy."""
 
     def __init__(self, network: ToyNetwork, discriminator: Any, *, temperature: float, entropy: float) -> None:
         self.network, self.discriminator = network, discriminator
@@ -145,7 +145,9 @@ def test_entropy_reaches_the_classifier_too() -> None:
 
 def weights(**options: Any) -> dict[str, float]:
     method = make_method("fine_grained", ToyNetwork(), **options)
-    return {name: weight for losses in method.losses(batch(0), target_batch(0), 0) for name, (_, weight) in losses.items()}
+    return {
+        name: weight for losses in method.losses(batch(0), target_batch(0), 0) for name, (_, weight) in losses.items()
+    }
 
 
 def test_entropy_inside_the_adversarial_term_weighs_lambda_times_lambda_adv() -> None:
@@ -158,7 +160,9 @@ def test_entropy_inside_the_adversarial_term_weighs_lambda_times_lambda_adv() ->
 
 
 def test_the_binary_discriminator_differs_in_its_outputs_alone() -> None:
-    fine, binary = (make_method("fine_grained", ToyNetwork(), encoding=kind).discriminators for kind in ("soft", "binary"))
+    fine, binary = (
+        make_method("fine_grained", ToyNetwork(), encoding=kind).discriminators for kind in ("soft", "binary")
+    )
     shapes = [{key: tuple(value.shape) for key, value in d["main"].state_dict().items()} for d in (fine, binary)]  # type: ignore[index]
     different = {key for key in shapes[0] if shapes[0][key] != shapes[1][key]}
     assert different == {"source.weight", "source.bias", "target.weight", "target.bias"}
@@ -185,7 +189,9 @@ def test_the_temperature_is_in_the_supervised_loss_only_where_asked() -> None:
 
 def test_the_encoding_has_one_temperature_wherever_it_is_applied() -> None:
     values = [
-        descend(make_method("fine_grained", temperature_in_losses=inside), batch(0), target_batch(0))["adversarial main"]
+        descend(make_method("fine_grained", temperature_in_losses=inside), batch(0), target_batch(0))[
+            "adversarial main"
+        ]
         for inside in (True, False)
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-5)

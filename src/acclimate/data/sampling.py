@@ -102,7 +102,8 @@ def class_weights(seen: NDArray[np.floating]) -> NDArray[np.float64]:
     """The probability of each class, 1 / ln(1.01 + d) over its sum, where d is ``seen`` over its sum."""
     share = seen / seen.sum() if seen.any() else np.zeros(len(seen))
     weights: NDArray[np.float64] = 1.0 / np.log(1.01 + share)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @lru_cache(maxsize=4)  # a batch may straddle two sub-epochs

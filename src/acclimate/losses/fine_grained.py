@@ -53,7 +53,9 @@ def class_domain_loss(prediction: Tensor, encoding: Tensor, domain: Domain) -> T
     """
     classes = encoding.shape[1]
     if prediction.shape[1] != 2 * classes:
-        raise ValueError(f"{classes} classes need {2 * classes} outputs of the discriminator, not {prediction.shape[1]}")
+        raise ValueError(
+            f"{classes} classes need {2 * classes} outputs of the discriminator, not {prediction.shape[1]}"
+        )
     log_probabilities = full_precision(prediction).log_softmax(dim=1)
     half = log_probabilities[:, :classes] if domain == "source" else log_probabilities[:, classes:]
     return -(encoding * half).sum(dim=1).mean()

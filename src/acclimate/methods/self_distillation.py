@@ -1,4 +1,4 @@
-"""Self-distillation: a network trained on nothing but a teacher's pseudo-labels of the target (FADA, its third stage)."""
+"""Self-distillation: a network trained on a teacher's pseudo-labels of the target alone (FADA, third stage)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acclimate.methods.base import Losses, Method
 class SelfDistillation(Method):
     """Cross-entropy on the target's pseudo-labels alone; the source is not seen again.
 
-    FADA labels every pixel with the teacher's most probable class, without a threshold (selection ``all``), and trains
+    FADA labels every pixel with the teacher's most probable class, without a threshold (the `label` stage keeps a portion of 1), and trains
     from the network's initial weights. The batch named ``source`` holds pseudo-labelled target images here.
     """
 

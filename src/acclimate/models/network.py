@@ -92,7 +92,7 @@ class SegmentationNetwork(nn.Module, ABC):
         """The modules that turn features into logits; a multi-level network's auxiliary head comes first."""
 
     def feature_channels(self) -> dict[str, int]:
-        """Channels of ``Output.features`` (``main``) and of ``Output.auxiliary_features`` (``auxiliary``, multi-level)."""
+        """Channels of the features by level: ``main``, and ``auxiliary`` where the network is multi-level."""
         names = ["auxiliary", "main"] if self.config.multi_level else ["main"]
         first = {
             name: next(module for module in head.modules() if isinstance(module, nn.Conv2d))

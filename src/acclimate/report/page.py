@@ -25,8 +25,8 @@ from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, Origin, comparisons
-from acclimate.report.zoom import zooms
 from acclimate.report.translation import translations
+from acclimate.report.zoom import zooms
 
 _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""

@@ -105,7 +105,9 @@ def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> l
                         ModelAnswer(
                             model=shown[model],
                             prediction=_label_picture(guess, palette, width),
-                            entropy=_entropy_picture(path_inside(folder, paths.entropy), width) if paths.entropy else None,
+                            entropy=_entropy_picture(path_inside(folder, paths.entropy), width)
+                            if paths.entropy
+                            else None,
                             accuracy=_accuracy(truth, guess, len(index.classes)),
                         )
                     )
