@@ -246,9 +246,12 @@ def _train(
     method = task_named(recipe.task).method(stage.train)
     start = finished[stage.start] if stage.start else None
     labels = finished[stage.pseudo_labels] if stage.pseudo_labels else None
-    source = sets.target if method.trains_on == "target" else sets.source
     translation = finished[stage.source] if stage.source else None
-    if translation is not None:
+    source = sets.source if method.trains_on == "source" else sets.target
+    if method.trains_on == "pseudo-labels":
+        assert labels is not None, "the recipe's check asks for pseudo-labels"
+        source = laid_over(sets.target, labels.folder)
+    elif translation is not None:
         source = Translated(source, translation.folder)
     if not source.has_labels:
         raise UserError(
@@ -256,7 +259,7 @@ def _train(
         )
     target: Dataset | None = sets.target if method.sees_target or labels else None
     if labels is not None:
-        target = laid_over(sets.target, labels.folder)
+        target = None if method.trains_on == "pseudo-labels" else laid_over(sets.target, labels.folder)
     identity = {
         "method": stage.train,
         "options": task_named(recipe.task).options(stage.train, stage.options).model_dump(mode="json"),
@@ -280,7 +283,7 @@ def _train(
             training=training,
             source=source,
             target=target,
-            pseudo_labelled=labels is not None,
+            pseudo_labelled=target is not None and labels is not None,
             class_space=sets.class_space,
             seed=seed,
             start=start.folder / MODEL if start else None,
@@ -423,6 +426,8 @@ def _evaluate_row(
     if stage.label_free and recipe.task == "segmentation":
         without_labels = LabelFree(sets.target, sets.source, stage.label_free)
         identity["label_free"] = {"images": stage.label_free, "target": sets.target.fingerprint()}
+    if stage.boundary_width:
+        identity["boundary_width"] = stage.boundary_width
     key = store.key("evaluate", identity)
     if store.finished(key) is None:
         shared: dict[str, Any] = {
@@ -449,6 +454,7 @@ def _evaluate_row(
                     input_size=recipe.prediction_size(),
                     inference=inference,
                     label_free=without_labels,
+                    boundary_width=stage.boundary_width,
                 )
                 evaluate(request, folder=folder, title=title)
             write_skipped(folder, sets.skipped)
@@ -476,7 +482,7 @@ def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
     Settings that came later are left out where they do nothing, so that stages finished before them stay valid.
     """
     unimportant = {"workers", "cache", "checkpoint_minutes", "log_every"}
-    idle = {"source_portion": 1.0, "mining": None, "focus": None}
+    idle = {"source_portion": 1.0, "mining": None, "focus": None, "source_sampling": "shuffled"}
 
     def kept(content: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -118,6 +118,8 @@ class EvaluateStage(_Strict):
     evaluate: list[str | Row]
     pictures: NonNegativeInt = 4
     label_free: NonNegativeInt = 16
+    boundary_width: NonNegativeInt = 0
+    """Pixels from a class boundary within which accuracy and entropy are also told apart; 0: not at all."""
 
     def rows(self) -> list[Row]:
         """The rows with names written out."""
@@ -389,7 +391,7 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 needs(name, "start", stage.start, "train")
             if stage.source is not None:
                 needs(name, "source", stage.source, "translate")
-                if task_named(recipe.task).method(stage.train).trains_on == "target":
+                if task_named(recipe.task).method(stage.train).trains_on != "source":
                     problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
@@ -397,6 +399,11 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                     problems.append(
                         f"stages.{name}.pseudo_labels: {stage.train} trains on the target's own labels; remove the key"
                     )
+            elif task_named(recipe.task).method(stage.train).trains_on == "pseudo-labels":
+                problems.append(
+                    f"stages.{name}: {stage.train} trains on pseudo-labels alone; "
+                    "set pseudo_labels to an earlier label stage"
+                )
             earlier[name] = "train"
         elif isinstance(stage, TranslateStage):
             if stage.perceptual is not None:
@@ -413,6 +420,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
             problems.extend(_row_problems(name, stage.rows()))
+            if recipe.task == "detection" and stage.boundary_width:
+                problems.append(f"stages.{name}.boundary_width: boxes have no class boundaries; remove the key")
             if recipe.task == "detection" and any(len(row.of) > 1 for row in stage.rows()):
                 problems.append(f"stages.{name}.evaluate: detectors are scored one by one; give each a row of its own")
             earlier[name] = "evaluate"

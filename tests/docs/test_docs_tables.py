@@ -32,7 +32,13 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
-METHOD_PAGES = {"source_only": "source-only", "oracle": "source-only", "pwl": "mlsl"}
+METHOD_PAGES = {
+    "source_only": "source-only",
+    "oracle": "source-only",
+    "pwl": "mlsl",
+    "fine_grained": "fine-grained",
+    "self_distillation": "self-distillation",
+}
 
 
 def written_defaults(page: Any) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from acclimate.data.sample import Batch, Dataset, Label
+from acclimate.data.sampling import Sampler
 from acclimate.data.transforms import Resample, Transform, resized, to_tensor
 from acclimate.errors import UserError
 
@@ -60,6 +61,7 @@ def batches(
     rank: int = 0,
     world_size: int = 1,
     stream: str = "source",
+    sampler: Sampler | None = None,
 ) -> Iterator[Batch]:
     """The batches of the steps ``first_step`` to ``steps - 1`` of a training run.
 
@@ -77,6 +79,7 @@ def batches(
         labels: whether to read labels; otherwise ``Batch.labels`` is None and label files are never opened.
         rank, world_size: this training process and how many there are.
         stream: name of the sequence: source and target get different orders from one seed.
+        sampler: which image stands at each position of the sequence; None: each once per epoch, in a random order.
 
     Raises:
         UserError: a file is at fault, labels are wanted and there are none, or images in a batch differ in size.
@@ -85,7 +88,7 @@ def batches(
         raise UserError(
             f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
         )
-    items = _TrainingItems(dataset, transform, seed, stream, labels)
+    items = _TrainingItems(dataset, transform, seed, stream, labels, sampler)
     loader = data_loader(
         items,
         workers=workers,
@@ -157,10 +160,14 @@ class _TrainingItems(TorchDataset[Any]):
     seed: int
     stream: str
     labels: bool
+    sampler: Sampler | None = None
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor | None, str] | Failed:
-        epoch, offset = divmod(position, len(self.dataset))
-        index = int(kept_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
+        if self.sampler is not None:
+            index = self.sampler(position)
+        else:
+            epoch, offset = divmod(position, len(self.dataset))
+            index = int(kept_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
         try:
             image = self.dataset.image(index)
             label = self.dataset.label(index) if self.labels else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from acclimate.detection.transforms import BoxTransform
 from acclimate.training.settings import TrainingSettings
 
@@ -18,6 +20,7 @@ class DetectionTraining(TrainingSettings):
 
     source_transform: BoxTransform = BoxTransform()  # type: ignore[assignment] # boxes move with their images
     target_transform: BoxTransform = BoxTransform()  # type: ignore[assignment]
+    source_sampling: Literal["shuffled"] = "shuffled"
     milestones: tuple[int, ...] = ()
     warm_up: int = 0
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from acclimate import files
 from acclimate.errors import UserError
+from acclimate.evaluation.boundaries import BoundaryScores
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
 
@@ -47,6 +48,7 @@ class Row(BaseModel):
     peak_memory_mb: float | None = Field(default=None, ge=0)
     checkpoint: str | None = None
     label_free: dict[str, float] = Field(default_factory=dict)
+    boundaries: BoundaryScores | None = None
 
     @model_validator(mode="after")
     def _scores_are_fractions(self) -> Row:

@@ -3,10 +3,13 @@
 from acclimate.losses.adversarial import Domain, domain_loss
 from acclimate.losses.class_prior import class_ratio_prior
 from acclimate.losses.entropy import entropy_loss, entropy_map, weighted_self_information
+from acclimate.losses.fine_grained import class_domain_loss, class_encoding
 from acclimate.losses.segmentation import cross_entropy
 
 __all__ = [
     "Domain",
+    "class_domain_loss",
+    "class_encoding",
     "class_ratio_prior",
     "cross_entropy",
     "domain_loss",

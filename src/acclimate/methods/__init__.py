@@ -11,15 +11,28 @@ from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
 from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting
+from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
+from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
 from acclimate.methods.weak_labels import WeakLabelOptions, WeakLabels
 
 Options = TypeVar("Options", bound=BaseModel)
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (SourceOnly, AdaBN, Oracle, AdaptSegNet, MinEnt, AdvEnt, WeakLabels)
+    method.name: method
+    for method in (
+        SourceOnly,
+        AdaBN,
+        Oracle,
+        AdaptSegNet,
+        MinEnt,
+        AdvEnt,
+        FineGrained,
+        SelfDistillation,
+        WeakLabels,
+    )
 }
 """Every method by name; adding one here is all that registering takes."""
 

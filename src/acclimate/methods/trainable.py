@@ -75,7 +75,8 @@ class Trainable(Learner[AnyBatch]):
     summary: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
     trains_on: ClassVar[str] = "source"
-    """Whose labels the supervised loss reads: ``source``; only the oracle reads ``target``."""
+    """Whose labels the supervised loss reads: ``source``, ``target`` (the oracle alone), or ``pseudo-labels``: those of
+    the target that an earlier stage made, which then take the source's place."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 

@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
-from acclimate.evaluation.scores import Spread
+from acclimate.evaluation.scores import SOURCE_ONLY, Row, Spread
 from acclimate.files import write_text
 from acclimate.report import tables
+from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
 from acclimate.report.colour import entropy_colours, model_colours
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
@@ -26,6 +27,7 @@ from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, comparisons
 from acclimate.report.translation import translations
+from acclimate.report.zoom import zooms
 
 if TYPE_CHECKING:
     from acclimate.report.suite import SuiteView
@@ -59,7 +61,8 @@ def render(runs: Sequence[Run], *, suite: SuiteView | None = None) -> str:
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
-    pictured = galleries(_picture_indices(runs, names))
+    indices = _picture_indices(runs, names)
+    pictured = galleries(indices)
     _order_answers(pictured, list(colours))
     curves = charts(_histories(runs, names, colours))
     script, style = _resource("page.js"), _resource("page.css")
@@ -72,6 +75,8 @@ def render(runs: Sequence[Run], *, suite: SuiteView | None = None) -> str:
         if suite
         else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
         comparisons=[_view(comparison) for comparison in compared],
+        boundaries=[_boundaries(comparison, rows) for comparison in compared],
+        zooms=zooms(indices, list(colours)),
         summary=[(comparison, paragraph(comparison)) for comparison in compared],
         parts={**roles, **({best.name: "best"} if best else {})},
         colours=colours,
@@ -174,6 +179,13 @@ class ComparisonView:
     def at(self, value: float | None) -> str:
         """Position on the axis in percent of its length."""
         return "" if value is None else f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+
+def _boundaries(comparison: Comparison, rows: Sequence[Row]) -> BoundaryTable | None:
+    place = (comparison.data, comparison.split, comparison.protocol)
+    baseline = comparison.line(SOURCE_ONLY)
+    scored = [row for row in rows if (row.data, row.split, row.protocol) == place]
+    return boundary_table(scored, baseline=baseline.name if baseline else None)
 
 
 def _view(comparison: Comparison) -> ComparisonView:

@@ -78,34 +78,36 @@ def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> l
     for folder, index, shown in indices:
         key = (tuple(index.classes), tuple(index.colours))
         gallery = merged.setdefault(key, Gallery(index.classes, index.colours, []))
-        palette = _palette(index.colours)
+        palette = palette_of(index.colours)
         for image in index.images:
             known = [model for model in image.models if model in shown]
             if not known:
                 continue
             place = (key, image.domain, image.name)
             boxed = index.kind == "boxes"
-            truth = None if image.label is None or boxed else _ids(_inside(folder, image.label))
+            truth = None if image.label is None or boxed else ids_of(path_inside(folder, image.label))
             if place not in shots:
                 label = None if truth is None else _label_picture(truth, palette, width)
                 if boxed and image.label is not None:
-                    label = _photo(_inside(folder, image.label), width)
-                shots[place] = Shot(image.domain, image.name, _photo(_inside(folder, image.input), width), label)
+                    label = _photo(path_inside(folder, image.label), width)
+                shots[place] = Shot(image.domain, image.name, _photo(path_inside(folder, image.input), width), label)
                 gallery.shots.append(shots[place])
             present = {answer.model for answer in shots[place].answers}
             for model in known:
                 if shown[model] not in present:
                     paths = image.models[model]
                     if boxed:
-                        drawn = _photo(_inside(folder, paths.prediction), width)
+                        drawn = _photo(path_inside(folder, paths.prediction), width)
                         shots[place].answers.append(ModelAnswer(shown[model], drawn, None, None))
                         continue
-                    guess = _ids(_inside(folder, paths.prediction))
+                    guess = ids_of(path_inside(folder, paths.prediction))
                     shots[place].answers.append(
                         ModelAnswer(
                             model=shown[model],
                             prediction=_label_picture(guess, palette, width),
-                            entropy=_entropy_picture(_inside(folder, paths.entropy), width) if paths.entropy else None,
+                            entropy=_entropy_picture(path_inside(folder, paths.entropy), width)
+                            if paths.entropy
+                            else None,
                             accuracy=_accuracy(truth, guess, len(index.classes)),
                         )
                     )
@@ -120,7 +122,8 @@ def figure(path: Path) -> Picture:
     return _photo(path, 2 * _WIDTH)
 
 
-def _inside(folder: Path, relative: str) -> Path:
+def path_inside(folder: Path, relative: str) -> Path:
+    """The path of a picture that an index names; a UserError where it lies outside the folder."""
     path = (folder / relative).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise UserError(
@@ -129,7 +132,8 @@ def _inside(folder: Path, relative: str) -> Path:
     return path
 
 
-def _open(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """A picture read into memory; a UserError names the file that cannot be read."""
     try:
         with Image.open(path) as picture:
             copy: Image.Image = picture.copy()
@@ -144,7 +148,8 @@ def _reduced(picture: Image.Image, width: int, how: Image.Resampling) -> Image.I
     return picture.resize((width, max(1, round(picture.height * width / picture.width))), how)
 
 
-def _embedded(picture: Image.Image, kind: str, **options: object) -> Picture:
+def embedded(picture: Image.Image, kind: str, **options: object) -> Picture:
+    """The picture as a data URI of the given kind (PNG or JPEG)."""
     stream = io.BytesIO()
     picture.save(stream, format=kind, optimize=True, **options)
     content = base64.b64encode(stream.getvalue()).decode("ascii")
@@ -152,19 +157,20 @@ def _embedded(picture: Image.Image, kind: str, **options: object) -> Picture:
 
 
 def _photo(path: Path, width: int) -> Picture:
-    picture = _reduced(_open(path).convert("RGB"), width, Image.Resampling.LANCZOS)
-    return _embedded(picture, "JPEG", quality=82)
+    picture = _reduced(opened(path).convert("RGB"), width, Image.Resampling.LANCZOS)
+    return embedded(picture, "JPEG", quality=82)
 
 
-def _ids(path: Path) -> NDArray[np.uint8]:
+def ids_of(path: Path) -> NDArray[np.uint8]:
     """Train ids of a label or prediction picture: a palette or greyscale PNG holds them as they are."""
-    picture = _open(path)
+    picture = opened(path)
     if picture.mode not in ("P", "L"):
         raise UserError(f"{path} should be an 8-bit PNG of train ids but its mode is {picture.mode}; evaluate again")
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _palette(colours: Sequence[tuple[int, int, int]]) -> list[int]:
+def palette_of(colours: Sequence[tuple[int, int, int]]) -> list[int]:
+    """A Pillow palette: the classes' colours, then black."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(colours)] = np.array(colours, dtype=np.uint8).reshape(-1, 3)
     return [int(value) for value in table.reshape(-1)]
@@ -174,12 +180,12 @@ def _label_picture(ids: NDArray[np.uint8], palette: list[int], width: int) -> Pi
     picture = Image.fromarray(ids)
     picture = _reduced(picture, width, Image.Resampling.NEAREST)
     picture.putpalette(palette)
-    return _embedded(picture, "PNG")
+    return embedded(picture, "PNG")
 
 
 def _entropy_picture(path: Path, width: int) -> Picture:
-    values = np.asarray(_reduced(_open(path).convert("L"), width, Image.Resampling.BILINEAR))
-    return _embedded(Image.fromarray(entropy_colours()[values]), "JPEG", quality=80)
+    values = np.asarray(_reduced(opened(path).convert("L"), width, Image.Resampling.BILINEAR))
+    return embedded(Image.fromarray(entropy_colours()[values]), "JPEG", quality=80)
 
 
 def _accuracy(truth: NDArray[np.uint8] | None, guess: NDArray[np.uint8], classes: int) -> float | None:

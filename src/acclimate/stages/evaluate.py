@@ -16,6 +16,7 @@ from acclimate.data.loading import images_in_order
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
+from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
 from acclimate.evaluation.predict import predict, predict_labels
@@ -60,6 +61,7 @@ class EvaluateRequest:
         input_size: (width, height) images are resized to; None: native size.
         pictured: domain name -> set of which a few images are pictured.
         pictures: how many images per domain.
+        boundary_width: pixels from a class boundary within which scores are also told apart; 0: not at all.
         inference: choices beyond the protocol's own, already in ``protocol``; told in the row of results.
         label_free: what the scores without labels are computed on; None: there are none.
     """
@@ -77,6 +79,7 @@ class EvaluateRequest:
     pictures: int
     inference: Mapping[str, object] = field(default_factory=dict)
     label_free: LabelFree | None = None
+    boundary_width: int = 0
 
 
 def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu") -> Row:
@@ -91,25 +94,31 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     protocol = request.protocol
     confusion = ConfusionMatrix(request.class_space.classes)
+    width = request.boundary_width
+    boundaries = BoundaryCounts(request.class_space.classes, width=width) if width else None
     with progress(title, len(request.data)) as bar:
         for batch in images_in_order(request.data, size=request.input_size, batch_size=1, labels=True):
             assert batch.labels is not None
             images = batch.images.to(device)
             for index, label in enumerate(batch.labels):
-                labels = predict_labels(
-                    networks,
-                    images[index : index + 1],
-                    size=(label.shape[0], label.shape[1]),
-                    resample=protocol.resample,
-                    weights=request.weights,
-                    flip=protocol.flip,
-                    scales=protocol.scales,
-                    align_corners=protocol.align_corners,
-                    average=protocol.average,
-                    window=protocol.window,
-                    stride=protocol.stride,
-                )
-                confusion.add(label, labels[0].cpu().numpy())
+                how: dict[str, Any] = {
+                    "size": (label.shape[0], label.shape[1]),
+                    "resample": protocol.resample,
+                    "weights": request.weights,
+                    "flip": protocol.flip,
+                    "scales": protocol.scales,
+                    "align_corners": protocol.align_corners,
+                    "average": protocol.average,
+                    "window": protocol.window,
+                    "stride": protocol.stride,
+                }
+                if boundaries is None:
+                    labels = predict_labels(networks, images[index : index + 1], **how)[0].cpu().numpy()
+                else:
+                    prediction = predict(networks, images[index : index + 1], **how)
+                    labels = prediction.labels[0].cpu().numpy()
+                    boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
+                confusion.add(label, labels)
                 bar.advance()
     row = score_row(
         confusion,
@@ -123,6 +132,8 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
         protocol=protocol,
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
+    if boundaries is not None:
+        row = row.model_copy(update={"boundaries": boundaries.scores()})
     if request.inference:
         row = row.model_copy(update={"inference": dict(request.inference)})
     if request.label_free is not None:

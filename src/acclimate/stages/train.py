@@ -18,6 +18,7 @@ from acclimate.data.class_shares import shares_of_images
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
+from acclimate.data.sampling import ClassBalanced, Sampler, class_presence
 from acclimate.data.stats import stats
 from acclimate.data.transforms import Focus, Transform
 from acclimate.data.wrappers import PseudoLabelled
@@ -58,7 +59,7 @@ class TrainRequest:
 
     Attributes:
         method, options, network, training, seed: what is trained and how.
-        source: the labelled source; for the oracle, the labelled target.
+        source: the labelled source; for methods that do not train on it, the target with its own or pseudo-labels.
         target: the target without labels, or laid over with pseudo-labels; None where the method does not look at it.
         pseudo_labelled: whether ``target`` carries pseudo-labels to train on.
         class_space: what the network's classes mean.
@@ -216,7 +217,12 @@ def _batches(
     request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
 ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
     settings = request.training
-    oracle = method_class(request.method).trains_on == "target"
+    on_target = method_class(request.method).trains_on != "source"
+
+    part = source_part(request.source, settings.source_portion, seed=request.seed)
+    sampler: Sampler | None = None
+    if settings.source_sampling == "class-balanced":
+        sampler = ClassBalanced(class_presence(part, cache), seed=request.seed)
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
@@ -235,11 +241,11 @@ def _batches(
             rank=fabric.global_rank,
             world_size=fabric.world_size,
             stream=name,
+            sampler=sampler if name == "source" else None,
         )
 
     mined = _mined(request)
-    transform = mined(settings.target_transform if oracle else settings.source_transform)
-    part = source_part(request.source, settings.source_portion, seed=request.seed)
+    transform = mined(settings.target_transform if on_target else settings.source_transform)
     source = stream(part, "source", transform, settings.batch_size, True)
     if request.target is None:
         return source, None

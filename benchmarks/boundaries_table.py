@@ -1,0 +1,56 @@
+"""Prints scores near class boundaries and inside regions as Markdown, over seeds, with the change against a baseline.
+
+python benchmarks/boundaries_table.py runs/scenes-fine-grained/results.json
+python benchmarks/boundaries_table.py runs/scenes-fine-grained/results.json --baseline fine-grained
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from acclimate.evaluation.scores import Spread, read_results, spread
+from acclimate.report.boundaries import MEASURES, REGIONS, boundary_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--baseline", default="source-only", help="the row that changes are measured against")
+    arguments = parser.parse_args()
+    results = read_results(arguments.results)
+    table = boundary_table(results.rows, baseline=arguments.baseline)
+    if table is None:
+        sys.exit(f"{arguments.results} has no such scores; set boundary_width in the recipe's evaluate stage")
+    print(f"near: at most {table.width} pixels from another class, {100 * table.share:.0f} % of the labelled pixels\n")
+    columns = [f"{region}: {measure}" for region in REGIONS for measure in MEASURES]
+    print("| model | seeds | mIoU | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 3) + "|")
+    for line in table.lines:
+        rows = [row for row in results.rows if row.name == line.name]
+        miou = line_miou([row.miou for row in rows])
+        cells = [shown(line.values[key], line.changes[key]) for key in line.values]
+        print(f"| {line.name} | {len(rows)} | {miou} | " + " | ".join(cells) + " |")
+
+
+def line_miou(values: list[float]) -> str:
+    """Mean and sample deviation of mIoU in percent."""
+    return shown(spread(values), None)
+
+
+def shown(value: Spread | None, change: Spread | None) -> str:
+    """``mean ± deviation (change)`` in percent and points."""
+    if value is None:
+        return ""
+    text = f"{100 * value.mean:.1f}"
+    if value.deviation is not None:
+        text += f" ± {100 * value.deviation:.1f}"
+    if change is not None:
+        text += f" ({100 * change.mean:+.1f}"
+        text += f" ± {100 * change.deviation:.1f})" if change.deviation is not None else ")"
+    return text
+
+
+if __name__ == "__main__":
+    main()
