@@ -184,7 +184,12 @@ def _fixture(kind: str, data: Path, *, boxed: bool) -> str:
     """The spec of a fixture of that kind, written once."""
     folder = data / ("boxes" if boxed else kind)
     if not folder.exists():
-        (write_boxed_city if boxed else formats.WRITERS[kind])(folder)
+        if boxed:
+            write_boxed_city(folder)
+        elif kind in ("gta5", "synthia", "cityscapes", "mapillary"):
+            formats.WRITERS[kind](folder, images=1)
+        else:
+            formats.WRITERS[kind](folder)
     return f"{kind}:{folder / 'dataset.yaml' if kind == 'folder' else folder}"
 
 

@@ -18,6 +18,7 @@ from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, Spread
 from acclimate.files import write_text
 from acclimate.report import tables
 from acclimate.report.charts import charts
+from acclimate.report.cited import with_cited
 from acclimate.report.colour import entropy_colours, model_colours
 from acclimate.report.pictures import Gallery, figure, galleries
 from acclimate.report.pseudo_labels import pseudo_label_tables
@@ -30,28 +31,40 @@ _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""
 
 
-def write_report(runs: Sequence[Path], output: Path) -> None:
+def write_report(runs: Sequence[Path], output: Path, *, cited: bool = False) -> None:
     """Writes one HTML page comparing runs: self-contained, without scripts or pictures from elsewhere.
 
     Args:
         runs: folders written by ``acclimate run``; finished or not.
         output: the page to write.
+        cited: also show other systems on the same benchmarks, as the papers cite them.
 
     Raises:
         UserError: a run folder is missing or broken, or the page cannot be written.
     """
     if not runs:
         raise UserError("no run to report on; give at least one run folder")
-    write_text(Path(output), render([read_run(Path(folder)) for folder in runs]))
+    write_text(Path(output), render([read_run(Path(folder)) for folder in runs], cited=cited))
 
 
-def render(runs: Sequence[Run]) -> str:
-    """The page as text."""
+def compared_runs(runs: Sequence[Run], *, cited: bool = False) -> list[Comparison]:
+    """The models of several runs side by side, with the published rows of their recipes, and perhaps cited ones."""
     names = shown_names(runs)
     rows = _rows(runs, names)
     published = list({row.source + row.name: row for run in runs for row in run.published}.values())
     classes = () if rows else _classes(runs)
     compared = comparisons(rows, published, classes=classes, origins=_origins(names))
+    if not cited:
+        return compared
+    sources = {str(run.recipe.get("source")).partition(":")[0] for run in runs}
+    return [with_cited(comparison, sources) for comparison in compared]
+
+
+def render(runs: Sequence[Run], *, cited: bool = False) -> str:
+    """The page as text."""
+    names = shown_names(runs)
+    rows = _rows(runs, names)
+    compared = compared_runs(runs, cited=cited)
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
