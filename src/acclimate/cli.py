@@ -211,7 +211,8 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="run folders")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the page to write")] = Path("report.html"),
     published: Annotated[
-        bool, typer.Option("--published", help="also print, and show, published numbers beside ours, cited systems below")
+        bool,
+        typer.Option("--published", help="also print, and show, published numbers beside ours, cited systems below"),
     ] = False,
 ) -> None:
     """Write one self-contained page that compares runs."""

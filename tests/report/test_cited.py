@@ -51,7 +51,9 @@ def test_the_mean_of_the_classes_is_the_printed_one(benchmark: str, protocol: st
 
 
 def test_the_odd_rows_exist() -> None:
-    assert set(ODD) <= {(benchmark.name, cited.row.name, cited.row.source) for benchmark in benchmarks() for cited in benchmark.rows}
+    assert set(ODD) <= {
+        (benchmark.name, cited.row.name, cited.row.source) for benchmark in benchmarks() for cited in benchmark.rows
+    }
 
 
 def test_benchmarks_name_known_sets_and_protocols() -> None:
