@@ -245,12 +245,15 @@ def stats(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run folders")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the page to write")] = Path("report.html"),
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="also print, and show, published numbers beside ours, cited systems below"),
+    ] = False,
 ) -> None:
     """Write one self-contained page that compares runs."""
-    from acclimate.report.page import write_report
+    from acclimate.commands import report_command
 
-    write_report(runs, output)
-    print(output)
+    report_command(runs, output=output, published=published)
 
 
 @app.command("import")

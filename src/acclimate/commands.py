@@ -425,3 +425,15 @@ def user_cache() -> Path:
     """Where single commands keep what they computed: ``$XDG_CACHE_HOME/acclimate`` or ``~/.cache/acclimate``."""
 
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"
+
+
+def report_command(runs: Sequence[Path], *, output: Path, published: bool) -> None:
+    """Writes the page that compares runs; with ``published`` also prints ours, the papers' and cited numbers."""
+    from acclimate.report.page import compared_runs, write_report
+    from acclimate.report.reading import read_run
+    from acclimate.report.terminal import print_comparisons
+
+    write_report(runs, output, cited=published)
+    if published:
+        print_comparisons(compared_runs([read_run(folder) for folder in runs], cited=True))
+    print(output)

@@ -12,7 +12,8 @@ class SelfDistillation(Method):
     """Cross-entropy on the target's pseudo-labels alone; the source is not seen again.
 
     FADA labels every pixel with the teacher's most probable class, without a threshold (the ``label`` stage keeps a
-    portion of 1), and trains from the network's initial weights. The batch named ``source`` holds pseudo-labelled target images here.
+    portion of 1), and trains from the network's initial weights. The batch named ``source`` holds pseudo-labelled
+    target images here.
     """
 
     name = "self_distillation"

@@ -128,7 +128,7 @@ class ScoreHistogram:
     @property
     def pixels(self) -> list[int]:
         """Pixels predicted as each class."""
-        return [int(total) for total in self.counts.sum(dim=1)]
+        return [int(total) for total in self.counts.cpu().numpy().sum(axis=1)]
 
     def add(self, prediction: Tensor, uncertainty: Tensor) -> None:
         """Counts the pixels of one or several images of any size.
@@ -196,12 +196,13 @@ class ScoreHistogram:
         if len(limits) != self.classes:
             raise ValueError(f"expected {self.classes} limits, got {len(limits)}")
         edges, found = bin_edges(), []
+        counts = self.counts.cpu().numpy()  # sums of int64 are many times faster there
         for index, limit in enumerate(limits):
             position = int(np.searchsorted(edges, limit, side="right")) - 1
-            count = float(self.counts[index, : max(position, 0)].sum())
+            count = float(counts[index, : max(position, 0)].sum())
             if 0 <= position < BINS:
                 share = (limit - edges[position]) / (edges[position + 1] - edges[position])
-                count += float(share) * int(self.counts[index, position])
+                count += float(share) * int(counts[index, position])
             found.append(count)
         return found
 

@@ -171,7 +171,8 @@ def _median(histogram: ScoreHistogram, index: int, selection: Selection) -> floa
 def _portion(
     histogram: ScoreHistogram, index: int | None, portion: float, inclusive: bool, *, whole: bool = False
 ) -> float:
-    total = int(histogram.counts.sum() if index is None else histogram.counts[index].sum())
+    counts = histogram.counts.cpu().numpy()
+    total = int(counts.sum() if index is None else counts[index].sum())
     if total == 0:
         return 0.0
     # CBST's script takes element floor(n p) - 1 of the descending scores: floor(n p) pixels are kept, but one at least

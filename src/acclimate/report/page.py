@@ -19,6 +19,7 @@ from acclimate.files import write_text
 from acclimate.report import tables
 from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
+from acclimate.report.cited import with_cited
 from acclimate.report.colour import entropy_colours, model_colours
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
 from acclimate.report.pictures import Gallery, figure, galleries
@@ -36,28 +37,40 @@ _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""
 
 
-def write_report(runs: Sequence[Path], output: Path) -> None:
+def write_report(runs: Sequence[Path], output: Path, *, cited: bool = False) -> None:
     """Writes one HTML page comparing runs: self-contained, without scripts or pictures from elsewhere.
 
     Args:
         runs: folders written by ``acclimate run``; finished or not.
         output: the page to write.
+        cited: also show other systems on the same benchmarks, as the papers cite them.
 
     Raises:
         UserError: a run folder is missing or broken, or the page cannot be written.
     """
     if not runs:
         raise UserError("no run to report on; give at least one run folder")
-    write_text(Path(output), render([read_run(Path(folder)) for folder in runs]))
+    write_text(Path(output), render([read_run(Path(folder)) for folder in runs], cited=cited))
 
 
-def render(runs: Sequence[Run], *, suite: SuiteView | None = None) -> str:
-    """The page as text; with a ``suite``, also what is measured over all of its rows."""
-    names = shown_names(runs, first_is_plain=suite is not None)
+def compared_runs(runs: Sequence[Run], *, cited: bool = False, suite: bool = False) -> list[Comparison]:
+    """The models of several runs side by side, with the published rows of their recipes, and perhaps cited ones."""
+    names = shown_names(runs, first_is_plain=suite)
     rows = renamed_rows(runs, names)
     published = list({row.source + row.name: row for run in runs for row in run.published}.values())
     classes = () if rows else _classes(runs)
     compared = comparisons(rows, published, classes=classes, origins=origins_of(names))
+    if not cited:
+        return compared
+    sources = {str(run.recipe.get("source")).partition(":")[0] for run in runs}
+    return [with_cited(comparison, sources) for comparison in compared]
+
+
+def render(runs: Sequence[Run], *, cited: bool = False, suite: SuiteView | None = None) -> str:
+    """The page as text; with a ``suite``, also what is measured over all of its rows."""
+    names = shown_names(runs, first_is_plain=suite is not None)
+    rows = renamed_rows(runs, names)
+    compared = compared_runs(runs, cited=cited, suite=suite is not None)
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)

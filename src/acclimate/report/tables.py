@@ -26,7 +26,8 @@ class Line:
     """One model, ours or published, in a comparison. Scores are fractions; None is unknown or not run.
 
     Attributes:
-        kind: ``ours``; ``published``; ``not run``: a published row's counterpart of ours that has no result yet.
+        kind: ``ours``; ``published``; ``not run``: a published row's counterpart of ours that has no result yet;
+            ``cited``: another system on the same benchmark.
         role: ``source-only`` and ``oracle`` are the two ends the others are measured against; ``control`` is AdaBN,
             what looking at the target is worth without any loss on it.
         gain: mIoU minus source-only's, and ``iou_gain`` the same by class; published rows against the published one.
@@ -37,7 +38,7 @@ class Line:
     """
 
     name: str
-    kind: Literal["ours", "published", "not run"]
+    kind: Literal["ours", "published", "not run", "cited"]
     role: Role
     miou: Spread | None = None
     gain: Spread | None = None

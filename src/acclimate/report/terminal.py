@@ -79,12 +79,19 @@ def _name(line: Line) -> Text:
     # Text, not markup: a name with brackets must not be read as a style
     if line.kind == "published":
         return Text(f"  published: {line.source or line.name}")
+    if line.kind == "cited":
+        return Text(f"{line.name} ({line.source.partition(';')[0]})")
     return Text(f"{line.name} (not run)" if line.kind == "not run" else line.name)
 
 
 def print_results(rows: Sequence[Row], published: Sequence[Published] = ()) -> None:
     """Prints the comparison of ``rows`` to stdout, one group of tables per evaluated set and protocol."""
+    print_comparisons(comparisons(rows, published))
+
+
+def print_comparisons(compared: Sequence[Comparison]) -> None:
+    """Prints comparisons to stdout, one group of tables each."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for comparison in comparisons(rows, published):
+    for comparison in compared:
         for made in terminal_tables(comparison):
             console.print(made)
