@@ -263,7 +263,7 @@ def _train(
     identity = {
         "method": stage.train,
         "options": task_named(recipe.task).options(stage.train, stage.options).model_dump(mode="json"),
-        "network": network.model_dump(mode="json"),
+        "network": _what_matters(network.model_dump(mode="json")),
         "training": _what_matters(training.model_dump(mode="json")),
         "seed": seed,
         "source": source.fingerprint(),
@@ -476,13 +476,19 @@ def _evaluate_row(
     )
 
 
-def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
-    """Training settings without those that change nothing but speed or the safety net.
+def _what_matters(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of training or of a network without those that change nothing but speed or the safety net.
 
     Settings that came later are left out where they do nothing, so that stages finished before them stay valid.
     """
     unimportant = {"workers", "cache", "checkpoint_minutes", "log_every"}
-    idle = {"source_portion": 1.0, "mining": None, "focus": None, "source_sampling": "shuffled"}
+    idle = {
+        "source_portion": 1.0,
+        "mining": None,
+        "focus": None,
+        "source_sampling": "shuffled",
+        "batch_norm_epsilon": None,
+    }
 
     def kept(content: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -491,7 +497,7 @@ def _what_matters(training: dict[str, Any]) -> dict[str, Any]:
             if not (key in idle and value == idle[key])
         }
 
-    return kept({key: value for key, value in training.items() if key not in unimportant})
+    return kept({key: value for key, value in settings.items() if key not in unimportant})
 
 
 def _skipped_counts(sets: Sets) -> dict[str, Any]:
