@@ -18,6 +18,7 @@ from reader_workspace import write_ids, write_picture
 import acclimate
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.folder import Folder, read_description
+from acclimate.bench.suite import plan
 from acclimate.data.sample import Batch
 from acclimate.methods import Setting
 from acclimate.methods.optimizers import OptimizerSettings
@@ -42,6 +43,10 @@ def test_yaml_is_valid(block: Block, workspace: Path) -> None:
     elif "classes" in content:
         path.write_text(block.text, encoding="utf-8")
         read_description(path)
+    elif "entries" in content:
+        path.write_text(block.text, encoding="utf-8")
+        planned = plan(str(path))
+        assert Path(block.title).stem == planned.suite.name
     else:
         path.write_text(block.text, encoding="utf-8")
         recipe, _ = load_recipe(str(path))

@@ -66,7 +66,7 @@ FAMILIES = (
     Family("adapt", "folder", "folder"),
     Family("compare", "folder", "folder"),
     Family("scenes-detection", changes={"evaluation": "scenes:fog,images=2,size=128x64"}),
-    Family("scenes-"),
+    Family("scenes"),
     Family("demo"),
 )
 """The first whose prefix fits counts."""

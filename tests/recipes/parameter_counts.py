@@ -40,6 +40,8 @@ def expected_parameters(config: Any, classes: int) -> int:
         return VGG16 + aspp(1024, classes)
     if config.name == "wide-resnet38":
         return WIDE_RESNET38 + (9 * 4096 + 1) * 512 + (9 * 512 + 1) * classes
+    if config.name == "deeplab-v2" and backbone == "torchvision/resnet101" and config.head in (None, "aspp"):
+        return RESNET101 + levels
     if config.name == "deeplab-v2" and backbone == "torchvision/resnet50" and config.head in (None, "aspp"):
         return RESNET50 + levels
     if config.name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":

@@ -68,7 +68,8 @@ def test_the_recipes_rows_agree_with_their_means(name: str) -> None:
     for row in recipe.published:
         if row.miou is not None and row.iou and None not in row.iou:
             mean = statistics.fmean(value for value in row.iou if value is not None)
-            odd = row.source == "ESL, Table 3" and row.name == "esl"  # printed 65.4, the mean of its classes is 65.07
+            # printed otherwise than the mean of their classes: 65.4 and 65.07, 44.4 and 44.59
+            odd = (row.source, row.name) in (("ESL, Table 3", "esl"), ("MLSL, Table 2", "sisc"))
             assert abs(mean - row.miou) < (0.35 if odd else 0.16), (row.name, mean, row.miou)
 
 
