@@ -16,9 +16,9 @@ from markdown_pages import OWN_DATA, PAGES, ROOT, Block, all_blocks, anchors, li
 from reader_workspace import write_ids, write_picture
 
 import acclimate
+from acclimate.bench.suite import plan
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.folder import Folder, read_description
-from acclimate.bench.suite import plan
 from acclimate.data.sample import Batch
 from acclimate.methods import Setting
 from acclimate.methods.optimizers import OptimizerSettings

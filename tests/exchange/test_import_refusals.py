@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,40 @@ def test_the_nearest_layout_and_the_first_keys_that_do_not_fit() -> None:
     assert "bn1.weight (63,) instead of (64,)" in str(caught.value)
 
 
+def lose_a_branch(state: dict[str, Tensor]) -> None:
+    for kind in ("weight", "bias"):
+        del state[f"layer6.conv2d_list.3.{kind}"]
+
+
+def lose_a_head(state: dict[str, Tensor]) -> None:
+    for key in [key for key in state if key.startswith("layer5.")]:
+        del state[key]
+
+
+def store_two_branches(state: dict[str, Tensor]) -> None:
+    for key in [key for key in state if ".conv2d_list.2." in key or ".conv2d_list.3." in key]:
+        del state[key]
+
+
+def count_classes_differently(state: dict[str, Tensor]) -> None:
+    state["layer6.conv2d_list.1.bias"] = torch.zeros(18, device="meta")
+
+
+def add_to_the_head(state: dict[str, Tensor]) -> None:
+    state["layer5.extra.weight"] = torch.zeros(1, device="meta")
+
+
+@pytest.mark.parametrize(
+    "spoil", [lose_a_branch, lose_a_head, store_two_branches, count_classes_differently, add_to_the_head]
+)
+def test_a_network_with_odd_heads_is_not_taken_for_initial_weights(spoil: Callable[[dict[str, Tensor]], None]) -> None:
+    state = meta_state(0)
+    spoil(state)
+    with pytest.raises(UserError, match=r"nearest is multi-level DeepLab-V2|nearest is single-level DeepLab-V2"):
+        recognise(state, layout="auto", where="odd.pth")
+    assert recognise(state, layout="initial-weights", where="odd.pth").layout.network is None
+
+
 def test_only_layouts_of_the_family_are_tried() -> None:
     state = meta_state(0)
     assert recognise(state, layout="advent", where="a.pth").layout is LAYOUTS[0]
@@ -165,7 +201,7 @@ def test_who_decides_how_many_branches_count(
     fit = fitted(head(live), LAYOUTS[0])
     assert fit.layout.network is not None
     decide = acclimate.exchange.importing._config
-    config, remarks = decide(fit, fit.tensors, fit.layout.network, layout=layout, branches=option)
+    config, remarks = decide(fit, fit.tensors, Path("a.pth"), layout=layout, branches=option)
     assert config.branches == branches
     assert remark in "; ".join(remarks)
 
@@ -224,6 +260,48 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     torch.save(state, path)
     with pytest.raises(UserError, match=r"features.5.bias holds values that are infinite or no numbers"):
         import_weights(path, tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda bias: bias.to_sparse(), r"is sparse or quantised, not an ordinary tensor"),
+        (lambda bias: bias.to("meta"), r"is a placeholder without values"),
+        (lambda bias: bias.to(torch.complex64), r"holds complex64 values"),
+        (lambda bias: bias.to(torch.int32), r"holds int32 values"),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(tmp_path: Path, spoil: Callable[[Tensor], Tensor], message: str) -> None:
+    path = vgg_file(tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["features.5.bias"] = spoil(state["features.5.bias"])
+    torch.save(state, path)
+    with pytest.raises(UserError, match=rf"vgg.pth: features.5.bias {message}"):
+        import_weights(path, tmp_path / "model.safetensors")
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
+    state = {f"features.{key}": value for key, value in authors.vgg_state("").items() if int(key.split(".")[0]) < 23}
+    for number in (24, 26, 28):
+        state[f"features.{number}.weight"] = torch.zeros(512, 512, 3, 3)
+        state[f"features.{number}.bias"] = state["features.21.bias"]
+    torch.save(state, tmp_path / "vgg16.pth")
+    import_weights(tmp_path / "vgg16.pth", tmp_path / "initial.safetensors")
+    with safe_open(tmp_path / "initial.safetensors", framework="pt") as file:
+        assert torch.equal(file.get_tensor("features.24.bias"), state["features.21.bias"])
+
+
+def test_every_way_in_which_bytes_are_no_checkpoint(tmp_path: Path) -> None:
+    good = tmp_path / "good.pth"
+    torch.save({"a": torch.arange(8.0)}, good, _use_new_zipfile_serialization=False)
+    content, path = good.read_bytes(), tmp_path / "spoilt.pth"
+    random = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        spoilt = bytearray(content[: int(torch.randint(1, len(content), (1,), generator=random))])
+        spoilt[int(torch.randint(0, len(spoilt), (1,), generator=random))] ^= 0xFF
+        path.write_bytes(spoilt)
+        with contextlib.suppress(UserError):
+            read_foreign(path)
 
 
 def test_the_file_itself_is_never_overwritten(tmp_path: Path) -> None:

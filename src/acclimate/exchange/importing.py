@@ -14,7 +14,7 @@ from torch import Tensor
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.errors import UserError, unknown
-from acclimate.exchange.layouts import FAMILIES, Fit, counts_batches, recognise, trained_branches
+from acclimate.exchange.layouts import COUNTER, FAMILIES, Fit, counts_batches, recognise, trained_branches
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.files import atomic, hash_of_file
 from acclimate.models.checkpoint import ModelCard, save_network
@@ -85,7 +85,7 @@ def import_weights(
     source = f"imported from {path.name} (SHA-256 {hash_of_file(path)}), {fit.layout.description}"
     if fit.layout.network is None:
         return _initial_weights(fit, tensors, output, source=source, branches=branches, space=space)
-    config, remarks = _config(fit, tensors, fit.layout.network, layout=layout, branches=branches)
+    config, remarks = _config(fit, tensors, path, layout=layout, branches=branches)
     assert fit.classes is not None
     classes = _class_space(space, fit.classes, path)
     remarks.insert(0, f"classes: {len(classes)} ({classes.name})")
@@ -110,9 +110,11 @@ def import_weights(
 
 
 def _config(
-    fit: Fit, tensors: Mapping[str, Tensor], config: NetworkConfig, *, layout: str, branches: int | None
+    fit: Fit, tensors: Mapping[str, Tensor], path: Path, *, layout: str, branches: int | None
 ) -> tuple[NetworkConfig, list[str]]:
     """The network's options that its keys leave open, and why they are what they are."""
+    config = fit.layout.network
+    assert config is not None
     if "fada" in fit.layout.families:
         if branches not in (None, 4):
             raise UserError(f"--branches {branches}: FADA's heads sum all 4 branches; leave the option out")
@@ -120,7 +122,7 @@ def _config(
             return config, ["head: 4 branches"]
         if counts_batches(tensors):
             return config.model_copy(update={"batch_norm": "trained"}), ["head: 4 branches", "batch norm: trained"]
-        _refuse_zero_variances(tensors)
+        _refuse_zero_variances(tensors, path)
         frozen = config.model_copy(update={"batch_norm": "frozen", "batch_norm_epsilon": 0.0})
         return frozen, ["head: 4 branches", "batch norm: frozen, without epsilon"]
     found = trained_branches(tensors)
@@ -155,25 +157,32 @@ def _class_space(name: str | None, classes: int, path: Path) -> ClassSpace:
 
 
 def _usable(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors in float32, none of them with a value that is no number."""
+    """The tensors in float32 and in memory of their own, none of them with a value that is no number."""
     usable = {}
     for key, value in tensors.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            kind = "a placeholder without values" if value.is_meta else "sparse or quantised"
+            raise UserError(f"{path}: {key} is {kind}, not an ordinary tensor; save it dense and in float32 first")
+        if not value.is_floating_point() and not key.endswith(COUNTER):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UserError(f"{path}: {key} holds {kind} values, where weights are real numbers; the file is damaged")
         if value.is_floating_point():
             value = value.float()
             if not bool(value.isfinite().all()):
                 raise UserError(f"{path}: {key} holds values that are infinite or no numbers; the file is damaged")
             if key.endswith("running_var") and bool((value < 0).any()):
                 raise UserError(f"{path}: {key} holds negative variances; the file is damaged")
-        usable[key] = value.contiguous()
+        # safetensors refuses tensors that share memory
+        usable[key] = value.clone(memory_format=torch.contiguous_format)
     return usable
 
 
-def _refuse_zero_variances(tensors: Mapping[str, Tensor]) -> None:
+def _refuse_zero_variances(tensors: Mapping[str, Tensor], path: Path) -> None:
     for key, value in tensors.items():
         if key.endswith("running_var") and not bool((value > 0).all()):
             raise UserError(
-                f"{key} holds a variance of 0, which FADA's frozen batch norm, without an epsilon, cannot divide by; "
-                "the file is damaged"
+                f"{path}: {key} holds a variance of 0, which FADA's frozen batch norm, without an epsilon, cannot "
+                "divide by; the file is damaged"
             )
 
 

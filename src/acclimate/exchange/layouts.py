@@ -22,7 +22,8 @@ FAMILIES = ("auto", "adaptsegnet", "advent", "bdl", "fada", "initial-weights")
 
 # marks keys without a prefix of the layout, which might else be mistaken for keys of ours
 _STRANGE = "?"
-_COUNTER = "num_batches_tracked"
+COUNTER = "num_batches_tracked"
+"""How the one key ends whose values are no weights: how many batches a batch norm has seen."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,22 @@ def _renamed(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> Tens
 
 
 def _resnet_body(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Takes the prefix ``Scale.`` and the heads off."""
-    bare = {key.removeprefix("Scale."): value for key, value in tensors.items()}
-    return {key: value for key, value in bare.items() if not key.startswith(("layer5.", "layer6.", "fc."))}
+    """Takes off ImageNet's or COCO's classifier, and the prefix ``Scale.`` of the file that has the latter.
+
+    Heads without the prefix are a segmentation network's, which is not taken for initial weights, however odd they are.
+    """
+    body = {key: value for key, value in tensors.items() if not key.startswith(("Scale.layer5.", "fc."))}
+    return {key.removeprefix("Scale."): value for key, value in body.items()}
 
 
 def _vgg_body(tensors: Mapping[str, Tensor]) -> Tensors:
-    return {key: value for key, value in tensors.items() if not key.startswith("classifier.")}
+    heads = ("classifier.0.", "classifier.3.", "classifier.6.")
+    return {key: value for key, value in tensors.items() if not key.startswith(heads)}
+
+
+def _without_heads(tensors: Mapping[str, Tensor]) -> Tensors:
+    """What is left of a segmentation network that was explicitly asked for as initial weights."""
+    return {key: value for key, value in tensors.items() if not key.startswith(("layer5.", "layer6.", "classifier."))}
 
 
 def _vgg_features() -> nn.Module:
@@ -157,6 +167,8 @@ def recognise(tensors: Mapping[str, Tensor], *, layout: str, where: str) -> Fit:
     Raises:
         UserError: they fit none; the message names the nearest layout and the first keys that do not fit.
     """
+    if layout == "initial-weights":
+        tensors = _without_heads(tensors)
     nearest: Fit | None = None
     for candidate in LAYOUTS:
         if layout != "auto" and layout not in candidate.families:
@@ -198,7 +210,7 @@ def fitted(tensors: Mapping[str, Tensor], layout: Layout) -> Fit:
         tensors=renamed,
         classes=classes,
         # PyTorch 0.3 did not count batches, nor do frozen batch norms
-        missing=[key for key in expected if key not in renamed and not key.endswith(_COUNTER)],
+        missing=[key for key in expected if key not in renamed and not key.endswith(COUNTER)],
         unexpected=[key.removeprefix(_STRANGE) for key in renamed if key not in expected],
         shapes=[
             f"{key} {tuple(renamed[key].shape)} instead of {tuple(value.shape)}"
@@ -246,4 +258,4 @@ def _untouched(weight: Tensor, bias: Tensor) -> bool:
 
 def counts_batches(keys: Iterable[str]) -> bool:
     """Whether batch norms were of the ordinary kind: FADA's frozen ones count no batches."""
-    return any(key.endswith(_COUNTER) for key in keys)
+    return any(key.endswith(COUNTER) for key in keys)

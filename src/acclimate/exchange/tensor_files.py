@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,19 @@ FADA_PARTS = ("feature_extractor", "classifier")
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PARALLEL = "module."
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
+"""What PyTorch's reader raises at bytes that are no checkpoint, according to where they break it."""
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -47,7 +61,7 @@ def _unpickled(path: Path) -> Any:
             f"{path} is not read: it holds more than tensors and plain values ({reason[:200]}), and loading it would "
             "run code that is in the file; ask its authors for a file of bare tensors (a state_dict, or safetensors)"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AssertionError, TypeError) as error:
+    except _DAMAGED as error:
         summary = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{path} is no readable checkpoint of PyTorch ({summary}): it may be truncated or of another format; "
