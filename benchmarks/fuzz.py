@@ -249,7 +249,6 @@ def _checkpoints(folder: Path) -> dict[str, tuple[str, list[bytes], Reader, Any]
 
 def fuzz(folder: Path, *, count: int, seed: int) -> dict[str, Tried]:
     """Tries ``count`` mutants, shared out over the kinds."""
-    logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
     chance = random.Random(seed)
     everything = kinds(folder, chance)
     results = {}
@@ -306,6 +305,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2400, help="mutants in all")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
     with tempfile.TemporaryDirectory() as folder:
         results = fuzz(Path(folder), count=arguments.count, seed=arguments.seed)
     print(table(results))
