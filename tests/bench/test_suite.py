@@ -44,6 +44,7 @@ def test_tables_of_evidence_have_both_ends_the_control_and_three_seeds(name: str
         "ensemble",
     } <= rows
     assert {"advent-ssl", "advent-esl", "bdl", "bdl-esl", "oracle"} <= rows
+    assert {"cbst-3", "sisc-3", "sisc-pwl-3", "fine-grained", "fine-grained-entropy"} <= rows
     assert all(entry.seeds == (0, 1, 2) for entry in mandatory)
 
 
