@@ -109,6 +109,9 @@ def test_a_translation_goes_on_from_an_earlier_one(recipe: Path, tmp_path: Path)
     counts = channel_histograms(sampled_images(first))
     target = channel_histograms(sampled_images(open_dataset("scenes:camera,images=8,size=64x32")))
     assert (wasserstein(channel_histograms(sampled_images(again)), target) < wasserstein(counts, target)).all()
+    told = json.loads((tmp_path / "runs/chain/2-again/translation.json").read_text())["wasserstein"]
+    raw = wasserstein(channel_histograms(sampled_images(source)), target)
+    assert told["before"] == pytest.approx(raw.tolist(), abs=0.06), "from the untranslated source"
     assert row.train_seconds > 0
 
 
