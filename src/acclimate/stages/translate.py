@@ -145,6 +145,10 @@ def _claim(folder: Path, identity: str) -> None:
             f"{folder} holds a translation of other data or with other settings; choose another folder with -o, "
             "or delete it"
         )
+    if not path.exists() and (taken := [name for name in ("images", "labels") if (folder / name).exists()]):
+        raise UserError(
+            f"{folder} already holds {' and '.join(taken)} that no translation wrote; choose another folder with -o"
+        )
     write_json(path, {"identity": identity})
 
 
