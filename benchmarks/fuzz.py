@@ -250,7 +250,6 @@ def _checkpoints(folder: Path) -> dict[str, tuple[str, list[bytes], Reader, Any]
 
 def fuzz(folder: Path, *, count: int, seed: int) -> dict[str, Tried]:
     """Tries ``count`` mutants, shared out over the kinds."""
-    logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
     chance = random.Random(seed)
     everything = kinds(folder, chance)
     results = {}
@@ -307,6 +306,7 @@ def main() -> None:
     parser.add_argument("--count", type=at_least_one, default=2400, help="mutants in all")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
     with tempfile.TemporaryDirectory() as folder:
         results = fuzz(Path(folder), count=arguments.count, seed=arguments.seed)
     print(table(results))

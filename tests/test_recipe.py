@@ -365,6 +365,7 @@ def test_a_translate_stage_starts_from_the_recipes_translation(tmp_path: Path) -
     [
         (translating(options={"widht": 3}), "widht"),
         (translating(perceptual="nobody"), "stages.look.perceptual: no earlier stage is called 'nobody'"),
+        (translating(source="base"), "stages.look.source: base is a train stage, but a translate stage is needed"),
         (translating(translate="histogram", options={"width": 3}), "stages.look.options: a colour match has no such"),
         (translating(translate="cycle"), "stages.look"),
         (changed(stages__again__source="base"), "stages.again.source: 'base' is a train stage; a translate stage is"),

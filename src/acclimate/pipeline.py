@@ -310,9 +310,11 @@ def _translate(
 ) -> Done:
     options, training, writing = recipe.translation_settings(stage)
     perceptual = finished[stage.perceptual] if stage.perceptual else None
+    earlier = finished[stage.source] if stage.source else None
+    source = Translated(sets.source, earlier.folder) if earlier else sets.source
     identity = {
         **translator_identity(stage.translate, options, training, writing, seed),
-        "source": sets.source.fingerprint(),
+        "source": source.fingerprint(),
         "target": sets.target.fingerprint(),
         "perceptual": perceptual.key if perceptual else None,
     }
@@ -324,7 +326,7 @@ def _translate(
             options=options,
             training=training,
             writing=writing,
-            source=sets.source,
+            source=source,
             target=sets.target,
             perceptual=perceptual.folder / MODEL if perceptual else None,
             seed=seed,
@@ -341,7 +343,8 @@ def _translate(
                 Checkpoints(folder).clear()
     else:
         _say(f"{title}: already done, reused")
-    return Done(key, "translate", store.folder(key), summary, made_from=[perceptual] if perceptual else [])
+    made_from = [stage for stage in (perceptual, earlier) if stage is not None]
+    return Done(key, "translate", store.folder(key), summary, made_from=made_from)
 
 
 def _label(

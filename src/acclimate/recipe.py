@@ -73,9 +73,13 @@ class TrainStage(_Strict):
 
 
 class TranslateStage(_Strict):
-    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours."""
+    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours.
+
+    With ``source`` it starts from what an earlier translation made of them.
+    """
 
     translate: Translator
+    source: str | None = None
     options: dict[str, Any] = {}
     training: dict[str, Any] = {}
     writing: dict[str, Any] = {}
@@ -406,6 +410,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 )
             earlier[name] = "train"
         elif isinstance(stage, TranslateStage):
+            if stage.source is not None:
+                needs(name, "source", stage.source, "translate")
             if stage.perceptual is not None:
                 needs(name, "perceptual", stage.perceptual, "train")
             unread = [key for key in ("options", "training", "writing", "perceptual") if getattr(stage, key)]

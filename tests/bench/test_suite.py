@@ -8,7 +8,7 @@ import pytest
 
 from acclimate.bench.suite import distinct_stages, only, only_rows, plan, suite_names
 from acclimate.errors import UserError
-from acclimate.recipe import EvaluateStage, Recipe, TrainStage, load_recipe
+from acclimate.recipe import EvaluateStage, Recipe, TrainStage, load_recipe, recipe_names
 
 
 def written(folder: Path, text: str) -> str:
@@ -44,6 +44,7 @@ def test_tables_of_evidence_have_both_ends_the_control_and_three_seeds(name: str
         "ensemble",
     } <= rows
     assert {"advent-ssl", "advent-esl", "bdl", "bdl-esl", "oracle"} <= rows
+    assert {"cbst-3", "sisc-3", "sisc-pwl-3", "fine-grained", "fine-grained-entropy"} <= rows
     assert all(entry.seeds == (0, 1, 2) for entry in mandatory)
 
 
@@ -131,3 +132,8 @@ def test_mistakes_are_told(tmp_path: Path, change: tuple[str, str], message: str
 def test_unknown_suite_names_the_nearest() -> None:
     with pytest.raises(UserError, match="scenes"):
         plan("scnes")
+
+
+def test_every_recipe_of_a_papers_setup_is_in_the_published_suite() -> None:
+    setups = {name for name in recipe_names() if name.startswith(("gta5-", "synthia-", "foggy-"))}
+    assert {entry.recipe for entry in plan("published").suite.entries} == setups

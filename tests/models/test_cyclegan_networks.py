@@ -24,7 +24,9 @@ def test_count_of_another_width_and_number_of_blocks() -> None:
     down = (width * 2 * width * 9 + 2 * width) + (2 * width * 4 * width * 9 + 4 * width)
     up = (4 * width * 2 * width * 9 + 2 * width) + (2 * width * width * 9 + width)
     block = 2 * (4 * width * 4 * width * 9 + 4 * width)
-    assert count(ResnetGenerator(width=width, blocks=blocks)) == entry + down + up + leave + blocks * block
+    for upsampling in ("transposed", "resized"):
+        generator = ResnetGenerator(width=width, blocks=blocks, upsampling=upsampling)  # type: ignore[arg-type]
+        assert count(generator) == entry + down + up + leave + blocks * block
 
 
 def test_a_score_sees_70_by_70_pixels() -> None:
@@ -53,6 +55,21 @@ def test_any_size_is_kept_and_values_stay_in_range(size: tuple[int, int]) -> Non
             result = generator.translate(images)
         assert result.shape == images.shape
         assert 0 <= float(result.min()) <= float(result.max()) <= 1
+
+
+def test_enlarging_before_convolving_leaves_no_checkerboard() -> None:
+    """Flat features stay flat, whatever the weights; after a transposed convolution every pixel of a block differs."""
+    torch.manual_seed(0)
+    flat = torch.ones(1, 8, 6, 6)
+    with torch.no_grad():
+        resized, transposed = (
+            ResnetGenerator(width=2, blocks=1, upsampling=upsampling).up1(flat)  # type: ignore[arg-type]
+            for upsampling in ("resized", "transposed")
+        )
+    assert resized.shape == transposed.shape == (1, 4, 12, 12)
+    assert torch.allclose(resized, resized[..., :1, :1].expand_as(resized), atol=1e-6)
+    inner = transposed[..., 4:8, 4:8]
+    assert not torch.allclose(inner[..., :2, :2], inner[..., :1, :1].expand(-1, -1, 2, 2), atol=1e-3)
 
 
 def test_an_untrained_residual_generator_is_the_identity() -> None:

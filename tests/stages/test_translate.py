@@ -90,6 +90,31 @@ def test_settings_and_sets_decide_which_translation_it_is(recipe: Path, tmp_path
     assert len(list((tmp_path / "runs/.stages").glob("train-*/done.json"))) == 2
 
 
+def test_a_translation_goes_on_from_an_earlier_one(recipe: Path, tmp_path: Path) -> None:
+    stages = {
+        "matched": {"translate": "mean-std"},
+        "again": {"translate": "histogram", "source": "matched"},
+        "alone": {"translate": "histogram"},
+        "baseline": {"train": "source_only", "source": "again"},
+        "scores": {"evaluate": ["baseline"]},
+    }
+    content = load_recipe(str(recipe))[0].model_dump(mode="json", exclude_unset=True)
+    path = tmp_path / "chain.yaml"
+    path.write_text(json.dumps({**content, "stages": stages}))
+    row = run(load_recipe(str(path))[0], Run(output=tmp_path / "runs/chain"))[0]
+    source = open_dataset("scenes:render,images=24,size=64x32")
+    again, alone = (Translated(source, tmp_path / f"runs/chain/{place}") for place in ("2-again", "3-alone"))
+    assert (again.image(0) != alone.image(0)).any()
+    first = Translated(source, tmp_path / "runs/chain/1-matched")
+    counts = channel_histograms(sampled_images(first))
+    target = channel_histograms(sampled_images(open_dataset("scenes:camera,images=8,size=64x32")))
+    assert (wasserstein(channel_histograms(sampled_images(again)), target) < wasserstein(counts, target)).all()
+    told = json.loads((tmp_path / "runs/chain/2-again/translation.json").read_text())["wasserstein"]
+    raw = wasserstein(channel_histograms(sampled_images(source)), target)
+    assert told["before"] == pytest.approx(raw.tolist(), abs=0.06), "from the untranslated source"
+    assert row.train_seconds > 0
+
+
 def test_an_unfinished_translation_is_not_trained_on(tmp_path: Path) -> None:
     source = open_dataset("scenes:render,images=2,size=64x32")
     with pytest.raises(UserError, match="no finished translation"):

@@ -234,7 +234,7 @@ def made_from(stage: object) -> list[str]:
     if isinstance(stage, TrainStage):
         found = [stage.start, stage.pseudo_labels, stage.source]
     elif isinstance(stage, TranslateStage):
-        found = [stage.perceptual]
+        found = [stage.perceptual, stage.source]
     elif isinstance(stage, LabelStage):
         found = [stage.label]
     else:

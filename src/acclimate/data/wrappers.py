@@ -128,3 +128,10 @@ class Translated(Dataset):
     def fingerprint(self) -> str:
         identity = read_json(self.folder / TRANSLATION)["identity"]
         return hash_of(["translated", self.dataset.fingerprint(), identity])
+
+
+def untranslated(dataset: Dataset) -> Dataset:
+    """The dataset below any number of translations laid over each other."""
+    while isinstance(dataset, Translated):
+        dataset = dataset.dataset
+    return dataset

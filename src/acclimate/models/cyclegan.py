@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from torch import Tensor, nn
 from torch.nn import functional
+
+Upsampling: TypeAlias = Literal["transposed", "resized"]
 
 GENERATOR_STRIDE = 4
 """Sides of the images a generator takes are multiples of it; :meth:`ResnetGenerator.translate` pads others."""
@@ -35,20 +39,24 @@ class ResnetGenerator(nn.Module):
     Args:
         width: channels of the first convolution, doubled by each of the next two.
         blocks: residual blocks.
+        upsampling: ``transposed`` convolutions, as published; or ``resized``, the nearest-neighbour enlargement and an
+            ordinary convolution of the same size, which cannot leave a checkerboard (Odena et al. 2016).
         residual: learn a change of the picture instead of the picture: twice the output of tanh is added to the input,
             so that values may leave [-1, 1], and an untrained generator is the identity. Not in the paper; for small
             budgets.
     """
 
-    def __init__(self, *, width: int = 64, blocks: int = 9, residual: bool = False) -> None:
+    def __init__(
+        self, *, width: int = 64, blocks: int = 9, upsampling: Upsampling = "transposed", residual: bool = False
+    ) -> None:
         super().__init__()
         self.residual = residual
         self.entry = nn.Conv2d(3, width, kernel_size=7, padding=3, padding_mode="reflect")
         self.down1 = nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1)
         self.down2 = nn.Conv2d(2 * width, 4 * width, kernel_size=3, stride=2, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(4 * width) for _ in range(blocks)))
-        self.up1 = nn.ConvTranspose2d(4 * width, 2 * width, kernel_size=3, stride=2, padding=1, output_padding=1)
-        self.up2 = nn.ConvTranspose2d(2 * width, width, kernel_size=3, stride=2, padding=1, output_padding=1)
+        self.up1 = _enlarging(4 * width, 2 * width, upsampling)
+        self.up2 = _enlarging(2 * width, width, upsampling)
         self.exit = nn.Conv2d(width, 3, kernel_size=7, padding=3, padding_mode="reflect")
         initialise(self)
         if residual:
@@ -73,6 +81,14 @@ class ResnetGenerator(nn.Module):
         padded = functional.pad(images, (0, missing[0], 0, missing[1]), mode="reflect")
         translated: Tensor = self(padded * 2 - 1)
         return ((translated[..., :height, :width] + 1) / 2).clamp(0, 1)
+
+
+def _enlarging(channels: int, to: int, upsampling: Upsampling) -> nn.Module:
+    """Twice as wide and high: (B, channels, h, w) to (B, to, 2 h, 2 w)."""
+    if upsampling == "transposed":
+        return nn.ConvTranspose2d(channels, to, kernel_size=3, stride=2, padding=1, output_padding=1)
+    convolution = nn.Conv2d(channels, to, kernel_size=3, padding=1, padding_mode="reflect")
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), convolution)
 
 
 class PatchDiscriminator(nn.Module):

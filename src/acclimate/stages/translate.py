@@ -21,7 +21,7 @@ from PIL import Image as PILImage
 from acclimate.data.cache import cached
 from acclimate.data.loading import batches
 from acclimate.data.sample import Dataset, Image
-from acclimate.data.wrappers import TRANSLATION, Translated, translated_path
+from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
 from acclimate.files import hash_of, hash_of_file, read_json, write_bytes, write_json
 from acclimate.models.checkpoint import load_network
@@ -254,8 +254,9 @@ def _finish(request: TranslateRequest, folder: Path) -> None:
         "target": {"spec": request.target.spec, "split": request.target.split},
     }
     translated = Translated(request.source, folder, finished=False)
-    _write_figure(request.source, translated, request.target, folder / FIGURE)
-    distances = colour_distances(request.source, translated, request.target)
+    source = untranslated(request.source)
+    _write_figure(source, translated, request.target, folder / FIGURE)
+    distances = colour_distances(source, translated, request.target)
     write_json(folder / TRANSLATION, {**content, "wasserstein": distances})
 
 

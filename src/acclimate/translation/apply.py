@@ -18,7 +18,7 @@ from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.files import atomic
 from acclimate.models.cyclegan import GENERATOR_STRIDE, ResnetGenerator
-from acclimate.translation.cyclegan import CycleGan
+from acclimate.translation.cyclegan import CycleGan, generator_of
 from acclimate.translation.settings import CycleGanOptions, Writing
 
 _KEY = "acclimate-translator"
@@ -50,7 +50,7 @@ def load_generator(path: Path, *, direction: str = "to target", device: str = "c
             tensors = {k.removeprefix(prefix): file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
         options = CycleGanOptions.model_validate(card["options"])
         with torch.random.fork_rng(devices=[]):
-            generator = ResnetGenerator(width=options.width, blocks=options.blocks, residual=options.residual)
+            generator = generator_of(options)
         generator.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, ValidationError) as error:
         raise UserError(

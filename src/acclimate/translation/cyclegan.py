@@ -44,11 +44,7 @@ class CycleGan(Learner[Batch]):
     ) -> None:
         super().__init__()
         self.options = options
-
-        def generator() -> ResnetGenerator:
-            return ResnetGenerator(width=options.width, blocks=options.blocks, residual=options.residual)
-
-        self.generators = nn.ModuleDict({"to target": generator(), "to source": generator()})
+        self.generators = nn.ModuleDict({"to target": generator_of(options), "to source": generator_of(options)})
         self.discriminators = nn.ModuleDict(
             {
                 look: PatchDiscriminator(width=options.discriminator_width, norm=options.discriminator_norm)
@@ -132,6 +128,13 @@ class CycleGan(Learner[Batch]):
         device = next(self.generators.parameters()).device
         for look, pool in self.pools.items():
             pool.restore(state["pools"][look], device)
+
+
+def generator_of(options: CycleGanOptions) -> ResnetGenerator:
+    """An untrained generator with the options' layers."""
+    return ResnetGenerator(
+        width=options.width, blocks=options.blocks, upsampling=options.upsampling, residual=options.residual
+    )
 
 
 def _adam(modules: nn.Module, learning_rate: float) -> torch.optim.Optimizer:

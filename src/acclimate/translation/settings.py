@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from acclimate.data.transforms import Transform
+from acclimate.models.cyclegan import Upsampling
 from acclimate.training.schedule import linear_decay
 
 Translator = Literal["cyclegan", "histogram", "mean-std"]
@@ -22,6 +23,7 @@ class CycleGanOptions(BaseModel):
         discriminator_width: 64.
         discriminator_norm: instance norm in the discriminators (true). Without it they see at once how bright and
             coloured a picture is as a whole; not published, for small budgets.
+        upsampling: of the generators: ``transposed`` convolutions as published, or ``resized``, without checkerboards.
         residual: generators learn a change of the picture; not published, for small budgets.
         cycle_weight: lambda_A = lambda_B, of the L1 distance after a round trip (10).
         identity_weight: of the L1 distance between a picture and what the generator *into* its own look makes of it,
@@ -38,6 +40,7 @@ class CycleGanOptions(BaseModel):
     blocks: PositiveInt = 9
     discriminator_width: PositiveInt = 64
     discriminator_norm: bool = True
+    upsampling: Upsampling = "transposed"
     residual: bool = False
     cycle_weight: NonNegativeFloat = 10.0
     identity_weight: NonNegativeFloat = 0.5
