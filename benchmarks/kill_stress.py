@@ -81,7 +81,12 @@ class Cell:
 
 def cells() -> dict[str, str]:
     """Name of each method × verb -> its recipe."""
-    found = {f"train {name}": f"{RECIPE}  it: {{train: {name}}}\n" for name in METHODS}
+    found = {}
+    for name, method in METHODS.items():
+        stages = f"  it: {{train: {name}}}\n"
+        if method.trains_on == "pseudo-labels":
+            stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
+        found[f"train {name}"] = RECIPE + stages
     recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 

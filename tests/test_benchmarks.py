@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from acclimate.errors import UserError
 from acclimate.scripts import at_least_one, run_script
@@ -18,8 +19,10 @@ SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 def status(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: str) -> object:
     monkeypatch.setattr(sys, "argv", [str(script), *arguments])
     monkeypatch.setattr(sys, "path", [str(script.parent), *sys.path])
-    with pytest.raises(SystemExit) as ended:
+    threads = torch.get_num_threads()
+    with torch.enable_grad(), pytest.raises(SystemExit) as ended:  # scripts may switch gradients off for good
         runpy.run_path(str(script), run_name="__main__")
+    torch.set_num_threads(threads)
     return ended.value.code
 
 

@@ -31,7 +31,9 @@ def test_every_promise_has_tests_a_figure_and_a_command_that_exist() -> None:
 
 def test_every_method_and_verb_has_been_killed() -> None:
     text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
-    kills = {name: int(lost) for name, lost in re.findall(r"^\| ([\w ]+?) \| \d+ \| \d+ \| \d+ \| (\d+) \|$", text, re.M)}
+    kills = {
+        name: int(lost) for name, lost in re.findall(r"^\| ([\w ]+?) \| \d+ \| \d+ \| \d+ \| (\d+) \|$", text, re.M)
+    }
     wanted = {f"train {name}" for name in METHODS} | {"translate", "label", "evaluate"}
     assert wanted <= kills.keys()
     assert set(kills.values()) == {0}
