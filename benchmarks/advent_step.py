@@ -23,13 +23,15 @@ import subprocess
 import sys
 import time
 
+from acclimate.scripts import at_least_one, run_script
+
 VARIANTS = ("plain", "acclimate", "frozen-separate", "frozen-joint")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--size", type=int, nargs=2, default=(640, 320), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--steps", type=at_least_one, default=20)
+    parser.add_argument("--size", type=at_least_one, nargs=2, default=(640, 320), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--learning-rate", type=float, default=2.5e-6, help="2.5e-4 is published; see above")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="measure some of the variants")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
@@ -229,4 +231,4 @@ def forward_pair(network, source, target, *, joint: bool):  # type: ignore[no-un
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,11 +7,12 @@ python benchmarks/boundaries_table.py runs/scenes-fine-grained/results.json --ba
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread, read_results, spread
 from acclimate.report.boundaries import MEASURES, REGIONS, boundary_table
+from acclimate.scripts import run_script
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     results = read_results(arguments.results)
     table = boundary_table(results.rows, baseline=arguments.baseline)
     if table is None:
-        sys.exit(f"{arguments.results} has no such scores; set boundary_width in the recipe's evaluate stage")
+        raise UserError(f"{arguments.results} has no such scores; set boundary_width in the recipe's evaluate stage")
     print(f"near: at most {table.width} pixels from another class, {100 * table.share:.0f} % of the labelled pixels\n")
     columns = [f"{region}: {measure}" for region in REGIONS for measure in MEASURES]
     print("| model | seeds | mIoU | " + " | ".join(columns) + " |")
@@ -53,4 +54,4 @@ def shown(value: Spread | None, change: Spread | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

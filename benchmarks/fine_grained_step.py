@@ -23,6 +23,7 @@ from acclimate.methods import Setting, method_class, method_options
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
+from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.train import launched_fabric
 from acclimate.training.loop import train_step
 from acclimate.training.settings import resolved_precision
@@ -38,13 +39,17 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=at_least_one, default=10)
     parser.add_argument("--network", default="small")
     parser.add_argument("--multi-level", action="store_true")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 128), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--width", type=int, default=64, help="of the fine-grained discriminator; 256 as published")
-    parser.add_argument("--output-width", type=int, default=32, help="of the output discriminators; 64 as published")
+    parser.add_argument("--size", type=at_least_one, nargs=2, default=(256, 128), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--batch", type=at_least_one, default=4)
+    parser.add_argument(
+        "--width", type=at_least_one, default=64, help="of the fine-grained discriminator; 256 as published"
+    )
+    parser.add_argument(
+        "--output-width", type=at_least_one, default=32, help="of the output discriminators; 64 as published"
+    )
     arguments = parser.parse_args()
     config = NetworkConfig(name=arguments.network, multi_level=arguments.multi_level)
     fabric = launched_fabric(resolved_precision("auto", config))
@@ -94,4 +99,4 @@ def batch(look: str, size: tuple[int, int], count: int) -> Batch:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -37,6 +37,7 @@ from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
 from acclimate.recipe import load_recipe, recipe_names
+from acclimate.scripts import at_least_one, run_script
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.verified import read_verified_json, write_verified_json
 
@@ -301,8 +302,8 @@ def table(results: dict[str, Tried]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2400, help="mutants in all")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=at_least_one, default=2400, help="mutants in all")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
@@ -315,4 +316,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,8 +29,10 @@ from typing import Any
 import torch
 
 from acclimate import files, pipeline
+from acclimate.errors import UserError
 from acclimate.methods import METHODS
 from acclimate.recipe import VERBS, load_recipe
+from acclimate.scripts import at_least_one, run_script
 from acclimate.stages import label
 from acclimate.training import checkpoint
 
@@ -79,7 +81,12 @@ class Cell:
 
 def cells() -> dict[str, str]:
     """Name of each method × verb -> its recipe."""
-    found = {f"train {name}": f"{RECIPE}  it: {{train: {name}}}\n" for name in METHODS}
+    found = {}
+    for name, method in METHODS.items():
+        stages = f"  it: {{train: {name}}}\n"
+        if method.trains_on == "pseudo-labels":
+            stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
+        found[f"train {name}"] = RECIPE + stages
     recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
@@ -225,11 +232,13 @@ def table(results: list[Cell]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=4, help="per method and verb")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=at_least_one, default=4, help="per method and verb")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="cells whose name contains this")
     arguments = parser.parse_args()
+    if not any(arguments.only in name for name in cells()):
+        raise UserError(f"no method or verb contains {arguments.only!r}; there are: {', '.join(cells())}")
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, text) in enumerate(cells().items()):
@@ -245,4 +254,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

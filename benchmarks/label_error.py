@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from acclimate.evaluation.scores import Spread, read_results, summarise
+from acclimate.scripts import run_script
 
 KEPT = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SMALL = ("pole", "traffic light", "traffic sign", "sign", "person", "pedestrian", "rider", "cyclist", "bicycle")
@@ -28,9 +29,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--round", type=int, default=1, help="whose label stages are compared")
     arguments = parser.parse_args()
+    table = scores(arguments.run / "results.json")
     print(errors(arguments.run, arguments.round))
     print()
-    print(scores(arguments.run / "results.json"))
+    print(table)
 
 
 def errors(run: Path, number: int) -> str:
@@ -92,4 +94,4 @@ def shown(value: Spread | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -20,6 +20,7 @@ from acclimate.data.registry import open_dataset
 from acclimate.data.wrappers import Subset
 from acclimate.losses import entropy_map
 from acclimate.models.checkpoint import load_network
+from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.evaluate import class_space_of, evenly_spaced
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("data", help="kind:path of images that are not scored")
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--images", type=at_least_one, default=50)
     arguments = parser.parse_args()
     print("| checkpoint | mean entropy | entropy of the mean | information |")
     print("|---|---|---|---|")
@@ -56,4 +57,4 @@ def entropies(path: Path, data: str, split: str, images: int) -> tuple[float, fl
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

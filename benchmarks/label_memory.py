@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from acclimate.scripts import at_least_one, run_script
+
 WIDTH, HEIGHT = 1024, 512
 CLASSES = ("a", "b", "c", "d", "e")
 DISTINCT = 20
@@ -33,7 +35,7 @@ sys.exit(code)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=(100, 2000))
+    parser.add_argument("--images", type=at_least_one, nargs="+", default=(100, 2000))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -107,4 +109,4 @@ def measured(folder: Path, checkpoint: Path, *, images: int) -> tuple[float, flo
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,14 +26,15 @@ from acclimate.data.loading import batches
 from acclimate.data.registry import open_dataset
 from acclimate.data.scenes import ScenesDataset
 from acclimate.data.transforms import Transform
+from acclimate.scripts import at_least_one, run_script
 
 BATCH, NATIVE, SIZE = 4, (1024, 512), (512, 256)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--steps", type=at_least_one, default=50)
+    parser.add_argument("--files", type=at_least_one, default=40)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -104,4 +105,4 @@ def images_per_second(batch: Callable[[], object], steps: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

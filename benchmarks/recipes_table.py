@@ -5,6 +5,7 @@ python benchmarks/recipes_table.py
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import sys
@@ -16,9 +17,11 @@ from dry_runs import UNSERVED, class_count, dry_run, full_networks
 from parameter_counts import expected_parameters
 
 from acclimate.recipe import Published, Recipe, TrainStage, load_recipe, recipe_names
+from acclimate.scripts import run_script
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("| recipe | paper | published, % | parameters | as published | dry run |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -62,4 +65,4 @@ def tried(name: str, folder: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

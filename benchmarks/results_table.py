@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from acclimate.evaluation.scores import Spread, find_role, read_results, summarise
+from acclimate.scripts import run_script
 
 
 def main() -> None:
@@ -53,4 +54,4 @@ def shown(value: Spread | None, *, signed: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -31,6 +31,7 @@ from acclimate.pseudo.confidence import CONFIDENCES, Confidence, score_maps
 from acclimate.pseudo.histogram import BINS, ScoreHistogram, bin_edges
 from acclimate.pseudo.selection import select
 from acclimate.pseudo.thresholds import Convention, Rule, Selection, class_thresholds, kept_share
+from acclimate.scripts import at_least_one, run_script
 
 CLASSES, HEIGHT, WIDTH = 19, 512, 1024
 KINDS = ("random", "peaky")
@@ -42,7 +43,7 @@ Floats = NDArray[np.float64]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--pixels", type=int, default=20 * HEIGHT * WIDTH, help="of each kind; whole images of 1024x512"
+        "--pixels", type=at_least_one, default=20 * HEIGHT * WIDTH, help="of each kind; whole images of 1024x512"
     )
     parser.add_argument("--variant", choices=("plain", "streaming"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -267,4 +268,4 @@ def print_costs(images: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -17,6 +17,7 @@ import torch
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.pseudo.sisc import LabelInference, averaged_probabilities
+from acclimate.scripts import at_least_one, run_script
 
 TOLERANCE = 0.15
 
@@ -24,11 +25,11 @@ TOLERANCE = 0.15
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="small")
-    parser.add_argument("--image", type=int, nargs=2, default=(1024, 512), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--patches", type=int, default=50)
-    parser.add_argument("--at-once", type=int, default=8)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--image", type=at_least_one, nargs=2, default=(1024, 512), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--size", type=at_least_one, nargs=2, default=(256, 256), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--patches", type=at_least_one, default=50)
+    parser.add_argument("--at-once", type=at_least_one, default=8)
+    parser.add_argument("--repeat", type=at_least_one, default=5)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -17,7 +17,9 @@ import torch
 from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import TRANSLATION, Translated
+from acclimate.errors import UserError
 from acclimate.files import read_json
+from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.evaluate import evenly_spaced
 from acclimate.translation.agreement import prediction_agreement
 
@@ -26,13 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run with translate stages")
     parser.add_argument("--model", default="source-only", help="name of the train stage whose predictions are compared")
-    parser.add_argument("--images", type=int, default=100, help="source images to predict on, evenly spaced")
+    parser.add_argument("--images", type=at_least_one, default=100, help="source images to predict on, evenly spaced")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
+    paths = sorted([*arguments.run.glob(f"*/{TRANSLATION}"), *arguments.run.glob(f"seed-*/*/{TRANSLATION}")])
+    if not paths:
+        raise UserError(f"{arguments.run} holds no translation; give the folder of a run that has translated")
     print(
         f"{'stage':32} {'R before':>8} {'G':>6} {'B':>6} {'R after':>8} {'G':>6} {'B':>6} {'ratio':>5} {'agreement':>9}"
     )
-    for path in sorted([*arguments.run.glob(f"*/{TRANSLATION}"), *arguments.run.glob(f"seed-*/*/{TRANSLATION}")]):
+    for path in paths:
         folder, content = path.parent, read_json(path)
         source: Dataset = open_dataset(content["source"]["spec"], split=content["source"]["split"])
         models = sorted(folder.parent.glob(f"[0-9]*-{arguments.model}/model.safetensors"))
@@ -46,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,7 +18,7 @@ from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.pipeline import Run, run
 from acclimate.recipe import load_recipe
-from acclimate.stages.train import ensure_same_processes
+from acclimate.training.resuming import ensure_same_processes
 
 if sys.platform == "win32":
     pytest.skip("torchrun with gloo is tried on POSIX systems", allow_module_level=True)

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -17,10 +18,14 @@ from toy import ToyNetwork, batch, make_method, target_batch
 
 from acclimate.data.sample import Batch
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gathering import gathered
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted
 from acclimate.training.loop import Position, fit, train_step
+from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings
+from acclimate.translation.cyclegan import CycleGan
+from acclimate.translation.settings import CycleGanOptions, TranslationTraining
 
 
 def share(whole: Batch, rank: int, world: int) -> Batch:
@@ -67,6 +72,54 @@ def interrupted_at(fabric: Fabric, folder: Path) -> str:
     return "not interrupted"
 
 
+def translator_trained_by(fabric: Fabric, folder: Path, *, stop_at: int | None) -> dict[str, Any] | None:
+    """A sitting of a CycleGAN whose pools remember each process's own translations; None where it was stopped."""
+    torch.manual_seed(0)
+    options = CycleGanOptions(width=4, blocks=1, discriminator_width=4, pool_size=2)
+    translator = CycleGan(options, learning_rate=0.01)
+    checkpoints = Checkpoints(folder)
+    position = resumed(translator, checkpoints, fabric)
+    begun_at = position.step
+
+    def pictures(stream: int) -> Iterator[Batch]:
+        for step in range(begun_at, 6):
+            if step == stop_at and fabric.global_rank == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            generator = torch.Generator().manual_seed(100 * step + 10 * stream + fabric.global_rank)
+            yield Batch(torch.rand(1, 3, 32, 32, generator=generator), None, ["picture"])
+
+    try:
+        fit(
+            translator,
+            source=pictures(0),
+            target=pictures(1),
+            settings=TranslationTraining(steps=6, checkpoint_minutes=60.0),
+            fabric=fabric,
+            checkpoints=checkpoints,
+            history=History(folder, first_step=begun_at, tensorboard=False),
+            position=position,
+            seed=0,
+            title="toy",
+        )
+    except Interrupted:
+        return None
+    pools = {look: torch.stack(pool.pictures) for look, pool in translator.pools.items()}
+    return {"begun at": begun_at, "weights": translator.method_state()["modules"], "pools": pools}
+
+
+def translator_stopped_and_resumed(fabric: Fabric, folder: Path) -> dict[str, Any]:
+    """The same translation in one sitting and in two."""
+    whole = translator_trained_by(fabric, folder / "whole", stop_at=None)
+    stopped = translator_trained_by(fabric, folder / "parts", stop_at=3)
+    states = sorted(path.name for path in (folder / "parts").glob("*.pt"))
+    return {
+        "stopped": stopped is None,
+        "states": states,
+        "whole": whole,
+        "parts": translator_trained_by(fabric, folder / "parts", stop_at=None),
+    }
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
@@ -79,6 +132,8 @@ def main() -> None:
         "message": interrupted_at(fabric, folder / "run"),
         "checkpoints": sorted(path.name for path in (folder / "run").glob("*.pt")),
     }
+    result["gathered"] = gathered({"rank": rank, "pictures": [torch.full((2,), rank)] * (1 + 3 * rank)}, fabric)
+    result["translation"] = translator_stopped_and_resumed(fabric, folder / "translation")
     torch.save(result, folder / f"rank-{rank}.pt")
 
 

@@ -119,16 +119,19 @@ def test_going_on_from_a_saved_state_is_exact(perceptual: bool) -> None:
     stepped(whole, range(5))
     stepped(begun, range(3))
     content = io.BytesIO()
-    torch.save(begun.method_state(), content)
+    torch.save([begun.method_state(), begun.process_state()], content)
     nn.init.zeros_(resumed.generators["to target"].entry.weight)
     content.seek(0)
-    resumed.load_method_state(torch.load(content, weights_only=True))
+    method_state, process_state = torch.load(content, weights_only=True)
+    resumed.load_method_state(method_state)
+    resumed.load_process_state(process_state)
     stepped(resumed, range(3, 5))
     expected, found = whole.method_state(), resumed.method_state()
     assert all(torch.equal(value, found["modules"][key]) for key, value in expected["modules"].items())
     for look in ("source", "target"):
-        assert len(expected["pools"][look]) == 2
-        assert all(torch.equal(x, y) for x, y in zip(expected["pools"][look], found["pools"][look], strict=True))
+        kept, restored = (model.process_state()["pools"][look] for model in (whole, resumed))
+        assert len(kept) == 2
+        assert all(torch.equal(x, y) for x, y in zip(kept, restored, strict=True))
     for name in ("generators", "discriminators"):
         states = [model.optimizers[name].state_dict()["state"] for model in (whole, resumed)]
         assert all(torch.equal(states[0][key]["exp_avg_sq"], states[1][key]["exp_avg_sq"]) for key in states[0])

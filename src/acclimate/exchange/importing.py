@@ -17,7 +17,7 @@ from acclimate.errors import UserError, unknown
 from acclimate.exchange.layouts import COUNTER, FAMILIES, Fit, counts_batches, recognise, trained_branches
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.files import atomic, hash_of_file
-from acclimate.models.checkpoint import ModelCard, save_network
+from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 
@@ -80,6 +80,7 @@ def import_weights(
         raise UserError(f"-o {output}: imported weights are safetensors; choose a name that ends in .safetensors")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"-o {output} is the file to import; choose another name")
+    _refuse_ours(path)
     fit = recognise(read_foreign(path), layout=layout, where=str(path))
     tensors = _usable(fit.tensors, path)
     source = f"imported from {path.name} (SHA-256 {hash_of_file(path)}), {fit.layout.description}"
@@ -175,6 +176,14 @@ def _usable(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         # safetensors refuses tensors that share memory
         usable[key] = value.clone(memory_format=torch.contiguous_format)
     return usable
+
+
+def _refuse_ours(path: Path) -> None:
+    try:
+        read_card_content(path)
+    except UserError:
+        return
+    raise UserError(f"{path} is already a checkpoint of acclimate: every command takes it as it is")
 
 
 def _refuse_zero_variances(tensors: Mapping[str, Tensor], path: Path) -> None:

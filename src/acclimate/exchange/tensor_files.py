@@ -59,7 +59,8 @@ def _unpickled(path: Path) -> Any:
         reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition("\n")[0] or "no tensors in it"
         raise UserError(
             f"{path} is not read: it holds more than tensors and plain values ({reason[:200]}), and loading it would "
-            "run code that is in the file; ask its authors for a file of bare tensors (a state_dict, or safetensors)"
+            "run code that is in the file; ask its authors for a file of bare tensors (a state_dict, or safetensors), "
+            "or, if it is no checkpoint at all, give the one that was downloaded"
         ) from error
     except _DAMAGED as error:
         summary = " ".join(str(error).split())[:200] or type(error).__name__

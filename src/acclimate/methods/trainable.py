@@ -67,6 +67,19 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
 
+    def process_state(self) -> dict[str, Any]:
+        """What each of several processes owns alone, as nested lists and dicts of tensors and numbers.
+
+        Networks and optimisers are the same in all of them and belong to :meth:`method_state`. Empty, unless a learner
+        remembers something of its own share of the images.
+        """
+        return {}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Restores what :meth:`process_state` returned in the process of the same rank, exactly."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps nothing for a process alone, got {sorted(state)}")
+
 
 class Trainable(Learner[AnyBatch]):
     """One way to train a network from a labelled source and an unlabelled target, whatever the task."""

@@ -52,7 +52,8 @@ def predict_images(
         The path of each label map written.
 
     Raises:
-        UserError: the format is unknown, a path does not exist, a folder holds no image, or an image cannot be read.
+        UserError: the format is unknown, a path does not exist, a folder holds no image, an image cannot be read, or
+            ``output`` lies among the images.
     """
     if label_format not in LABEL_FORMATS:
         raise unknown("format of label maps", label_format, LABEL_FORMATS)
@@ -62,7 +63,7 @@ def predict_images(
     palette = space.palette()
     label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
     views = (inference or Inference()).applied(Protocol("prediction", space.name))
-    jobs = _jobs(images)
+    jobs = _jobs(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
@@ -100,12 +101,19 @@ def predict_images(
 
 def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
     """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
-    yield from predict_boxes(checkpoint, _jobs(images), output=output, device=device)
+    yield from predict_boxes(checkpoint, _jobs(images, output), output=output, device=device)
 
 
-def _jobs(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+def _jobs(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
+    """Every image with the name that its prediction gets under ``output``."""
     jobs: list[tuple[Path, str]] = []
     for path in paths:
+        among = path.resolve() if path.is_dir() else path.resolve().parent
+        if output.resolve() == among or (path.is_dir() and among in output.resolve().parents):
+            raise UserError(
+                f"-o {output} lies among the images ({path}): predictions could replace them, and would be taken for "
+                "images the next time; choose another folder with -o"
+            )
         if path.is_file():
             jobs.append((path, path.stem))
         elif path.is_dir():

@@ -43,8 +43,9 @@ from acclimate.pseudo.store import read_manifest
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
-from acclimate.training.loop import Position, fit
+from acclimate.training.loop import fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resuming import resumed
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 
@@ -118,11 +119,7 @@ def train(
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(folder)
-    position = Position()
-    if (state := checkpoints.newest()) is not None:
-        ensure_same_processes(state.get("processes", 1), fabric.world_size, folder)
-        method.load_method_state(state["method"])
-        position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
+    position = resumed(method, checkpoints, fabric)
     source: Iterator[Any]
     target: Iterator[Any] | None
     with fabric.rank_zero_first():
@@ -152,25 +149,6 @@ def train(
         request.save(folder / MODEL, cast(Any, method.network))
     fabric.barrier()
     return summary
-
-
-def ensure_same_processes(before: int, now: int, folder: Path) -> None:
-    """Refuses to go on with another number of processes.
-
-    Raises:
-        UserError: each process normalises and drops out by its own images, so the result would be neither the one
-            begun nor a new one.
-    """
-    if before != now:
-        raise UserError(
-            f"{folder} holds a training that {_processes(before)} began and {_processes(now)} would go on with, which "
-            f"cannot be exact; start {before} again (torchrun --nproc-per-node={before}), or delete that folder to "
-            "begin anew"
-        )
-
-
-def _processes(count: int) -> str:
-    return f"{count} process{'es' * (count > 1)}"
 
 
 def build_method(request: TrainRequest, *, cache: Path) -> Method:

@@ -32,8 +32,9 @@ from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.loop import Position, fit
+from acclimate.training.loop import fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resuming import resumed
 from acclimate.translation.apply import load_generator, save_translator, translated_image
 from acclimate.translation.colour import (
     channel_histograms,
@@ -109,8 +110,8 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
         What it cost: ``train_seconds`` (of training and writing), ``peak_memory_mb``, and ``wasserstein``.
 
     Raises:
-        UserError: a set is empty or unreadable, the perceptual network does not load, the folder holds another
-            translation, or the disk is full.
+        UserError: a set is empty or unreadable, another number of processes began the training, the perceptual network
+            does not load, the folder holds another translation, or the disk is full.
         Interrupted: asked to stop; the place is kept.
     """
     for dataset in (request.source, request.target):
@@ -118,9 +119,12 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
             raise UserError(f"{dataset.spec} ({dataset.split}) holds no images to translate between")
     reset_peak_memory()
     begin, seconds = time.monotonic(), 0.0
-    _claim(folder, request.identity())
-    if not (folder / TRANSLATION).exists():
-        if request.translator == "cyclegan" and not (folder / TRANSLATOR).exists():
+    if fabric.is_global_zero:
+        _claim(folder, request.identity())
+    finished, trained = (folder / TRANSLATION).exists(), (folder / TRANSLATOR).exists()
+    fabric.barrier()  # all have looked before any writes, so that they all take the same way
+    if not finished:
+        if request.translator == "cyclegan" and not trained:
             seconds = _train(request, folder=folder, cache=cache, fabric=fabric)
             begin = time.monotonic()
         if fabric.is_global_zero:
@@ -140,6 +144,10 @@ def _claim(folder: Path, identity: str) -> None:
         raise UserError(
             f"{folder} holds a translation of other data or with other settings; choose another folder with -o, "
             "or delete it"
+        )
+    if not path.exists() and (taken := [name for name in ("images", "labels") if (folder / name).exists()]):
+        raise UserError(
+            f"{folder} already holds {' and '.join(taken)} that no translation wrote; choose another folder with -o"
         )
     write_json(path, {"identity": identity})
 
@@ -164,10 +172,8 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
     translator.to(fabric.device)
     if request.training.channels_last:
         translator.to(memory_format=torch.channels_last)
-    checkpoints, position = Checkpoints(folder), Position()
-    if (state := checkpoints.newest()) is not None:
-        translator.load_method_state(state["method"])
-        position = Position(step=state["step"], seconds=state["seconds"], images=state["images"])
+    checkpoints = Checkpoints(folder)
+    position = resumed(translator, checkpoints, fabric)
     training = request.training
     if training.batch_size % fabric.world_size:
         raise UserError(
@@ -180,7 +186,8 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
         ("target", request.target, training.target_transform),
     ):
         if training.cache and transform.size is not None:
-            dataset = cached(dataset, size=transform.size, folder=cache, labels=False, resample=transform.resample)
+            with fabric.rank_zero_first():  # one process makes the copy, the others find it
+                dataset = cached(dataset, size=transform.size, folder=cache, labels=False, resample=transform.resample)
         streams[name] = batches(
             dataset,
             transform=transform,

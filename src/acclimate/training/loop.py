@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from acclimate.methods.trainable import AnyBatch, Learner, Losses
 from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gathering import gathered
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.schedule import set_learning_rates
@@ -210,9 +211,10 @@ def _save(
     method: Learner[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
 ) -> None:
     state = method.method_state()
-    ensure_finite_state(state, position.step)
+    own = gathered(mine, fabric) if (mine := method.process_state()) else []
+    ensure_finite_state({**state, "own": own}, position.step)
     if fabric.is_global_zero:
         history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
         kept = {"seconds": position.seconds, "images": position.images, "processes": fabric.world_size}
-        checkpoints.save(position.step, {**kept, "method": state})
+        checkpoints.save(position.step, {**kept, "method": state, "own": own})
     fabric.barrier()

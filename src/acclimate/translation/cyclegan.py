@@ -114,11 +114,17 @@ class CycleGan(Learner[Batch]):
     def method_state(self) -> dict[str, Any]:
         state = super().method_state()
         modules = {key: value for key, value in state["modules"].items() if not key.startswith("perceptual.")}
-        return {**state, "modules": modules, "pools": {look: pool.state() for look, pool in self.pools.items()}}
+        return {**state, "modules": modules}
 
     def load_method_state(self, state: dict[str, Any]) -> None:
         frozen = {f"perceptual.{key}": value for key, value in (self.perceptual or nn.Module()).state_dict().items()}
         super().load_method_state({**state, "modules": {**state["modules"], **frozen}})
+
+    def process_state(self) -> dict[str, Any]:
+        """The pools: each process remembers translations of its own share of the images."""
+        return {"pools": {look: pool.state() for look, pool in self.pools.items()}}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
         device = next(self.generators.parameters()).device
         for look, pool in self.pools.items():
             pool.restore(state["pools"][look], device)

@@ -1,0 +1,29 @@
+"""What programs beside the command line share: faults of the input told as `acclimate` tells them, and counts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from acclimate.errors import UserError
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Runs a script's ``main``; where the input is at fault, ends with status 2 and one message."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def at_least_one(text: str) -> int:
+    """A number from 1 up, as ``type`` of an argument of ``argparse``."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 up, not {text!r}")
+    return number

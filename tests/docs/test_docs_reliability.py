@@ -1,0 +1,39 @@
+"""Every promise of docs/reliability.md names tests and a command that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from acclimate.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+
+
+def promises() -> list[list[str]]:
+    """The cells of each row of the first table: promise, test, figure, command."""
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    table = text[text.index("| promise |") :].partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+
+
+def test_every_promise_has_tests_a_figure_and_a_command_that_exist() -> None:
+    assert len(promises()) >= 10
+    for promise, tests, figure, command in promises():
+        assert figure, promise
+        named = re.findall(r"`(tests/[\w/]+\.py)`", tests)
+        assert named, promise
+        called = re.findall(r"(?:tests|benchmarks)/[\w/]+\.py", command)
+        assert called, promise
+        for path in [*named, *called]:
+            assert (ROOT / path).is_file(), path
+
+
+def test_every_method_and_verb_has_been_killed() -> None:
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    kills = {
+        name: int(lost) for name, lost in re.findall(r"^\| ([\w ]+?) \| \d+ \| \d+ \| \d+ \| (\d+) \|$", text, re.M)
+    }
+    wanted = {f"train {name}" for name in METHODS} | {"translate", "label", "evaluate"}
+    assert wanted <= kills.keys()
+    assert set(kills.values()) == {0}
