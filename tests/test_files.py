@@ -113,3 +113,10 @@ def test_hash_of_a_large_file(tmp_path: Path) -> None:
     content = os.urandom((1 << 20) + 17)
     (tmp_path / "file").write_bytes(content)
     assert hash_of_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_folder_in_the_place_of_a_file_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "results.json" / "inside").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"results.json: (Is a directory|.*); choose another place") as caught:
+        write_text(tmp_path / "results.json", "x")
+    assert "free some space" not in str(caught.value)

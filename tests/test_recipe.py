@@ -253,7 +253,7 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
     for part in (
         "unknown key 'abut'",
         "did you mean 'about'?",
-        "training: steps: Input should be greater than 0 (got 0)",
+        "training: steps must be greater than 0 (got 0)",
         "stages.base.train: unknown method 'source_onyl'; did you mean 'source_only'?",
         "stages.labels.label: no earlier stage is called 'agian'",
         "stages.again.options: method advent has no option 'entropy_weight'",
@@ -292,7 +292,7 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
         ({"network": {"name": "smal"}}, "network: unknown network 'smal'; did you mean 'small'?"),
         ({"network": {"name": "small", "backbone": "timm/x"}}, "network: network 'small' has no option 'backbone'"),
         ({"network": {}}, "the key 'name' is missing"),
-        ({"stages__again__training": {"steps": -1}}, "stages.again.training: steps:"),
+        ({"stages__again__training": {"steps": -1}}, "stages.again.training: steps must"),
         ({"training__source_transform": {"scale": [2, 1]}}, "scale is (smallest, largest)"),
     ],
 )
@@ -365,7 +365,7 @@ def test_a_translate_stage_starts_from_the_recipes_translation(tmp_path: Path) -
     [
         (translating(options={"widht": 3}), "widht"),
         (translating(perceptual="nobody"), "stages.look.perceptual: no earlier stage is called 'nobody'"),
-        (translating(source="base"), "stages.look.source: base is a train stage, but a translate stage is needed"),
+        (translating(source="base"), "stages.look.source: 'base' is a train stage; a translate stage is needed"),
         (translating(translate="histogram", options={"width": 3}), "stages.look.options: a colour match has no such"),
         (translating(translate="cycle"), "stages.look"),
         (changed(stages__again__source="base"), "stages.again.source: 'base' is a train stage; a translate stage is"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,8 +36,10 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space or choose another folder with -o" if full else "choose another place to write to"
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with -o, "
+            f"cannot write {path}: {error.strerror or error}; {remedy}, "
             "then run the same command again: nothing finished so far is lost"
         ) from error
     finally:

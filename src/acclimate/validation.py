@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,33 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
             elif item["type"] == "missing":
                 problems.append(f"the key {key!r} is missing")
             else:
-                problems.append(f"{key or 'the whole'}: {item['msg']} (got {item['input']!r})")
+                problems.append(f"{key or 'the whole'} {_demand(item)} (got {item['input']!r})")
         raise UserError(f"{where}: " + "; ".join(problems)) from None
+
+
+_DEMANDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "tuple": "must be a list in brackets",
+    "list": "must be a list in brackets",
+    "dict": "must be keys with values",
+    "mapping": "must be keys with values",
+    "model": "must be keys with values",
+}
+"""What a value must be, by how pydantic's name of the problem begins (``int_parsing``, ``tuple_type``, …)."""
+
+
+def _demand(item: Any) -> str:
+    """A problem of pydantic's, as a demand on the value."""
+    begin, _, kind = item["type"].partition("_")
+    if begin in _DEMANDS and kind in ("type", "parsing", "from_float", "parsing_size", "attributes_type"):
+        return _DEMANDS[begin]
+    demand: str = item["msg"].replace("Input should be", "must be").replace("Input should", "must")
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        demand += nearest(item["input"], re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+    return demand
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
