@@ -117,8 +117,8 @@ def evaluate_command(
     from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
-    from acclimate.pipeline import protocol_and_classes
     from acclimate.report.terminal import print_results
+    from acclimate.sets import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
     if is_detector(checkpoints[0]):
