@@ -67,7 +67,7 @@ def bench_command(
     from acclimate.bench.suite import only as only_entries
     from acclimate.bench.suite import plan
     from acclimate.recipe import parse_override
-    from acclimate.report.suite import print_suite
+    from acclimate.report.suite_terminal import print_suite
 
     values: dict[str, Any] = dict(parse_override(text) for text in overrides)
     values.update({key: spec for key, spec in (("source", source), ("target", target)) if spec is not None})
@@ -117,8 +117,8 @@ def evaluate_command(
     from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
-    from acclimate.pipeline import protocol_and_classes
     from acclimate.report.terminal import print_results
+    from acclimate.sets import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
     if is_detector(checkpoints[0]):

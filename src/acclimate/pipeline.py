@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lightning_fabric import Fabric
 
-from acclimate.data.class_space import ClassSpace
-from acclimate.data.class_spaces import CLASS_SPACES, class_space
-from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.spatial_prior import spatial_prior
-from acclimate.data.tolerance import without_bad_files, write_skipped
+from acclimate.data.tolerance import write_skipped
 from acclimate.data.wrappers import Translated
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
-from acclimate.detection.protocols import DetectionProtocol, detection_protocol
-from acclimate.detection.registry import open_boxes
+from acclimate.detection.protocols import DetectionProtocol
 from acclimate.detection.train import DetectionTrainRequest
 from acclimate.environment import environment
 from acclimate.errors import UserError
-from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.evaluation.scores import Row, read_scores, write_results
 from acclimate.files import write_json, write_text
+from acclimate.identity import what_matters
 from acclimate.recipe import EvaluateStage, LabelStage, Origins, Recipe, TrainStage, TranslateStage, explained
 from acclimate.recipe import Row as RecipeRow
+from acclimate.sets import Sets, open_sets, protocol_of_row, readable
 from acclimate.stages.evaluate import EvaluateRequest, LabelFree, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
 from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
@@ -36,8 +33,6 @@ from acclimate.store import Store, link
 from acclimate.tasks import task_named
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
-
-P = TypeVar("P", bound=Protocol | DetectionProtocol)
 
 
 @dataclass(frozen=True)
@@ -74,18 +69,6 @@ class Done:
         return found
 
 
-@dataclass(frozen=True)
-class Sets:
-    """The data sets of a run, opened once: :class:`Dataset` or, in detection, :class:`BoxedDataset`."""
-
-    class_space: ClassSpace
-    protocol: Protocol | DetectionProtocol
-    source: Any
-    target: Any
-    evaluation: Any
-    skipped: dict[str, list[str]] = field(default_factory=dict)
-
-
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
     """Runs every stage of ``recipe`` for every seed and writes ``results.json`` and ``report.html``.
 
@@ -103,7 +86,7 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     fabric = launched_fabric("32-true")
     if recipe.bad_data == "skip":
         with fabric.rank_zero_first():
-            sets = _readable(sets, cap=recipe.bad_data_cap, folder=store.root / "cache")
+            sets = readable(sets, cap=recipe.bad_data_cap, folder=store.root / "cache")
     if fabric.is_global_zero:
         write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
         write_skipped(settings.output, sets.skipped)
@@ -118,91 +101,6 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
         write_results(settings.output / "results.json", rows, environment=environment())
         write_report([settings.output], settings.output / "report.html")
     return rows
-
-
-def open_sets(recipe: Recipe) -> Sets:
-    """Opens the data sets a recipe names.
-
-    Raises:
-        UserError: a spec is missing or its data cannot be read.
-    """
-    for key in ("source", "target"):
-        if getattr(recipe, key) is None:
-            raise UserError(
-                f"recipe {recipe.name} needs a {key} data set: give --{key} KIND:PATH "
-                "(`acclimate list datasets` names the kinds)"
-            )
-    assert recipe.source is not None
-    assert recipe.target is not None
-    if recipe.task == "detection":
-        return _open_boxed_sets(recipe, recipe.source, recipe.target)
-    protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
-    protocol = recipe.inference.applied(protocol)
-    for stage in recipe.stages.values():
-        if isinstance(stage, EvaluateStage):
-            for row in stage.rows():
-                _protocol_of_row(protocol, row)  # a row that contradicts the protocol is found now
-    evaluation, tolerant = None, recipe.bad_data == "skip"
-    if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
-        evaluation = open_dataset(
-            recipe.evaluation or recipe.target, split=recipe.evaluation_split, class_space=space, tolerant=tolerant
-        )
-        if not evaluation.has_labels:
-            raise UserError(
-                f"{evaluation.spec} ({evaluation.split}) has no labels, so recipe {recipe.name} cannot score on it: "
-                "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
-                "such as adapt"
-            )
-        if not tolerant:
-            evaluation.label(0)  # labels of other classes are found now rather than after hours of training
-    return Sets(
-        class_space=space,
-        protocol=protocol,
-        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant),
-        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant),
-        evaluation=evaluation,
-    )
-
-
-def _open_boxed_sets(recipe: Recipe, source: str, target: str) -> Sets:
-    """The sets of a detection recipe; the source's own classes are those that count."""
-    opened = open_boxes(source, split=recipe.source_split)
-    space = opened.class_space
-    evaluation = None
-    if any(isinstance(stage, EvaluateStage) for stage in recipe.stages.values()):
-        evaluation = open_boxes(recipe.evaluation or target, split=recipe.evaluation_split, class_space=space)
-        if not evaluation.has_labels:
-            raise UserError(f"{evaluation.spec} ({evaluation.split}) has images without boxes: it cannot be scored on")
-        evaluation.boxes(0)
-    return Sets(
-        class_space=space,
-        protocol=detection_protocol(recipe.protocol),
-        source=opened,
-        target=open_boxes(target, split=recipe.target_split, class_space=space),
-        evaluation=evaluation,
-    )
-
-
-def _readable(sets: Sets, *, cap: float, folder: Path) -> Sets:
-    """The sets without what cannot be read."""
-    parts: dict[str, Any] = {}
-    skipped: dict[str, list[str]] = {}
-    for name in ("source", "target", "evaluation"):
-        dataset: Any = getattr(sets, name)
-        if dataset is not None:
-            parts[name], skipped[name] = without_bad_files(dataset, cap=cap, folder=folder)
-    return replace(sets, **parts, skipped=skipped)
-
-
-def protocol_and_classes(name: str | None, spec: str) -> tuple[Protocol, ClassSpace]:
-    """The protocol of that name and its class space; without a name, those of the data set itself."""
-    if name is None:
-        space = default_class_space(spec)
-        return protocol_of(space), space
-    protocol = protocol_for(name, spec)
-    if protocol.class_space in CLASS_SPACES:
-        return protocol, class_space(protocol.class_space)
-    return protocol, default_class_space(spec)
 
 
 def _run_seed(
@@ -263,8 +161,8 @@ def _train(
     identity = {
         "method": stage.train,
         "options": task_named(recipe.task).options(stage.train, stage.options).model_dump(mode="json"),
-        "network": _what_matters(network.model_dump(mode="json")),
-        "training": _what_matters(training.model_dump(mode="json")),
+        "network": what_matters(network.model_dump(mode="json")),
+        "training": what_matters(training.model_dump(mode="json")),
         "seed": seed,
         "source": source.fingerprint(),
         "target": target.fingerprint() if target is not None else None,
@@ -297,7 +195,7 @@ def _train(
             with store.working_on(key, identity) as folder:
                 write_skipped(folder, sets.skipped)
                 summary = train(request, folder=folder, cache=store.root / "cache", fabric=fabric)
-                summary |= _skipped_counts(sets)
+                summary |= sets.skipped_counts()
                 store.finish(key, summary)
                 Checkpoints(folder).clear()  # not before: killed in between, the stage would begin anew
     else:
@@ -338,7 +236,7 @@ def _translate(
             with store.working_on(key, identity) as folder:
                 write_skipped(folder, sets.skipped)
                 summary = translate(request, folder=folder, cache=store.root / "cache", fabric=fabric)
-                summary |= _skipped_counts(sets)
+                summary |= sets.skipped_counts()
                 store.finish(key, summary)
                 Checkpoints(folder).clear()
     else:
@@ -382,20 +280,13 @@ def _label(
         )
         with store.working_on(key, identity) as folder:
             write_skipped(folder, sets.skipped)
-            summary = label(request, folder=folder, device=str(fabric.device)) | _skipped_counts(sets)
+            summary = label(request, folder=folder, device=str(fabric.device)) | sets.skipped_counts()
             store.finish(key, summary)
     elif fabric.is_global_zero:
         _say(f"{title}: already done, reused")
     fabric.barrier()
     summary = store.finished(key) or {}
     return Done(key, "label", store.folder(key), summary, method=model.method, made_from=[model])
-
-
-def _protocol_of_row(protocol: P, row: RecipeRow) -> P:
-    """The run's protocol, with the row's own way to average an ensemble."""
-    if row.average is None or isinstance(protocol, DetectionProtocol):
-        return protocol
-    return replace(protocol, average=row.average)
 
 
 def _evaluate_row(
@@ -413,7 +304,7 @@ def _evaluate_row(
     assert sets.evaluation is not None
     members = [finished[name] for name in row.of]
     method = "+".join(dict.fromkeys(member.method for member in members))
-    protocol = _protocol_of_row(sets.protocol, row)
+    protocol = protocol_of_row(sets.protocol, row)
     inference = {**recipe.inference.chosen(), **({} if row.average is None else {"average": row.average})}
     identity = {
         "name": row.name,
@@ -461,7 +352,7 @@ def _evaluate_row(
                 )
                 evaluate(request, folder=folder, title=title)
             write_skipped(folder, sets.skipped)
-            store.finish(key, _skipped_counts(sets))
+            store.finish(key, sets.skipped_counts())
     link(output / place, store.folder(key))
     scored = read_scores(store.folder(key) / "scores.json")[0]
     chain = {key: done for member in members for key, done in member.chain().items()}
@@ -477,35 +368,6 @@ def _evaluate_row(
             "peak_memory_mb": max(done.summary.get("peak_memory_mb", 0.0) for done in chain.values()),
         }
     )
-
-
-def _what_matters(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training or of a network without those that change nothing but speed or the safety net.
-
-    Settings that came later are left out where they do nothing, so that stages finished before them stay valid.
-    """
-    unimportant = {"workers", "cache", "checkpoint_minutes", "log_every"}
-    idle = {
-        "source_portion": 1.0,
-        "mining": None,
-        "focus": None,
-        "source_sampling": "shuffled",
-        "batch_norm_epsilon": None,
-    }
-
-    def kept(content: dict[str, Any]) -> dict[str, Any]:
-        return {
-            key: kept(value) if isinstance(value, dict) else value
-            for key, value in content.items()
-            if not (key in idle and value == idle[key])
-        }
-
-    return kept({key: value for key, value in settings.items() if key not in unimportant})
-
-
-def _skipped_counts(sets: Sets) -> dict[str, Any]:
-    counts = {name: len(lines) for name, lines in sets.skipped.items() if lines}
-    return {"skipped": counts} if counts else {}
 
 
 def _say(text: str) -> None:

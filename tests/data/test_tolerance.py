@@ -10,8 +10,9 @@ from PIL import Image
 from acclimate.data.registry import open_dataset
 from acclimate.data.tolerance import without_bad_files
 from acclimate.errors import UserError
-from acclimate.pipeline import Run, open_sets, run
+from acclimate.pipeline import Run, run
 from acclimate.recipe import load_recipe
+from acclimate.sets import open_sets
 
 BAD = {"b", "e", "g", "h"}
 
