@@ -9,6 +9,7 @@ from acclimate.translation.colour import (
     channel_histograms,
     histogram_curves,
     mean_std_curves,
+    mean_std_line,
     through_curves,
     wasserstein,
 )
@@ -64,3 +65,14 @@ def test_mean_and_deviation_by_hand() -> None:
     assert curves[0, [10, 20, 30]].tolist() == [100, 120, 140]
     assert curves[0, 0] == 80
     assert curves[0, 255] == 255  # 590 does not fit
+
+
+def test_the_line_by_hand_and_back() -> None:
+    """Levels 100 and 140 (mean 120, deviation 20) to 50 and 60 (55, 5): a quarter of the slope, and back."""
+    source, target = np.zeros((2, 3, 256), dtype=np.int64)
+    source[:, [100, 140]], target[:, [50, 60]] = 7, 3
+    line = mean_std_line(source, target)
+    np.testing.assert_allclose(line.gain, [0.25] * 3)
+    np.testing.assert_allclose(line.shift, [25.0] * 3)
+    back = line.inverse()
+    np.testing.assert_allclose(back.gain * (line.gain * 100 + line.shift) + back.shift, [100.0] * 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from acclimate.data.sample import Batch
 from acclimate.models.config import NetworkConfig
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.translation.colour import ColourLine
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions
 
@@ -135,3 +137,24 @@ def test_going_on_from_a_saved_state_is_exact(perceptual: bool) -> None:
     for name in ("generators", "discriminators"):
         states = [model.optimizers[name].state_dict()["state"] for model in (whole, resumed)]
         assert all(torch.equal(states[0][key]["exp_avg_sq"], states[1][key]["exp_avg_sq"]) for key in states[0])
+
+
+def test_generators_begin_as_the_colour_match_and_its_inverse() -> None:
+    line = ColourLine(np.array([0.5, 1.0, 0.8]), np.array([40.0, 0.0, 10.0]))
+    options = CycleGanOptions(width=2, blocks=1, discriminator_width=2, residual=True, colour_match=True)
+    model = CycleGan(options, learning_rate=1e-3)
+    model.match_colours(line)
+    levels = torch.tensor([30.0, 90.0, 200.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 255
+    there = model.generators["to target"].translate(levels)  # type: ignore[operator, union-attr]
+    expected = torch.tensor([55.0, 90.0, 170.0]).view(1, 3, 1, 1) / 255
+    assert torch.allclose(there, expected.expand_as(there), atol=1e-5)
+    back = model.generators["to source"].translate(there)  # type: ignore[operator, union-attr]
+    assert torch.allclose(back, levels, atol=1e-5)
+    before = {key: value.clone() for key, value in model.generators.named_buffers()}
+    stepped(model, range(2))
+    assert all(torch.equal(before[key], value) for key, value in model.generators.named_buffers())
+
+
+def test_a_colour_match_needs_a_residual_generator() -> None:
+    with pytest.raises(ValueError, match="colour_match needs residual"):
+        CycleGanOptions(colour_match=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,13 +45,26 @@ class ResnetGenerator(nn.Module):
         residual: learn a change of the picture instead of the picture: twice the output of tanh is added to the input,
             so that values may leave [-1, 1], and an untrained generator is the identity. Not in the paper; for small
             budgets.
+        colour_match: the change is of the picture after a straight line per channel, which :meth:`begin_with` sets and
+            training leaves alone; needs ``residual``. Not in the paper either.
     """
 
     def __init__(
-        self, *, width: int = 64, blocks: int = 9, upsampling: Upsampling = "transposed", residual: bool = False
+        self,
+        *,
+        width: int = 64,
+        blocks: int = 9,
+        upsampling: Upsampling = "transposed",
+        residual: bool = False,
+        colour_match: bool = False,
     ) -> None:
         super().__init__()
+        assert residual or not colour_match
         self.residual = residual
+        self.colour_match = colour_match
+        if colour_match:
+            self.register_buffer("gain", torch.ones(3, 1, 1))
+            self.register_buffer("shift", torch.zeros(3, 1, 1))
         self.entry = nn.Conv2d(3, width, kernel_size=7, padding=3, padding_mode="reflect")
         self.down1 = nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1)
         self.down2 = nn.Conv2d(2 * width, 4 * width, kernel_size=3, stride=2, padding=1)
@@ -70,9 +84,16 @@ class ResnetGenerator(nn.Module):
         for enlarging in (self.up1, self.up2):
             features = functional.relu(functional.instance_norm(enlarging(features)))
         change: Tensor = self.exit(features)
+        if self.colour_match:
+            images = images * self.get_buffer("gain") + self.get_buffer("shift")
         if self.residual:
             return images + 2 * change.tanh()
         return change.tanh()
+
+    def begin_with(self, gain: Tensor, shift: Tensor) -> None:
+        """Sets the line per channel of ``colour_match``: levels v of [-1, 1] to ``gain`` v + ``shift``, (3,) each."""
+        self.get_buffer("gain").copy_(gain.view(3, 1, 1))
+        self.get_buffer("shift").copy_(shift.view(3, 1, 1))
 
     def translate(self, images: Tensor) -> Tensor:
         """RGB in [0, 1], (B, 3, H, W) of any size from 4x4 up, to the same: padded by reflection where needed."""

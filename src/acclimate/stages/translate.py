@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from acclimate.data.cache import cached
@@ -41,6 +42,7 @@ from acclimate.translation.colour import (
     colour_distances,
     histogram_curves,
     mean_std_curves,
+    mean_std_line,
     sampled_images,
     through_curves,
 )
@@ -157,12 +159,15 @@ def build_translator(request: TranslateRequest) -> CycleGan:
     perceptual = None if request.perceptual is None else load_network(request.perceptual)[0]
     torch.manual_seed(request.seed)
     training = request.training
-    return CycleGan(
+    translator = CycleGan(
         request.options,
         learning_rate=training.learning_rate,
         discriminator_learning_rate=training.discriminator_learning_rate,
         perceptual=perceptual,
     )
+    if request.options.colour_match:
+        translator.match_colours(mean_std_line(*_colours(request)))
+    return translator
 
 
 def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabric) -> float:
@@ -225,10 +230,14 @@ def _function(request: TranslateRequest, folder: Path, *, device: str) -> Callab
     if request.translator == "cyclegan":
         generator = load_generator(folder / TRANSLATOR, device=device)
         return lambda image: translated_image(generator, image, request.writing, device=device)
-    counts = [channel_histograms(sampled_images(dataset)) for dataset in (request.source, request.target)]
     matched = histogram_curves if request.translator == "histogram" else mean_std_curves
-    curves = matched(counts[0], counts[1])
+    curves = matched(*_colours(request))
     return lambda image: through_curves(image, curves)
+
+
+def _colours(request: TranslateRequest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The colour histograms of source and target."""
+    return channel_histograms(sampled_images(request.source)), channel_histograms(sampled_images(request.target))
 
 
 def _write_images(request: TranslateRequest, function: Callable[[Image], Image], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,35 @@ def histogram_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> ND
     return matched
 
 
+@dataclass(frozen=True)
+class ColourLine:
+    """Grey level v of channel c becomes ``gain[c] * v + shift[c]``; (3,) each, levels from 0 to 255."""
+
+    gain: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def inverse(self) -> ColourLine:
+        """The line back."""
+        return ColourLine(1 / self.gain, -self.shift / self.gain)
+
+
+def mean_std_line(source: NDArray[np.int64], target: NDArray[np.int64]) -> ColourLine:
+    """The line that gives each channel of the source the target's mean and deviation; its slope is positive.
+
+    Args:
+        source, target: (3, 256) counts, as :func:`channel_histograms` gives.
+    """
+    (mean, deviation), (new_mean, new_deviation) = _moments(source), _moments(target)
+    gain = np.maximum(new_deviation, 1e-3) / np.maximum(deviation, 1e-3)
+    return ColourLine(gain, new_mean - gain * mean)
+
+
 def mean_std_curves(source: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Per channel, the straight line that gives the source the target's mean and deviation, (3, 256) uint8."""
-    levels = np.arange(LEVELS)
-    curves = []
-    for own, wanted in zip(source, target, strict=True):
-        (mean, deviation), (new_mean, new_deviation) = _moments(own), _moments(wanted)
-        curves.append((levels - mean) * (new_deviation / max(deviation, 1e-9)) + new_mean)
-    lines: NDArray[np.uint8] = np.stack(curves).round().clip(0, LEVELS - 1).astype(np.uint8)
-    return lines
+    """:func:`mean_std_line` as a table, (3, 256) uint8."""
+    line = mean_std_line(source, target)
+    levels = line.gain[:, None] * np.arange(LEVELS) + line.shift[:, None]
+    table: NDArray[np.uint8] = levels.round().clip(0, LEVELS - 1).astype(np.uint8)
+    return table
 
 
 def through_curves(image: Image, curves: NDArray[np.uint8]) -> Image:
@@ -85,10 +106,11 @@ def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return shares
 
 
-def _moments(counts: NDArray[np.int64]) -> tuple[float, float]:
-    levels = np.arange(LEVELS)
-    mean = float((counts * levels).sum() / counts.sum())
-    return mean, float(np.sqrt((counts * (levels - mean) ** 2).sum() / counts.sum()))
+def _moments(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel, (3,) each."""
+    levels, total = np.arange(LEVELS), counts.sum(axis=1)
+    mean = (counts * levels).sum(axis=1) / total
+    return mean, np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total)
 
 
 def _rounded(values: Sequence[float] | NDArray[np.float64]) -> list[float]:

@@ -14,6 +14,7 @@ from acclimate.losses.translation import least_squares_gan, perceptual_distance,
 from acclimate.methods.trainable import Learner, Losses
 from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from acclimate.models.network import SegmentationNetwork
+from acclimate.translation.colour import ColourLine
 from acclimate.translation.pool import ImagePool
 from acclimate.translation.settings import CycleGanOptions
 
@@ -57,6 +58,15 @@ class CycleGan(Learner[Batch]):
             "generators": _adam(self.generators, learning_rate),
             "discriminators": _adam(self.discriminators, discriminator_learning_rate or learning_rate),
         }
+
+    def match_colours(self, line: ColourLine) -> None:
+        """Lets the generators of the option ``colour_match`` begin with a line per channel, and with its inverse."""
+        for look, along in (("to target", line), ("to source", line.inverse())):
+            generator = self.generators[look]
+            assert isinstance(generator, ResnetGenerator)
+            # from levels v of [0, 255] to levels 2 v / 255 - 1
+            gain, shift = torch.from_numpy(along.gain), torch.from_numpy(along.shift)
+            generator.begin_with(gain, 2 * shift / 255 + gain - 1)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -133,7 +143,11 @@ class CycleGan(Learner[Batch]):
 def generator_of(options: CycleGanOptions) -> ResnetGenerator:
     """An untrained generator with the options' layers."""
     return ResnetGenerator(
-        width=options.width, blocks=options.blocks, upsampling=options.upsampling, residual=options.residual
+        width=options.width,
+        blocks=options.blocks,
+        upsampling=options.upsampling,
+        residual=options.residual,
+        colour_match=options.colour_match,
     )
 
 

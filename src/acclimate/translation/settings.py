@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from typing_extensions import Self
 
 from acclimate.data.transforms import Transform
 from acclimate.models.cyclegan import Upsampling
@@ -25,6 +35,8 @@ class CycleGanOptions(BaseModel):
             coloured a picture is as a whole; not published, for small budgets.
         upsampling: of the generators: ``transposed`` convolutions as published, or ``resized``, without checkerboards.
         residual: generators learn a change of the picture; not published, for small budgets.
+        colour_match: they learn a change of the colour-matched picture (mean and deviation of each channel over the
+            sets) and so begin as the colour match; needs ``residual``; not published either.
         cycle_weight: lambda_A = lambda_B, of the L1 distance after a round trip (10).
         identity_weight: of the L1 distance between a picture and what the generator *into* its own look makes of it,
             as a share of ``cycle_weight`` (0.5).
@@ -42,11 +54,20 @@ class CycleGanOptions(BaseModel):
     discriminator_norm: bool = True
     upsampling: Upsampling = "transposed"
     residual: bool = False
+    colour_match: bool = False
     cycle_weight: NonNegativeFloat = 10.0
     identity_weight: NonNegativeFloat = 0.5
     perceptual_weight: NonNegativeFloat = 1.0
     perceptual_translation_weight: NonNegativeFloat = 0.1
     pool_size: NonNegativeInt = 50
+
+    @model_validator(mode="after")
+    def _a_colour_match_is_changed(self) -> Self:
+        if self.colour_match and not self.residual:
+            raise ValueError(
+                "colour_match needs residual: true, as it is a change of the matched picture that is learnt"
+            )
+        return self
 
 
 class TranslationTraining(BaseModel):
