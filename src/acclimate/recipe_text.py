@@ -114,7 +114,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise UserError(f"--set needs key=value, got {text!r} (for instance --set training.steps=400)")
+        raise UserError(f"--set needs key=value, got {text!r}; write the key, an equals sign and the value")
     try:
         return key.strip(), load_yaml(value)
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
