@@ -1,10 +1,12 @@
 """Wrong pseudo-labels at equal kept share, and what each round of self-training scores, small classes apart.
 
     python benchmarks/label_error.py runs/scenes-cbst
+    python benchmarks/label_error.py runs/cbst-0 runs/cbst-1 runs/cbst-2 --round 3
 
-Reads a finished run. First table: for the label stages of one round, the share of wrong pixels among the selected when
-the same share of all pixels is kept, pixels that no patch covers counting as not kept. Second table: mIoU of every row,
-mean and deviation over seeds, the mean IoU of classes small in the picture, and each of them.
+Reads finished runs; those of seeds that ran apart are taken together. First table: for the label stages of one round,
+the share of wrong pixels among the selected when the same share of all pixels is kept, pixels that no patch covers
+counting as not kept. Second table: mIoU of every row, mean and deviation over seeds, the mean IoU of classes small in
+the picture, and each of them.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import argparse
 import json
 import re
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from acclimate.evaluation.scores import Spread, read_results, summarise
+from acclimate.evaluation.scores import Spread, read_together, summarise
 from acclimate.scripts import run_script
 
 KEPT = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -26,19 +29,20 @@ SMALL = ("pole", "traffic light", "traffic sign", "sign", "person", "pedestrian"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--round", type=int, default=1, help="whose label stages are compared")
     arguments = parser.parse_args()
-    table = scores(arguments.run / "results.json")
-    print(errors(arguments.run, arguments.round))
+    table = scores(arguments.runs)
+    print(errors(arguments.runs, arguments.round))
     print()
     print(table)
 
 
-def errors(run: Path, number: int) -> str:
+def errors(runs: Sequence[Path], number: int) -> str:
     """Wrong among the selected at equal kept share, by label stage, mean and deviation over seeds."""
     found: dict[str, list[list[float | None]]] = {}
-    for folder in sorted([*run.glob("*-labels-*"), *run.glob("seed-*/*-labels-*")]):
+    folders = [folder for run in runs for place in (run, *sorted(run.glob("seed-*"))) for folder in in_order(place)]
+    for folder in folders:
         match = re.fullmatch(rf"\d+-(.+)-labels-{number}", folder.name)
         if match and (folder / "curves.json").is_file():
             found.setdefault(match[1], []).append(at_equal_share(folder))
@@ -50,6 +54,11 @@ def errors(run: Path, number: int) -> str:
         cells = [spread([row[index] for row in seeds]) for index in range(len(KEPT))]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def in_order(run: Path) -> list[Path]:
+    """The label stages of a run, or of one seed of it, in the recipe's order."""
+    return sorted(run.glob("[0-9]*-labels-*"), key=lambda folder: int(folder.name.partition("-")[0]))
 
 
 def at_equal_share(folder: Path, confidence: str = "softmax") -> list[float | None]:
@@ -71,9 +80,9 @@ def spread(values: list[float | None]) -> str:
     return f"{statistics.mean(known):.2f}{deviation}"
 
 
-def scores(path: Path) -> str:
+def scores(runs: Sequence[Path]) -> str:
     """mIoU and small classes of every row."""
-    results = read_results(path)
+    results = read_together(runs)
     small = [name for name, value in results.rows[0].iou.items() if name in SMALL and value is not None]
     lines = ["| row | seeds | mIoU | small classes | " + " | ".join(small) + " |", "|---" * (len(small) + 4) + "|"]
     for summary in summarise(results.rows):

@@ -1,8 +1,9 @@
 """Prints results.json files as Markdown: mean and deviation over seeds, per class, minutes and memory.
 
 python benchmarks/results_table.py runs/demo-seeds/results.json
+python benchmarks/results_table.py runs/scenes-detection-0 runs/scenes-detection-1 runs/scenes-detection-2
 
-Several files, of seeds that ran apart, become one table.
+Several files or folders of runs, of seeds that ran apart, become one table. Detection has mAP and AP.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from acclimate.evaluation.scores import Spread, find_role, read_results, summarise
+from acclimate.evaluation.scores import Spread, find_role, read_together, share_of_gap_closed, summarise
 from acclimate.scripts import run_script
 
 
@@ -18,19 +19,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
     arguments = parser.parse_args()
-    files = [read_results(path) for path in arguments.results]
-    results, rows = files[0], [row for file in files for row in file.rows]
+    results = read_together(arguments.results)
+    rows = results.rows
     summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
     classes = [name for name, value in rows[0].iou.items() if value is not None]
 
-    print("| model | seeds | mIoU | gain | share of the gap | minutes | peak MB |")
+    print(f"| model | seeds | {rows[0].metric} | gain | share of the gap | minutes | peak MB |")
     print("|---|---|---|---|---|---|---|")
     for summary in summaries:
         gain = summary.difference(base) if base and summary is not base else None
         share = ""
-        if gain is not None and base and top and summary is not top:
-            share = f"{100 * gain.mean / (top.miou.mean - base.miou.mean):.0f} %"
+        if base and top and summary not in (base, top):
+            part = share_of_gap_closed(summary.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
+            share = "" if part is None else f"{100 * part:.0f} %"
         minutes = [row.train_seconds / 60 for row in summary.rows if row.train_seconds is not None]
         memory = [row.peak_memory_mb for row in summary.rows if row.peak_memory_mb is not None]
         print(

@@ -150,6 +150,39 @@ def read_results(path: Path) -> Results:
     return _validated(path, files.read_json(path))
 
 
+def read_together(paths: Sequence[Path]) -> Results:
+    """The rows of several runs, of seeds that ran apart, as if they were of one.
+
+    Args:
+        paths: ``results.json`` files, or folders of runs that hold one. The environment is the first one's.
+
+    Raises:
+        UserError: a file is missing or damaged, a model and seed occurs twice, or the runs have different sets or
+            protocols.
+    """
+    found: list[Row] = []
+    places: dict[tuple[str, int], Path] = {}
+    environment: dict[str, Any] = {}
+    for path in paths:
+        file = path / "results.json" if path.is_dir() else path
+        results = read_results(file)
+        environment = environment or results.environment
+        for row in results.rows:
+            key = (row.name, row.seed)
+            if key in places:
+                raise UserError(
+                    f"{file} and {places[key]} both hold {row.name!r} with seed {row.seed}; give one of them"
+                )
+            places[key] = file
+            if found and (row.data, row.split, row.protocol) != (found[0].data, found[0].split, found[0].protocol):
+                ours, theirs = (f"{each.data} ({each.split}, {each.protocol})" for each in (row, found[0]))
+                raise UserError(f"{file} is scored on {ours}, not on {theirs}; such rows have no common mean")
+            found.append(row)
+    if not found:
+        raise UserError(f"{', '.join(map(str, paths))}: no row of results; run the recipe to its end first")
+    return Results(rows=found, environment=environment)
+
+
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
     """Writes the ``scores.json`` of an evaluate stage atomically."""
     files.write_json(path, {"rows": [row.model_dump(mode="json", by_alias=True) for row in rows]})

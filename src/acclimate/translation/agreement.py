@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from acclimate.data.sample import Dataset
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.evaluation.predict import predict_labels
 from acclimate.models.checkpoint import load_network
+from acclimate.translation.colour import Pictures
 
 
 def prediction_agreement(
-    checkpoint: Path, source: Dataset, translated: Dataset, *, indices: Sequence[int], device: str = "cpu"
+    checkpoint: Path, source: Pictures, translated: Pictures, *, indices: Sequence[int], device: str = "cpu"
 ) -> float:
     """The share of pixels (0-1) given the same class in an image and in its translation.
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.sample import Dataset, Image
+from acclimate.data.sample import Image
 
 LEVELS = 256
 SAMPLED = 200
 """Images of a set, evenly spaced, that colours are counted on."""
+
+
+class Pictures(Protocol):
+    """What has images by index: a data set, or one seen through a function."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image:
+        """(H, W, 3) uint8 RGB."""
+        ...
 
 
 def channel_histograms(images: Iterable[Image]) -> NDArray[np.int64]:
@@ -25,7 +35,7 @@ def channel_histograms(images: Iterable[Image]) -> NDArray[np.int64]:
     return counts
 
 
-def sampled_images(dataset: Dataset, *, count: int = SAMPLED) -> Iterable[Image]:
+def sampled_images(dataset: Pictures, *, count: int = SAMPLED) -> Iterable[Image]:
     """At most ``count`` images of a set, evenly spaced."""
     count = min(count, len(dataset))
     return (dataset.image(int((index + 0.5) * len(dataset) / count)) for index in range(count))
@@ -89,7 +99,7 @@ def through_curves(image: Image, curves: NDArray[np.uint8]) -> Image:
     return np.stack([curves[channel][image[..., channel]] for channel in range(3)], axis=-1)
 
 
-def colour_distances(source: Dataset, translated: Dataset, target: Dataset) -> dict[str, Any]:
+def colour_distances(source: Pictures, translated: Pictures, target: Pictures) -> dict[str, Any]:
     """Wasserstein distance per channel to the target, before and after translation, in grey levels (0-255)."""
     counts = [channel_histograms(sampled_images(dataset)) for dataset in (source, translated, target)]
     before, after = wasserstein(counts[0], counts[2]), wasserstein(counts[1], counts[2])

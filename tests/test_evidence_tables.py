@@ -1,0 +1,130 @@
+"""The tables of evidence take runs whose seeds ran apart, and give means and deviations that can be checked by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import DetectionRow, Row, read_together, write_results
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"evidence_{name}", BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def printed(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+    script(name).main()
+    return capsys.readouterr().out
+
+
+def row(name: str, seed: int, miou: float, **other: Any) -> Row:
+    content = {
+        "name": name, "stage": name, "method": name.replace("-", "_"), "seed": seed, "data": "scenes", "split": "val",
+        "images": 1, "protocol": "scenes", "miou": miou, "classes_averaged": 2, "iou": {"pole": miou, "road": miou},
+    }  # fmt: skip
+    return Row.model_validate(content | other)
+
+
+def region(accuracy: float) -> dict[str, float]:
+    return {"pixels": 10, "accuracy": accuracy, "entropy": 0.25, "miou": 0.5}
+
+
+def runs(folder: Path, scores: dict[str, list[float]], **other: Any) -> list[Path]:
+    """One run folder per seed."""
+    count = len(next(iter(scores.values())))
+    for seed in range(count):
+        rows = [row(name, seed, values[seed], **other) for name, values in scores.items()]
+        write_results(folder / f"seed-run-{seed}" / "results.json", rows)
+    return [folder / f"seed-run-{seed}" for seed in range(count)]
+
+
+def test_runs_of_one_seed_each_become_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = runs(tmp_path, {"source-only": [0.2, 0.3, 0.4], "advent": [0.4, 0.4, 0.4], "oracle": [0.7, 0.8, 0.6]})
+    table = printed("results_table", monkeypatch, capsys, folders[0] / "results.json", *folders[1:])
+    assert "| source-only | 3 | 30.0 ± 10.0 |" in table
+    assert "| advent | 3 | 40.0 ± 0.0 | +10.0 ± 10.0 | 25 % |" in table
+
+
+def test_detection_has_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, value in enumerate((0.1, 0.3)):
+        content = row("minent", seed, value).model_dump()
+        detected = DetectionRow.model_validate(content | {"map": value, "ap": {"car": value, "person": None}})
+        write_results(tmp_path / f"{seed}/results.json", [detected])
+    table = printed("results_table", monkeypatch, capsys, tmp_path / "0", tmp_path / "1")
+    assert table.startswith("| model | seeds | mAP |")
+    assert "| minent | 2 | 20.0 ± 14.1 |" in table
+    assert "| car | 20.0 ± 14.1 |" in table
+
+
+def test_boundaries_over_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = []
+    for seed, (before, after) in enumerate(((0.5, 0.6), (0.5, 0.8))):
+        rows = [
+            row(name, seed, 0.3, boundaries={"width": 5, "near": region(accuracy), "inside": region(0.9)})
+            for name, accuracy in (("source-only", before), ("fine-grained", after))
+        ]
+        folders.append(tmp_path / str(seed))
+        write_results(folders[-1] / "results.json", rows)
+    table = printed("boundaries_table", monkeypatch, capsys, *folders)
+    assert "| fine-grained | 2 | 30.0 ± 0.0 | 70.0 ± 14.1 (+20.0 ± 14.1) | 25.0 ± 0.0 (+0.0 ± 0.0) |" in table
+
+
+def test_label_error_over_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = runs(tmp_path, {"cbst-1": [0.1, 0.3]})
+    for number, folder in enumerate(folders):
+        for stage, invalid, wrong in (("2-cbst-labels-1", 0, 0.1 + 0.1 * number), ("10-sisc-labels-1", 50, 0.05)):
+            place = folder / stage
+            place.mkdir()
+            (place / "manifest.json").write_text(json.dumps({"predicted_pixels": [30, 20], "invalid_pixels": invalid}))
+            curve = [{"kept": kept, "error": wrong * kept} for kept in (0.2, 0.4, 1.0)]
+            (place / "curves.json").write_text(json.dumps({"softmax": curve}))
+    table = printed("label_error", monkeypatch, capsys, *folders)
+    lines = table.splitlines()
+    # 20 % of everything is 40 % of what half of the pixels were covered for; more than half cannot be kept
+    assert lines[2].startswith("| cbst | 3.00 ± 1.41 | 4.50 ± 2.12 |")
+    assert lines[3].startswith("| sisc | 2.00 ± 0.00 | 3.00 ± 0.00 | 4.00 ± 0.00 | 5.00 ± 0.00 | – |")
+    assert "| cbst-1 | 2 | 20.0 ± 14.1 | 20.00 ± 14.14 | 20.0 ± 14.1 |" in table
+
+
+def test_translations_over_seeds() -> None:
+    module = script("translation")
+    seeds = [
+        module.Measured([10.0, 20.0, 30.0], [1.0, 2.0, 3.0], 0.1, 0.9),
+        module.Measured([10.0, 20.0, 30.0], [3.0, 2.0, 5.0], 0.2, 0.8),
+    ]
+    line = module.table({"G": seeds}).splitlines()[2]
+    assert line.startswith("| G | 2 | 10.0 ± 0.0 | 20.0 ± 0.0 | 30.0 ± 0.0 | 2.0 ± 1.4 | 2.0 ± 0.0 | 4.0 ± 1.4 |")
+    assert line.endswith("| 0.15 ± 0.07 | 85.0 ± 7.1 |")
+
+
+def test_rows_that_have_no_common_mean_are_refused(tmp_path: Path) -> None:
+    folders = runs(tmp_path, {"advent": [0.1, 0.2]})
+    assert [each.seed for each in read_together(folders).rows] == [0, 1]
+    with pytest.raises(UserError, match=r"both hold 'advent' with seed 0"):
+        read_together([folders[0], folders[0] / "results.json"])
+    write_results(tmp_path / "other.json", [row("advent", 5, 0.3, protocol="camvid-11")])
+    with pytest.raises(UserError, match=r"camvid-11\), not on scenes \(val, scenes\)"):
+        read_together([folders[0], tmp_path / "other.json"])
+    write_results(tmp_path / "empty.json", [])
+    with pytest.raises(UserError, match="no row of results"):
+        read_together([tmp_path / "empty.json"])
