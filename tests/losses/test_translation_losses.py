@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from acclimate.losses.translation import (
+    colour_distance,
     least_squares_gan,
     normalised_channels,
     perceptual_distance,
@@ -51,3 +52,12 @@ def test_half_precision_is_compared_in_float32() -> None:
     first = torch.full((1, 3, 2, 2), 1.0, dtype=torch.bfloat16)
     assert picture_distance(first, first + 0.01).dtype == torch.float32
     assert least_squares_gan(first, real=True).dtype == torch.float32
+
+
+def test_colour_distance_by_hand() -> None:
+    """Levels 0 and 2 (mean 1, deviation 1) against 3 and 3 (3, 0), in one of three channels: (2 + 1) / 3."""
+    first, second = torch.zeros(1, 3, 1, 2), torch.zeros(1, 3, 1, 2)
+    first[0, 1, 0], second[0, 1, 0] = torch.tensor([0.0, 2.0]), torch.tensor([3.0, 3.0])
+    assert float(colour_distance(first, second)) == pytest.approx(1.0)
+    turned = first.flip(3)
+    assert float(colour_distance(first, turned)) == 0.0, "where in the picture does not matter"

@@ -155,9 +155,24 @@ def test_generators_begin_as_the_colour_match_and_its_inverse() -> None:
     assert all(torch.equal(before[key], value) for key, value in model.generators.named_buffers())
 
 
-def test_a_colour_match_needs_a_residual_generator() -> None:
+def test_the_colour_term_holds_colours_where_the_match_puts_them() -> None:
+    options = {"width": 2, "blocks": 1, "discriminator_width": 2, "residual": True, "colour_match": True}
+    model = CycleGan(CycleGanOptions.model_validate({**options, "colour_weight": 3.0}), learning_rate=1e-3)
+    model.match_colours(ColourLine(np.array([0.5, 1.0, 0.8]), np.array([40.0, 0.0, 10.0])))
+    value, weight = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    assert weight == 3.0
+    assert value.item() == pytest.approx(0.0, abs=1e-6), "an untrained one is the match"
+    generator = model.generators["to target"]
+    nn.init.constant_(generator.exit.bias, 0.1)  # type: ignore[union-attr, arg-type]
+    value, _ = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    assert value.item() == pytest.approx(2 * np.tanh(0.1), rel=1e-4), "all means are higher by it, no deviation is"
+
+
+def test_options_that_need_others() -> None:
     with pytest.raises(ValueError, match="colour_match needs residual"):
         CycleGanOptions(colour_match=True)
+    with pytest.raises(ValueError, match="colour_weight needs colour_match"):
+        CycleGanOptions(colour_weight=1.0)
 
 
 def test_discriminators_learn_from_the_pool() -> None:

@@ -41,3 +41,15 @@ def normalised_channels(logits: Tensor) -> Tensor:
     logits = full_precision(logits)
     centred = logits - logits.mean(dim=(2, 3), keepdim=True)
     return centred * (centred.square().mean(dim=(2, 3), keepdim=True) + _EPSILON).rsqrt()
+
+
+def colour_distance(first: Tensor, second: Tensor) -> Tensor:
+    """How far mean and deviation of each channel of each picture are apart, averaged over channels and pictures.
+
+    Args:
+        first, second: (B, 3, H, W), of any sizes; populations, not samples.
+    """
+    first, second = full_precision(first), full_precision(second)
+    means = (first.mean(dim=(2, 3)) - second.mean(dim=(2, 3))).abs().mean()
+    deviations = (first.std(dim=(2, 3), correction=0) - second.std(dim=(2, 3), correction=0)).abs().mean()
+    return means + deviations

@@ -84,11 +84,14 @@ class ResnetGenerator(nn.Module):
         for enlarging in (self.up1, self.up2):
             features = functional.relu(functional.instance_norm(enlarging(features)))
         change: Tensor = self.exit(features)
-        if self.colour_match:
-            images = images * self.get_buffer("gain") + self.get_buffer("shift")
         if self.residual:
-            return images + 2 * change.tanh()
+            return (self.matched(images) if self.colour_match else images) + 2 * change.tanh()
         return change.tanh()
+
+    def matched(self, images: Tensor) -> Tensor:
+        """Pictures after the line per channel of ``colour_match``: the same shape."""
+        line: Tensor = images * self.get_buffer("gain") + self.get_buffer("shift")
+        return line
 
     def begin_with(self, gain: Tensor, shift: Tensor) -> None:
         """Sets the line per channel of ``colour_match``: levels v of [-1, 1] to ``gain`` v + ``shift``, (3,) each."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from acclimate.data.sample import Batch
-from acclimate.losses.translation import least_squares_gan, perceptual_distance, picture_distance
+from acclimate.losses.translation import colour_distance, least_squares_gan, perceptual_distance, picture_distance
 from acclimate.methods.trainable import Learner, Losses
 from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from acclimate.models.network import SegmentationNetwork
@@ -93,6 +93,7 @@ class CycleGan(Learner[Batch]):
     def _direction(self, real: Tensor, *, look: str, origin: str) -> tuple[Losses, Tensor]:
         """The generators' terms that begin with a picture of ``origin``: there, back, and into its own look."""
         there, back = self.generators[f"to {look}"], self.generators[f"to {origin}"]
+        assert isinstance(there, ResnetGenerator)
         options = self.options
         self.discriminators.requires_grad_(False)
         translated = there(real)
@@ -104,6 +105,8 @@ class CycleGan(Learner[Batch]):
         if options.identity_weight > 0:
             weight = options.cycle_weight * options.identity_weight
             terms[f"identity {origin}"] = (picture_distance(back(real), real), weight)
+        if options.colour_weight > 0:
+            terms[f"colour {look}"] = (colour_distance(translated, there.matched(real)), options.colour_weight)
         if self.perceptual is not None:
             with torch.no_grad():
                 wanted = self._seen(real)

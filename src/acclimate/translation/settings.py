@@ -37,6 +37,8 @@ class CycleGanOptions(BaseModel):
         residual: generators learn a change of the picture; not published, for small budgets.
         colour_match: they learn a change of the colour-matched picture (mean and deviation of each channel over the
             sets) and so begin as the colour match; needs ``residual``; not published either.
+        colour_weight: of the distance between mean and deviation of each channel of a translated picture and of the
+            colour-matched one (0: no such term); needs ``colour_match``. A discriminator of patches hardly sees them.
         cycle_weight: lambda_A = lambda_B, of the L1 distance after a round trip (10).
         identity_weight: of the L1 distance between a picture and what the generator *into* its own look makes of it,
             as a share of ``cycle_weight`` (0.5).
@@ -55,6 +57,7 @@ class CycleGanOptions(BaseModel):
     upsampling: Upsampling = "transposed"
     residual: bool = False
     colour_match: bool = False
+    colour_weight: NonNegativeFloat = 0.0
     cycle_weight: NonNegativeFloat = 10.0
     identity_weight: NonNegativeFloat = 0.5
     perceptual_weight: NonNegativeFloat = 1.0
@@ -64,9 +67,9 @@ class CycleGanOptions(BaseModel):
     @model_validator(mode="after")
     def _a_colour_match_is_changed(self) -> Self:
         if self.colour_match and not self.residual:
-            raise ValueError(
-                "colour_match needs residual: true, as it is a change of the matched picture that is learnt"
-            )
+            raise ValueError("colour_match needs residual: true, for it is a change of the match that is learnt")
+        if self.colour_weight > 0 and not self.colour_match:
+            raise ValueError("colour_weight needs colour_match: true: colours are held where the match puts them")
         return self
 
 
