@@ -67,3 +67,15 @@ def test_probabilities_are_multiplied_and_not_renormalised() -> None:
     even = torch.tensor([0.15, 0.3, 0.1]) / 0.55
     entropy = -(even * even.log()).sum() / np.log(3)
     torch.testing.assert_close(maps.uncertainty["entropy"][0, 0, 0], entropy.float())
+
+
+def test_the_published_kernel_is_70_of_2048_pixels_wide() -> None:
+    """Cut at two deviations on either side, it spans four of them: 17.5 pixels of a map as wide as the picture."""
+    counts = np.zeros((1, 1, 2048))
+    counts[0, 0, 1024] = 1
+    prior = normalised_prior(counts)[0, 0]
+    assert np.flatnonzero(prior).tolist() == list(range(1024 - 35, 1024 + 36))
+    assert prior[1024 + 35] == pytest.approx(np.exp(-2), rel=1e-5)
+    counts = np.zeros((1, 1, 512))
+    counts[0, 0, 256] = 1
+    assert np.count_nonzero(normalised_prior(counts)) == 2 * 9 + 1, "a quarter of it, rounded, on smaller maps"

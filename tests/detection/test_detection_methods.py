@@ -141,3 +141,22 @@ def test_state_is_restored_exactly() -> None:
     other.load_method_state(made.method_state())
     for a, b in zip(made.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_adversarial_losses_written_out() -> None:
+    """Target maps are to pass for source (label 0); the discriminator is to tell the two apart."""
+    made = method("advent", adversarial_weight=0.3)
+    assert isinstance(made, DetectionAdvEnt)
+    source, target = (made.discriminator(made.discriminator_input(made.network(b.images))) for b in (SOURCE, TARGET))
+    passes = list(made.losses(SOURCE, TARGET, 0))
+    softplus = torch.nn.functional.softplus
+    value, weight = passes[1]["adversarial"]
+    assert weight == 0.3
+    torch.testing.assert_close(value, softplus(target).mean())
+    for terms, name, expected in (
+        (passes[2], "discriminator on source", softplus(source).mean()),
+        (passes[3], "discriminator on target", softplus(-target).mean()),
+    ):
+        value, weight = terms[name]
+        assert weight == 0.5
+        torch.testing.assert_close(value, expected)

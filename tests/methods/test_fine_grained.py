@@ -202,3 +202,13 @@ def test_self_distillation_is_cross_entropy_on_the_labels_it_is_given() -> None:
     theirs = make_method("source_only")
     assert descend(ours, batch(0), None) == descend(theirs, batch(0), None)
     assert type(ours).trains_on == "pseudo-labels"
+
+
+def test_the_clip_reaches_the_loss() -> None:
+    """Where every class is clipped to c, each weighs c in the label: the losses are in proportion to c."""
+    sums = {}
+    for clip in (0.05, 0.1):  # below every probability of three classes that are nearly alike
+        method = make_method("fine_grained", ToyNetwork(), clip=clip, temperature=1000.0)
+        terms = list(method.losses(batch(0), target_batch(0), 0))
+        sums[clip] = [terms[1]["adversarial main"][0].item(), terms[2]["discriminator main on source"][0].item()]
+    assert sums[0.1] == pytest.approx([2 * value for value in sums[0.05]], rel=1e-5)

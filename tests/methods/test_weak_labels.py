@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import CLASSES, ToyNetwork, batch
+from toy import CLASSES, ToyNetwork, batch, target_batch
 
 from acclimate.errors import UserError
 from acclimate.losses.image_labels import class_shares, image_label_loss, image_labels
@@ -82,3 +82,32 @@ def test_the_classifier_goes_on_in_the_next_round(tmp_path: Path) -> None:
     (tmp_path / "modules.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="does not fit the method"):
         load_modules(tmp_path / "modules.safetensors", second)
+
+
+def test_the_target_has_pixels_and_its_own_image_labels() -> None:
+    """Eq. 7: cross-entropy on pseudo-labels plus lambda L_cl of them, by eta whatever the source keeps."""
+    target = target_batch(0, labels=True)
+    assert target.labels is not None
+    # the second image's pseudo-label is void throughout: it says nothing of what the image holds
+    known = dict(zip(target.names, torch.tensor([[0.2, 0.0, 0.4], [0.0, 0.0, 0.0]]), strict=True))
+    method = make({"class_shares": {"target": known}}, pwl_eta=0.5, pwl_weight=0.3, pwl_source="all")
+    terms = list(method.losses(batch(0), target, 0))[1]
+    assert {name: weight for name, (_, weight) in terms.items()} == {"pseudo-labels": 1.0, "target image labels": 0.3}
+    output = ToyNetwork()(target.images)
+    logits = method.classifier(output.features)[0]
+    wanted = torch.tensor([1.0, 0.0, 0.0])  # 0.2 > 0.5 * 0.3; 0.4 < 0.5 * 0.9
+    each = wanted * logits.sigmoid().log() + (1 - wanted) * (1 - logits.sigmoid()).log()
+    assert terms["target image labels"][0].item() == pytest.approx(-each.mean().item(), rel=1e-5)
+    size = target.labels.shape[1:]
+    enlarged = torch.nn.functional.interpolate(output.main, size=size, mode="bilinear", align_corners=True)
+    expected = torch.nn.functional.cross_entropy(enlarged, target.labels, ignore_index=255)
+    assert terms["pseudo-labels"][0].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_classifier_written_out() -> None:
+    torch.manual_seed(0)
+    head, relu = ImageClassifier(64, 5), torch.relu
+    features = torch.randn(2, 64, 4, 6)
+    inner = relu(head.context(relu(head.reduce(features)))).flatten(2).mean(dim=2)
+    torch.testing.assert_close(head(features), head.classes(relu(head.hidden(inner))))
+    assert (head.reduce.out_channels, head.context.kernel_size, head.hidden.out_features) == (32, (3, 3), 16)

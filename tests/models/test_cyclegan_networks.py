@@ -92,3 +92,36 @@ def test_a_picture_is_translated_alike_in_any_batch() -> None:
     images = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
         assert torch.allclose(generator.translate(images)[:1], generator.train().translate(images[:1]), atol=1e-5)
+
+
+def test_the_generator_written_out_layer_by_layer() -> None:
+    """The published layers as a plain sequence of modules with the same weights."""
+    torch.manual_seed(0)
+    ours = ResnetGenerator(width=4, blocks=2)
+
+    class Residual(nn.Module):
+        def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(
+                nn.ReflectionPad2d(1), bare(first), nn.InstanceNorm2d(16), nn.ReLU(),
+                nn.ReflectionPad2d(1), bare(second), nn.InstanceNorm2d(16),
+            )  # fmt: skip
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images + self.inner(images)
+
+    def bare(layer: nn.Conv2d) -> nn.Conv2d:
+        plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)  # type: ignore[arg-type]
+        plain.load_state_dict(layer.state_dict())
+        return plain
+
+    def normed(layer: nn.Module, channels: int) -> list[nn.Module]:
+        return [layer, nn.InstanceNorm2d(channels), nn.ReLU()]
+
+    plain = nn.Sequential(
+        nn.ReflectionPad2d(3), *normed(bare(ours.entry), 4), *normed(ours.down1, 8), *normed(ours.down2, 16),
+        *(Residual(block.conv1, block.conv2) for block in ours.blocks),  # type: ignore[arg-type]
+        *normed(ours.up1, 8), *normed(ours.up2, 4), nn.ReflectionPad2d(3), bare(ours.exit), nn.Tanh(),
+    )  # fmt: skip
+    images = torch.rand(2, 3, 24, 32) * 2 - 1
+    torch.testing.assert_close(ours(images), plain(images), atol=1e-5, rtol=1e-4)

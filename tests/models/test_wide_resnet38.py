@@ -86,3 +86,24 @@ def test_running_statistics_and_trained_affine_are_the_default() -> None:
     assert network.train().training
     assert not network.bn7.training  # type: ignore[union-attr]
     assert network.bn7.weight.requires_grad  # type: ignore[union-attr]
+
+
+def test_dropout_comes_before_the_last_convolution() -> None:
+    block = PreActivationBlock(4, [_Convolution(4, 1), _Convolution(4), _Convolution(4, 1)], project=True, dropout=0.5)
+    seen: list[str] = []
+    block.dropout.register_forward_hook(lambda *_: seen.append("dropout"))
+    for name in block.names:
+        block.res[name].register_forward_hook(lambda *_, name=name: seen.append(name))
+    block(torch.zeros(1, 4, 5, 5))
+    assert seen == ["branch2a", "branch2b1", "dropout", "branch2b2"]
+
+
+def test_the_head_is_two_convolutions_with_a_relu_between() -> None:
+    network = build()
+    network.conv1a, network.blocks, network.bn7 = nn.Identity(), nn.ModuleDict(), nn.Identity()
+    network.conv6a = nn.Conv2d(3, 4, kernel_size=3, padding=1)
+    network.linear = nn.Conv2d(4, 2, kernel_size=3, padding=1)
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, 6, 7)
+    expected = network.linear(network.conv6a(images.clamp(min=0)).clamp(min=0))
+    torch.testing.assert_close(network.segment(images).main, expected)

@@ -173,3 +173,14 @@ def test_options_that_need_others() -> None:
         CycleGanOptions(colour_match=True)
     with pytest.raises(ValueError, match="colour_weight needs colour_match"):
         CycleGanOptions(colour_weight=1.0)
+
+
+def test_discriminators_learn_from_the_pool() -> None:
+    model = translator(perceptual=False)
+    earlier = torch.full((2, 3, 32, 32), 0.25)
+    for pool in model.pools.values():
+        pool.exchange = lambda pictures: earlier  # type: ignore[method-assign,misc]
+    terms = {name: value for losses in model.losses(batch(0, 0), batch(0, 1), 0) for name, (value, _) in losses.items()}
+    for look in ("target", "source"):
+        expected = model.discriminators[look](earlier).square().mean()
+        torch.testing.assert_close(terms[f"discriminator {look} on translated"], expected)
