@@ -4,8 +4,9 @@
 
 Both compute the same thing on the same network (DeepLab-V2 ResNet-101, multi-level, published batch norm: statistics
 of the current image, affine parameters frozen), batch 1 + 1, from the same initial weights on the same pictures of the
-built-in scenes. The plain step's heads are sums of plain dilated convolutions. Each runs in a process of its own, so
-that peak memory is its own. A third pair of rows measures what a joint forward pass of both domains adds; it needs
+built-in scenes. The plain step's heads are sums of plain dilated convolutions. ``acclimate-fp32`` is acclimate's step
+in float32: it tells what of a difference between the loss curves is bfloat16's. Each runs in a process of its own, so
+that peak memory is its own. A last pair of rows measures what a joint forward pass of both domains adds; it needs
 equal sizes and batch norm that does not read the batch (``frozen``), so it is *not* the published step and is named
 apart.
 
@@ -25,7 +26,7 @@ import time
 
 from acclimate.scripts import at_least_one, run_script
 
-VARIANTS = ("plain", "acclimate", "frozen-separate", "frozen-joint")
+VARIANTS = ("plain", "acclimate", "acclimate-fp32", "frozen-separate", "frozen-joint")
 
 
 def main() -> None:
@@ -57,19 +58,20 @@ def main() -> None:
             sys.exit(output.stderr)
         results[variant] = json.loads(output.stdout.splitlines()[-1])
     print(f"\n{'step':28}{'seconds (median)':>18}{'peak MB':>10}{'speed-up':>10}")
-    for variant, base in zip(VARIANTS, ("plain", "plain", "frozen-separate", "frozen-separate"), strict=True):
+    for variant, base in zip(VARIANTS, ("plain", "plain", "plain", "frozen-separate", "frozen-separate"), strict=True):
         if not {variant, base} <= results.keys():
             continue
         row = results[variant]
         gain = results[base]["seconds"] / row["seconds"]
         print(f"{variant:28}{row['seconds']:18.3f}{row['peak_mb']:10.0f}{gain:9.2f}x")
-    if {"plain", "acclimate"} <= results.keys():
-        compare_losses(results["plain"]["losses"], results["acclimate"]["losses"])
+    for variant in ("acclimate-fp32", "acclimate"):
+        if {"plain", variant} <= results.keys():
+            compare_losses(results["plain"]["losses"], results[variant]["losses"], variant)
 
 
-def compare_losses(plain: list[dict[str, float]], ours: list[dict[str, float]]) -> None:
+def compare_losses(plain: list[dict[str, float]], ours: list[dict[str, float]], variant: str) -> None:
     """Prints how far the two loss curves are apart."""
-    print(f"\nloss curves of {len(plain)} steps, plain fp32 against acclimate:")
+    print(f"\nloss curves of {len(plain)} steps, plain fp32 against {variant}:")
     for name in plain[0]:
         worst = max(abs(a[name] - b[name]) / max(abs(a[name]), 1e-3) for a, b in zip(plain, ours, strict=True))
         print(
@@ -98,11 +100,13 @@ def measure(variant: str, steps: int, size: tuple[int, int], learning_rate: floa
     setting = "frozen" if variant.startswith("frozen") else "published"
     config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, batch_norm=setting)
     network = build_network(config, classes=19).train()
-    step = {"plain": plain_step, "acclimate": acclimate_step}.get(variant)
-    if step is None:
-        run = forward_pair(network, source, target, joint=variant.endswith("joint"))
+    if variant == "plain":
+        run = plain_step(network, source, target, learning_rate)
+    elif variant.startswith("acclimate"):
+        precision = "32-true" if variant.endswith("fp32") else "auto"
+        run = acclimate_step(network, source, target, learning_rate, precision=precision)
     else:
-        run = step(network, source, target, learning_rate)
+        run = forward_pair(network, source, target, joint=variant.endswith("joint"))
     losses, seconds = [], []
     reset_peak_memory()
     for _ in range(steps):
@@ -177,8 +181,8 @@ def plain_step(network, source, target, learning_rate):  # type: ignore[no-untyp
     return step
 
 
-def acclimate_step(network, source, target, learning_rate):  # type: ignore[no-untyped-def]
-    """The default step of acclimate: ``train_step`` with ``precision: auto`` and channels-last."""
+def acclimate_step(network, source, target, learning_rate, *, precision):  # type: ignore[no-untyped-def]
+    """The step of acclimate: ``train_step`` in channels-last, by default with ``precision: auto``."""
     import torch
 
     from acclimate.methods import Setting, method_class, method_options
@@ -188,7 +192,7 @@ def acclimate_step(network, source, target, learning_rate):  # type: ignore[no-u
     from acclimate.training.settings import resolved_precision
 
     torch.manual_seed(1)
-    fabric = launched_fabric(resolved_precision("auto", network.config))
+    fabric = launched_fabric(resolved_precision(precision, network.config))
     method = method_class("advent")(
         network,
         options=method_options("advent", {}),
