@@ -234,11 +234,19 @@ def stats(
     data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
     split: Annotated[str, typer.Option("--split")] = "train",
     class_space: Annotated[Optional[str], typer.Option("--class-space")] = None,  # noqa: UP045
+    spatial_priors: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--spatial-priors", help="also count where each class lies, and draw it to this PNG"),
+    ] = None,
+    store: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--store", help="a run's finished stages: what is counted is kept there, where the run looks"),
+    ] = None,
 ) -> None:
     """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior."""
     from acclimate.commands import stats_command
 
-    stats_command(data, split=split, class_space=class_space)
+    stats_command(data, split=split, class_space=class_space, spatial_priors=spatial_priors, store=store)
 
 
 @app.command()

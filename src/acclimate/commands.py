@@ -321,13 +321,24 @@ def check_command(data: str, *, split: str | None, class_space: str | None) -> N
         raise UserError(f"{data} has {len(report.problems)} problem{'s' * (len(report.problems) > 1)}, listed above")
 
 
-def stats_command(data: str, *, split: str, class_space: str | None) -> None:
-    """Prints class frequencies and image sizes."""
+def stats_command(
+    data: str, *, split: str, class_space: str | None, spatial_priors: Path | None, store: Path | None
+) -> None:
+    """Prints class frequencies and image sizes; counts and draws spatial priors where a picture is asked for."""
     from acclimate.data.registry import open_dataset
+    from acclimate.data.spatial_prior import spatial_prior
     from acclimate.data.stats import stats
+    from acclimate.report.spatial_priors import write_prior_picture
 
+    if spatial_priors is not None and spatial_priors.suffix.lower() != ".png":
+        raise UserError(f"--spatial-priors draws a PNG; name it so: {spatial_priors.with_suffix('.png')}")
+    cache = user_cache() if store is None else store / "cache"
     dataset = open_dataset(data, split=split, class_space=class_space)
-    print(stats(dataset, user_cache()).table())
+    print(stats(dataset, cache).table())
+    if spatial_priors is not None:
+        prior = spatial_prior(dataset, cache)
+        write_prior_picture(spatial_priors, prior, dataset.class_space.classes)
+        print(f"spatial priors: {spatial_priors}")
 
 
 def import_command(
