@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from acclimate.errors import UserError
+from acclimate.recipe import TrainStage, load_recipe
 from acclimate.scripts import at_least_one, run_script
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
@@ -53,6 +54,7 @@ def test_help_is_the_whole_docstring(
         ("translation", ["nowhere"], "nowhere holds no translation"),
         ("fine_grained_step", ["--network", "smal"], "did you mean 'small'"),
         ("sisc_cost", ["--network", "smal"], "did you mean 'small'"),
+        ("kill_stages", ["scenes-bld"], "did you mean 'scenes-bdl'"),
         ("kill_stress", ["--only", "nothing"], "no method or verb"),
         ("loading", ["--steps", "0"], "whole number from 1 up, not '0'"),
         ("fuzz", ["--count", "many"], "whole number from 1 up, not 'many'"),
@@ -86,3 +88,15 @@ def test_only_faults_of_the_input_become_messages(capsys: pytest.CaptureFixture[
     with pytest.raises(KeyError):
         run_script(ours)
     assert at_least_one("12") == 12
+
+
+def test_a_recipe_killed_in_its_stages_has_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(SCRIPTS[0].parent), *sys.path])
+    part = runpy.run_path(str(script("kill_stages")))
+    small, shipped = load_recipe(str(part["small"]("scenes-bdl", tmp_path)))[0], load_recipe("scenes-bdl")[0]
+    assert list(small.stages) == list(shipped.stages)
+    for name, stage in shipped.stages.items():
+        kept = stage.model_dump(exclude={"training"})
+        assert small.stages[name].model_dump(exclude={"training"}) == kept
+        if isinstance(stage, TrainStage):
+            assert small.training_settings(small.stages[name]).steps == part["ADVANCE"]
