@@ -56,7 +56,7 @@ def demo(
     overrides: Set = None,
 ) -> None:
     """Adapt built-in renders to built-in camera pictures: source-only, adabn, minent, advent and oracle."""
-    from acclimate.commands import run_command
+    from acclimate.commands.runs import run_command
 
     recipe = "demo-quick" if quick else "demo"
     run_command(recipe, output=output, seeds=seeds, target=target or None, overrides=overrides or [])
@@ -74,7 +74,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved recipe and stop")] = False,
 ) -> None:
     """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
-    from acclimate.commands import run_command
+    from acclimate.commands.runs import run_command
 
     run_command(
         recipe,
@@ -107,7 +107,7 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run and what is done, and stop")] = False,
 ) -> None:
     """Run a suite of recipes and seeds and compare all rows. The same command again runs what is missing."""
-    from acclimate.commands import bench_command
+    from acclimate.commands.runs import bench_command
 
     bench_command(
         suite,
@@ -132,7 +132,7 @@ def evaluate(
     inference: Inference = None,
 ) -> None:
     """Score checkpoints on a labelled set."""
-    from acclimate.commands import evaluate_command
+    from acclimate.commands.models import evaluate_command
 
     evaluate_command(checkpoints, data=data, split=split, protocol_name=protocol, json=json, inference=inference or [])
 
@@ -150,7 +150,7 @@ def predict(
     inference: Inference = None,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
-    from acclimate.commands import predict_command
+    from acclimate.commands.models import predict_command
 
     predict_command(
         checkpoint,
@@ -178,7 +178,7 @@ def label(
     ] = False,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
-    from acclimate.commands import label_command
+    from acclimate.commands.data import label_command
 
     label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
 
@@ -202,7 +202,7 @@ def translate(
     ] = None,
 ) -> None:
     """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
-    from acclimate.commands import translate_command
+    from acclimate.commands.data import translate_command
 
     translate_command(
         source=source,
@@ -224,7 +224,7 @@ def check(
     class_space: Annotated[Optional[str], typer.Option("--class-space")] = None,  # noqa: UP045
 ) -> None:
     """List every problem of a data set, with file names, before an hour is lost. Exit status 2 if there is one."""
-    from acclimate.commands import check_command
+    from acclimate.commands.data import check_command
 
     check_command(data, split=split, class_space=class_space)
 
@@ -244,7 +244,7 @@ def stats(
     ] = None,
 ) -> None:
     """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior."""
-    from acclimate.commands import stats_command
+    from acclimate.commands.data import stats_command
 
     stats_command(data, split=split, class_space=class_space, spatial_priors=spatial_priors, store=store)
 
@@ -259,7 +259,7 @@ def report(
     ] = False,
 ) -> None:
     """Write one self-contained page that compares runs."""
-    from acclimate.commands import report_command
+    from acclimate.commands.runs import report_command
 
     report_command(runs, output=output, published=published)
 
@@ -279,7 +279,7 @@ def import_(
     input_size: Annotated[str, typer.Option("--input-size", help="WIDTHxHEIGHT, or native")] = "1024x512",
 ) -> None:
     """Turn weights that authors published into a checkpoint, without running anything in the file."""
-    from acclimate.commands import import_command
+    from acclimate.commands.models import import_command
 
     import_command(
         file, output=output, layout=layout, branches=branches, class_space=class_space, input_size=input_size
@@ -298,7 +298,7 @@ def export_(
     ] = 1e-4,
 ) -> None:
     """Write a model for other programs, preprocessing included, and compare it with ours first."""
-    from acclimate.commands import export_command
+    from acclimate.commands.models import export_command
 
     export_command(checkpoint, output=output, enlarge=enlarge, tolerance=tolerance)
 
@@ -306,7 +306,7 @@ def export_(
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
     """List what ships: recipes, methods, networks, datasets, protocols or suites."""
-    from acclimate.commands import list_command
+    from acclimate.commands.listing import list_command
 
     list_command(what.value)
 

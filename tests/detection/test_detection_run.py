@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from acclimate.commands import evaluate_command, predict_command
+from acclimate.commands.models import evaluate_command, predict_command
 from acclimate.detection.checkpoint import is_detector, load_detector
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.evaluate import detected

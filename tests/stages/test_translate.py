@@ -164,7 +164,7 @@ def test_a_run_cut_in_training_and_in_writing_ends_as_a_whole_one(recipe: Path, 
 
 
 def test_the_command_leaves_a_folder_that_can_be_opened_and_stays_with_its_settings(tmp_path: Path) -> None:
-    from acclimate.commands import translate_command
+    from acclimate.commands.data import translate_command
 
     def command(translator: str) -> None:
         translate_command(
