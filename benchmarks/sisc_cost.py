@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--image", type=at_least_one, nargs=2, default=(1024, 512), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--size", type=at_least_one, nargs=2, default=(256, 256), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--patches", type=at_least_one, default=50)
-    parser.add_argument("--at-once", type=at_least_one, default=8)
+    parser.add_argument("--at-once", type=at_least_one, default=4)
     parser.add_argument("--repeat", type=at_least_one, default=5)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()

@@ -46,7 +46,7 @@ class LabelInference(BaseModel):
     size: tuple[int, int] | tuple[float, float] = (512, 512)
     whole_image: bool = False
     vote: Literal["probabilities", "frequency"] = "probabilities"
-    patches_at_once: PositiveInt = 8
+    patches_at_once: PositiveInt = 4
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
