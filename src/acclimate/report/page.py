@@ -77,7 +77,8 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: SuiteView | None 
     indices = _picture_indices(runs, names)
     pictured = galleries(indices)
     _order_answers(pictured, list(colours))
-    curves = charts(_histories(runs, names, colours))
+    trained = model_colours(list(dict.fromkeys([*colours, *_stage_models(runs, names)])), roles)
+    curves = charts(_histories(runs, names, trained))
     script, style = _resource("page.js"), _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     environment = _jinja().get_template("page.html")
@@ -148,7 +149,7 @@ def _histories(
             # runs that share a stage link to the same folder
             if (home := stage.folder.resolve()) not in seen:
                 seen.add(home)
-                histories.append((model, colours.get(model, "#8b919a"), stage.history))
+                histories.append((model, colours[model], stage.history))
     return histories
 
 
