@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -100,3 +101,15 @@ def test_a_recipe_killed_in_its_stages_has_all_of_them(tmp_path: Path, monkeypat
         assert small.stages[name].model_dump(exclude={"training"}) == kept
         if isinstance(stage, TrainStage):
             assert small.training_settings(small.stages[name]).steps == part["ADVANCE"]
+
+
+def test_a_reader_that_stops_reading_is_no_fault_of_ours() -> None:
+    code = "from acclimate.scripts import run_script; run_script(lambda: [print(i) for i in range(100000)])"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()

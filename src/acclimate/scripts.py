@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -10,12 +11,19 @@ from acclimate.errors import UserError
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Runs a script's ``main``; where the input is at fault, ends with status 2 and one message."""
+    """Runs a script's ``main``; where the input is at fault, ends with status 2 and one message.
+
+    A reader that stops reading (``| head``) ends it with status 1 and no word.
+    """
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not told at exit either
+        sys.exit(1)
 
 
 def at_least_one(text: str) -> int:
