@@ -103,7 +103,10 @@ def bench(
     ] = None,
     store: Annotated[Optional[Path], typer.Option("--store", help="finished stages (default: in -o)")] = None,  # noqa: UP045
     overrides: Set = None,
-    only: Annotated[Optional[str], typer.Option("--only", help="only entries of that name, such as 'gta5-*'")] = None,  # noqa: UP045
+    only: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--only", help="only entries of that name, such as 'gta5-*' (repeatable)"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run and what is done, and stop")] = False,
 ) -> None:
     """Run a suite of recipes and seeds and compare all rows. The same command again runs what is missing."""
@@ -117,7 +120,7 @@ def bench(
         target=target,
         store=store,
         overrides=overrides or [],
-        only=only,
+        only=only or [],
         dry_run=dry_run,
     )
 

@@ -76,8 +76,9 @@ def test_seeds_come_first_then_mandatory_entries(tmp_path: Path) -> None:
         ("scenes", 0), ("scenes-esl", 0), ("scenes", 1), ("scenes-esl", 1), ("extra", 1),
     ]  # fmt: skip
     assert [job[0].name for job in only(planned, "scenes-*").jobs] == ["scenes-esl", "scenes-esl"]
+    assert only(planned, "scenes-*", "*").jobs == planned.jobs
     with pytest.raises(UserError, match="no entry of suite mine fits"):
-        only(planned, "gta5-*")
+        only(planned, "scenes-*", "gta5-*")
 
 
 def test_overrides_of_entry_suite_and_command_line(tmp_path: Path) -> None:

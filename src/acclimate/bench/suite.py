@@ -275,14 +275,15 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     return total, steps
 
 
-def only(planned: Plan, pattern: str) -> Plan:
-    """The plan with only the jobs of entries whose name fits a pattern such as ``gta5-*``.
+def only(planned: Plan, *patterns: str) -> Plan:
+    """The plan with only the jobs of entries whose name fits one of the patterns, such as ``gta5-*``.
 
     Raises:
-        UserError: none does.
+        UserError: a pattern fits none.
     """
-    jobs = tuple(job for job in planned.jobs if fnmatchcase(job[0].name, pattern))
-    if not jobs:
-        names = ", ".join(entry.name for entry in planned.entries)
-        raise UserError(f"--only {pattern}: no entry of suite {planned.suite.name} fits; there are {names}")
-    return replace(planned, jobs=jobs)
+    for pattern in patterns:
+        if not any(fnmatchcase(job[0].name, pattern) for job in planned.jobs):
+            names = ", ".join(entry.name for entry in planned.entries)
+            raise UserError(f"--only {pattern}: no entry of suite {planned.suite.name} fits; there are {names}")
+    fitting = (job for job in planned.jobs if any(fnmatchcase(job[0].name, pattern) for pattern in patterns))
+    return replace(planned, jobs=tuple(fitting))

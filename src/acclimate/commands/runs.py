@@ -55,7 +55,7 @@ def bench_command(
     target: str | None = None,
     store: Path | None = None,
     overrides: Sequence[str] = (),
-    only: str | None = None,
+    only: Sequence[str] = (),
     dry_run: bool = False,
 ) -> None:
     """Runs a suite and prints its tables, or with ``dry_run`` what it would run."""
@@ -68,8 +68,8 @@ def bench_command(
     values: dict[str, Any] = dict(parse_override(text) for text in overrides)
     values.update({key: spec for key, spec in (("source", source), ("target", target)) if spec is not None})
     planned = plan(suite, seeds=None if seeds is None else parse_seeds(seeds), overrides=values)
-    if only is not None:
-        planned = only_entries(planned, only)
+    if only:
+        planned = only_entries(planned, *only)
     if dry_run:
         print("\n".join(plan_lines(planned, output)))
         return
