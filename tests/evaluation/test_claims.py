@@ -78,3 +78,18 @@ def test_errors_at_the_same_kept_share() -> None:
     assert verdict.decision == "held"
     assert verdict.difference is not None
     assert verdict.difference.mean == pytest.approx(0.055)
+
+
+def test_rounds_are_compared_by_their_last_one() -> None:
+    claim = Claim("sisc > cbst", "", (("sisc", "cbst"),))
+    found = check_claims(
+        {
+            "x": summaries(
+                **{"sisc-1": [0.9], "sisc-2": [0.3], "sisc-10": [0.5], "cbst-1": [0.2], "cbst-2": [0.4]},
+                **{"sisc-pwl-11": [0.8], "sisc-sp": [0.8]},
+            )
+        },
+        claims=[claim],
+    )
+    assert [(verdict.better, verdict.worse) for verdict in found] == [("sisc-10", "cbst-2")]
+    assert found[0].difference == Spread(pytest.approx(0.1), None, 1)

@@ -148,12 +148,23 @@ def check_claims(
         else:
             for where, summaries in recipes.items():
                 by_name = {summary.name: summary for summary in summaries}
-                for better, worse in claim.pairs:
-                    if better in by_name and worse in by_name:
-                        difference = _difference(by_name[better], by_name[worse], claim.measure)
-                        found.append(Verdict(claim, where, better, worse, difference, decide(difference)))
+                for pair in claim.pairs:
+                    better, worse = (by_name.get(name) or _last_round(name, summaries) for name in pair)
+                    if better is not None and worse is not None:
+                        difference = _difference(better, worse, claim.measure)
+                        found.append(Verdict(claim, where, better.name, worse.name, difference, decide(difference)))
         verdicts += _without_repetition(found) or [Verdict(claim)]
     return verdicts
+
+
+def _last_round(name: str, summaries: Sequence[Summary]) -> Summary | None:
+    """The row ``NAME-N`` of the highest N: what rounds of self-training end with."""
+    rounds = {
+        int(number): summary
+        for summary in summaries
+        if (number := summary.name.removeprefix(f"{name}-")) != summary.name and number.isdecimal()
+    }
+    return rounds[max(rounds)] if rounds else None
 
 
 def _difference(better: Summary, worse: Summary, measure: Measure) -> Spread | None:

@@ -266,6 +266,8 @@ def _curve_errors(runs: Sequence[SuiteRun]) -> dict[str, dict[int, tuple[float, 
                 path = stage.folder / "curves.json"
                 if stage.manifest is None or not path.is_file():
                     continue
+                if stage.manifest.get("spatial_prior"):
+                    continue  # the softmax of a product with a prior is not that of a distribution, entropy's is
                 content = read_json(path)
                 curves = [
                     [(point["kept"], point["error"]) for point in content.get(name, []) if point["error"] is not None]
