@@ -49,6 +49,7 @@ def test_help_is_the_whole_docstring(
     ("name", "arguments", "message"),
     [
         ("boundaries_table", ["nowhere.json"], "nowhere.json"),
+        ("claims_table", ["nowhere.json"], "nowhere.json"),
         ("results_table", ["nowhere.json"], "nowhere.json"),
         ("label_error", ["nowhere"], "nowhere"),
         ("label_free", ["scenes:camera", "model.safetensors"], "no such checkpoint: model.safetensors"),

@@ -128,3 +128,26 @@ def test_rows_that_have_no_common_mean_are_refused(tmp_path: Path) -> None:
     write_results(tmp_path / "empty.json", [])
     with pytest.raises(UserError, match="no row of results"):
         read_together([tmp_path / "empty.json"])
+
+
+def test_what_a_suite_says_of_claims_is_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = {"claim": "a > b", "source": "Paper", "better": "a", "worse": "b", "where": "r", "decision": "held"}
+    suite = {
+        "suite": "scenes",
+        "claims": [
+            {**judged, "difference": {"mean": 0.0125, "deviation": 0.004, "count": 3}},
+            {**judged, "claim": "unseen", "difference": None, "decision": "not measured"},
+        ],
+        "rank_correlation": [{"score": "mean entropy", "value": 0.5, "without_ends": None, "rows": 9}],
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(suite))
+    lines = printed("claims_table", monkeypatch, capsys, path).splitlines()
+    assert "| scenes | a > b | Paper | a − b | r | +1.2 ± 0.4 | 3 | held |" in lines
+    assert "| scenes | mean entropy | +0.50 | – | 9 |" in lines
+    assert not any("unseen" in line for line in lines)
+    path.write_text(json.dumps({"rows": []}))
+    with pytest.raises(UserError, match="not the results.json of a suite"):
+        printed("claims_table", monkeypatch, capsys, path)
