@@ -44,7 +44,7 @@ def measured(path: Path) -> dict[str, Any]:
     """A suite's results."""
     content: dict[str, Any] = read_json(path / "results.json" if path.is_dir() else path)
     if "claims" not in content:
-        raise UserError(f"{path} is not the results.json of a suite; `acclimate bench` writes one")
+        raise UserError(f"{path} is not the results of a suite; `acclimate bench` writes one")
     return content
 
 

@@ -149,5 +149,5 @@ def test_what_a_suite_says_of_claims_is_a_table(
     assert "| scenes | mean entropy | +0.50 | – | 9 |" in lines
     assert not any("unseen" in line for line in lines)
     path.write_text(json.dumps({"rows": []}))
-    with pytest.raises(UserError, match="not the results.json of a suite"):
+    with pytest.raises(UserError, match="not the results of a suite"):
         printed("claims_table", monkeypatch, capsys, path)
