@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
+from acclimate.evaluation.scores import Spread
 from acclimate.files import read_json
+from acclimate.report.tables import signed_points
 from acclimate.scripts import run_script
 
 
@@ -25,10 +27,11 @@ def main() -> None:
     print("| suite | claim | of | rows | recipe | points | seeds | verdict |\n|---|---|---|---|---|---|---|---|")
     for suite in suites:
         for claim in suite["claims"]:
-            if (difference := claim["difference"]) is not None:
+            if claim["difference"] is not None:
+                difference = Spread(**claim["difference"])
                 print(
                     f"| {suite['suite']} | {claim['claim']} | {claim['source']} | {claim['better']} − {claim['worse']} "
-                    f"| {claim['where']} | {points(difference)} | {difference['count']} | {claim['decision']} |"
+                    f"| {claim['where']} | {signed_points(difference)} | {difference.count} | {claim['decision']} |"
                 )
     print("\n| suite | score without labels | rank correlation with mIoU | without source-only and oracle | rows |")
     print("|---|---|---|---|---|")
@@ -46,12 +49,6 @@ def measured(path: Path) -> dict[str, Any]:
     if "claims" not in content:
         raise UserError(f"{path} is not the results of a suite; `acclimate bench` writes one")
     return content
-
-
-def points(difference: dict[str, Any]) -> str:
-    """Mean and deviation in percentage points."""
-    mean = f"{100 * difference['mean']:+.1f}"
-    return mean if difference["deviation"] is None else f"{mean} ± {100 * difference['deviation']:.1f}"
 
 
 if __name__ == "__main__":

@@ -9,24 +9,19 @@ where weights, checkpoint, history, pseudo-label, translated picture or score di
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from kill_stress import FORK, products
+from kill_stress import begin, products, to_the_end
 
-from acclimate import pipeline
 from acclimate.chain import Chain
 from acclimate.recipe import load_recipe
 from acclimate.scripts import run_script
-from acclimate.stages import label
-from acclimate.training import checkpoint
 
 PICTURES = "images=6,size=64x32"
 STEPS = {"checkpoint_minutes": 0, "log_every": 1}
@@ -59,18 +54,11 @@ def small(recipe: str, folder: Path) -> Path:
     return path
 
 
-def _begin(recipe: Path, output: Path, marks: Path) -> None:
-    """One run in a process of its own that marks where each stage begins and ends."""
-    os.environ["TQDM_DISABLE"] = "1"
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
-    torch.set_num_threads(1)
-    checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
-    label.SECONDS_BETWEEN_SAVES = 0.0
+def _mark_all(marks: Path) -> None:
+    """Lets the run leave a mark where each stage begins and ends."""
+    marks.mkdir(parents=True)
     for verb in ("_trained", "_translated", "_labelled", "_evaluated"):
         _marked(verb, marks)
-    loaded, origins = load_recipe(str(recipe))
-    pipeline.run(loaded, pipeline.Run(output=output), origins=origins)
-    os._exit(0)
 
 
 def _marked(verb: str, marks: Path) -> None:
@@ -90,13 +78,6 @@ def _seconds(marks: Path, number: int) -> float:
     return float((marks / f"ended-{number}").read_text()) - float((marks / f"begun-{number}").read_text())
 
 
-def run(recipe: Path, output: Path, marks: Path) -> Any:
-    marks.mkdir(parents=True)
-    process = FORK.Process(target=_begin, args=(recipe, output, marks))
-    process.start()
-    return process
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
@@ -106,24 +87,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         recipe = small(arguments.recipe, folder)
-        whole = run(recipe, folder / "whole/run", folder / "marks")
-        whole.join()
-        if whole.exitcode != 0:
-            raise SystemExit(f"{arguments.recipe}: the run that nobody killed ended with {whole.exitcode}")
+        to_the_end(recipe, folder / "whole/run", partial(_mark_all, folder / "marks"))
         stages = len(list((folder / "marks").glob("ended-*")))
         inside = passed = 0
         for number in range(stages):
             marks = folder / f"marks-{number}"
-            process = run(recipe, folder / "cut/run", marks)
+            process = begin(recipe, folder / "cut/run", partial(_mark_all, marks))
             while process.is_alive() and not (marks / f"begun-{number}").exists():
                 time.sleep(0.001)
             time.sleep(chance.uniform(0.05, 0.9) * _seconds(folder / "marks", number))
             ended = (marks / f"ended-{number}").exists()
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.join()
             inside, passed = inside + (not ended), passed + ended
             print(f"stage {number + 1} of {stages}: {'already over' if ended else 'killed'}", file=sys.stderr)
-        run(recipe, folder / "cut/run", folder / "marks-last").join()
+        to_the_end(recipe, folder / "cut/run")
         wanted, found = products(folder / "whole/.stages"), products(folder / "cut/.stages")
         lost = [key for key, value in wanted.items() if found.get(key) != value]
     print("| recipe | stages and scores | killed inside | over before the kill | products compared | lost |")

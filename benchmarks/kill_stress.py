@@ -21,8 +21,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +92,32 @@ def cells() -> dict[str, str]:
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
 
-def _begin(recipe: Path, output: Path, marker: Path | None, after: int) -> None:
-    """One run in a process of its own; with a marker, the file number ``after`` is written half, slowly."""
+def begin(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
+    """Starts one run in a process of its own, whose last state is kept for comparison.
+
+    Args:
+        prepare: what the process does before it begins.
+    """
+    process = FORK.Process(target=_run, args=(recipe, output, prepare))
+    process.start()
+    return process
+
+
+def _run(recipe: Path, output: Path, prepare: Callable[[], None] | None) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
     torch.set_num_threads(1)
     checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
     label.SECONDS_BETWEEN_SAVES = 0.0
-    if marker is not None:
-        _slow_writing(marker, after)
+    if prepare is not None:
+        prepare()
     loaded, origins = load_recipe(str(recipe))
     pipeline.run(loaded, pipeline.Run(output=output), origins=origins)
     os._exit(0)
 
 
 def _slow_writing(marker: Path, after: int) -> None:
+    """The file number ``after`` is written half, slowly."""
     replace, count = os.replace, 0
 
     def slowly(source: Any, target: Any) -> None:
@@ -166,9 +178,9 @@ def _flat(state: Any) -> Iterator[bytes]:
         yield repr(state).encode()
 
 
-def _to_the_end(recipe: Path, output: Path) -> None:
-    process = FORK.Process(target=_begin, args=(recipe, output, None, 0))
-    process.start()
+def to_the_end(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> None:
+    """One run that nobody kills."""
+    process = begin(recipe, output, prepare)
     process.join(300)
     if process.exitcode != 0:
         raise SystemExit(f"{recipe}: a run that nobody killed ended with {process.exitcode}")
@@ -183,10 +195,10 @@ def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell
     base = folder / "base.yaml"
     if "base" in text:  # the verb's own work is what is cut: the stage it needs is there before
         base.write_text(RECIPE + BASE)
-        _to_the_end(base, folder / "base/run")
+        to_the_end(base, folder / "base/run")
         shutil.copytree(folder / "base/.stages", folder / "whole/.stages")
     begin = time.monotonic()
-    _to_the_end(recipe, folder / "whole/run")
+    to_the_end(recipe, folder / "whole/run")
     seconds = time.monotonic() - begin
     round_ = 0
     while cell.kills < kills and cell.starts < 10 * kills:
@@ -199,9 +211,7 @@ def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell
             marker = folder / f"marker-{cell.starts}"
             # which of the files is cut: states and checksums, histories, labels, manifests, scores, pictures
             number = chance.randint(3, 10 if name == "evaluate" else 20)
-            arguments = (recipe, cut / "run", marker if writing else None, number)
-            process = FORK.Process(target=_begin, args=arguments)
-            process.start()
+            process = begin(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
             cell.starts += 1
             deadline = time.monotonic() + (120 if writing else chance.uniform(0.1, 0.9) * seconds)
             while process.is_alive() and time.monotonic() < deadline and not marker.exists():
@@ -212,7 +222,7 @@ def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell
                 cell.kills += 1
                 cell.while_writing += writing
             process.join()
-        _to_the_end(recipe, cut / "run")
+        to_the_end(recipe, cut / "run")
         wanted, found = products(folder / "whole/.stages"), products(cut / ".stages")
         cell.compared += len(wanted)
         cell.lost += sum(found.get(key) != value for key, value in wanted.items())

@@ -15,5 +15,4 @@ def default_device() -> str:
 
 def user_cache() -> Path:
     """Where single commands keep what they computed: ``$XDG_CACHE_HOME/acclimate`` or ``~/.cache/acclimate``."""
-
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"

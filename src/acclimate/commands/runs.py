@@ -27,14 +27,9 @@ def run_command(
     from acclimate.recipe import explained, load_recipe, parse_override
     from acclimate.report.terminal import print_results
 
-    values: dict[str, Any] = dict(parse_override(text) for text in overrides)
-    for key, spec in (("source", source), ("target", target)):
-        if spec is not None:
-            values[key] = spec
-    loaded, origins = load_recipe(recipe, overrides=values)
-    for key, spec in (("source", source), ("target", target)):
-        if spec is not None:
-            origins[key] = f"--{key}"
+    specs = _given(source, target)
+    loaded, origins = load_recipe(recipe, overrides=dict(map(parse_override, overrides)) | specs)
+    origins.update({key: f"--{key}" for key in specs})
     if dry_run:
         print(explained(loaded, origins), end="")
         return
@@ -65,8 +60,7 @@ def bench_command(
     from acclimate.recipe import parse_override
     from acclimate.report.suite_terminal import print_suite
 
-    values: dict[str, Any] = dict(parse_override(text) for text in overrides)
-    values.update({key: spec for key, spec in (("source", source), ("target", target)) if spec is not None})
+    values = dict(map(parse_override, overrides)) | _given(source, target)
     planned = plan(suite, seeds=None if seeds is None else parse_seeds(seeds), overrides=values)
     if only:
         planned = only_entries(planned, *only)
@@ -82,6 +76,11 @@ def bench_command(
             f"{len(failures)} of {len(planned.jobs)} runs of suite {planned.suite.name} failed; what the others gave "
             "is kept, and the same command runs these again:\n  " + "\n  ".join(map(str, failures))
         )
+
+
+def _given(source: str | None, target: str | None) -> dict[str, Any]:
+    """The data sets that the command line names, by the recipe's key."""
+    return {key: spec for key, spec in (("source", source), ("target", target)) if spec is not None}
 
 
 def parse_seeds(text: str) -> list[int]:

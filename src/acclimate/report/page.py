@@ -73,12 +73,12 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: SuiteView | None 
     compared = compared_runs(runs, cited=cited, suite=suite is not None)
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
-    colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(_stage_models(runs, names)), roles)
+    stages = _stage_models(runs, names)
+    colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(stages), roles)
     indices = _picture_indices(runs, names)
     pictured = galleries(indices)
     _order_answers(pictured, list(colours))
-    trained = model_colours(list(dict.fromkeys([*colours, *_stage_models(runs, names)])), roles)
-    curves = charts(_histories(runs, names, trained))
+    curves = charts(_histories(stages, model_colours(list(dict.fromkeys([*colours, *stages])), roles)))
     script, style = _resource("page.js"), _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     environment = _jinja().get_template("page.html")
@@ -139,12 +139,10 @@ def _stage_models(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> dic
     return models
 
 
-def _histories(
-    runs: Sequence[Run], names: dict[tuple[int, str], str], colours: dict[str, str]
-) -> list[tuple[str, str, Any]]:
+def _histories(models: dict[str, list[Stage]], colours: dict[str, str]) -> list[tuple[str, str, Any]]:
     histories: list[tuple[str, str, Any]] = []
     seen: set[Path] = set()
-    for model, stages in _stage_models(runs, names).items():
+    for model, stages in models.items():
         for stage in stages:
             # runs that share a stage link to the same folder
             if (home := stage.folder.resolve()) not in seen:

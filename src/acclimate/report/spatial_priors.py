@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from acclimate.files import write_bytes
-from acclimate.pseudo.figure import strip
 from acclimate.report.colour import entropy_colours
+from acclimate.sheets import strip, write_sheet
 
 COLUMNS = 4
 _WIDTH, _GAP = 256, 6
@@ -33,11 +31,4 @@ def write_prior_picture(path: Path, prior: NDArray[np.float32], names: Sequence[
         reduced = Image.fromarray(levels).resize((_WIDTH, height), Image.Resampling.BOX)
         panels.append((name, entropy_colours()[np.asarray(reduced)]))
     rows = [strip(panels[first : first + COLUMNS]) for first in range(0, len(panels), COLUMNS)]
-    sheet = Image.new("RGB", (rows[0].width, sum(row.height + _GAP for row in rows) - _GAP), (255, 255, 255))
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height + _GAP
-    content = io.BytesIO()
-    sheet.save(content, format="PNG", optimize=True)
-    write_bytes(path, content.getvalue())
+    write_sheet(path, rows, gap=_GAP)

@@ -30,12 +30,13 @@ from acclimate.progress import progress
 from acclimate.pseudo.asking import asked, selected
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.curves import JudgedHistogram, error_against_kept, threshold_sweep
-from acclimate.pseudo.figure import selection_figure, write_selection_figure
+from acclimate.pseudo.figure import selection_figure
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
 from acclimate.pseudo.quality import SelectionChange, SelectionQuality, nearest_label, quality_table
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.store import PseudoLabelFolder, pseudo_label_manifest, read_manifest
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds, class_thresholds, kept_share
+from acclimate.sheets import write_sheet
 from acclimate.stages.evaluate import evenly_spaced, load_networks, picture_size
 from acclimate.training.interrupt import Interrupted, StopRequest, stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
@@ -406,4 +407,4 @@ def _write_figure(
                 label=None if batch.labels is None else shown(batch.labels[0]),
             )
         )
-    write_selection_figure(folder / "figure.png", figures)
+    write_sheet(folder / "figure.png", figures)

@@ -27,7 +27,7 @@ from acclimate.errors import UserError
 from acclimate.files import hash_of, hash_of_file, read_json, write_bytes, write_json
 from acclimate.models.checkpoint import load_network
 from acclimate.progress import progress
-from acclimate.pseudo.figure import strip, write_selection_figure
+from acclimate.sheets import strip, write_sheet
 from acclimate.stages.evaluate import evenly_spaced, picture_size, save_picture
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
@@ -282,7 +282,7 @@ def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: P
         }
         size = size or picture_size(panels["source"].shape[1], panels["source"].shape[0])
         rows.append(strip([(title, _shrunk(image, size)) for title, image in panels.items()]))
-    write_selection_figure(path, rows)
+    write_sheet(path, rows)
 
 
 def _shrunk(image: Image, size: tuple[int, int]) -> Image:
