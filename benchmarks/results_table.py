@@ -4,31 +4,36 @@ python benchmarks/results_table.py runs/demo-seeds/results.json
 python benchmarks/results_table.py runs/scenes-detection-0 runs/scenes-detection-1 runs/scenes-detection-2
 
 Several files or folders of runs, of seeds that ran apart, become one table. Detection has mAP and AP.
+Gains are paired by seed: over source-only, or over the row that --baseline names.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.evaluation.scores import Spread, find_role, read_together, share_of_gap_closed, summarise
+from acclimate.errors import unknown
+from acclimate.evaluation.scores import Spread, Summary, find_role, read_together, share_of_gap_closed, summarise
 from acclimate.scripts import run_script
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--baseline", help="the row that gains are over")
     arguments = parser.parse_args()
     results = read_together(arguments.results)
     rows = results.rows
     summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
+    over = base if arguments.baseline is None else named(summaries, arguments.baseline)
     classes = [name for name, value in rows[0].iou.items() if value is not None]
 
     print(f"| model | seeds | {rows[0].metric} | gain | share of the gap | minutes | peak MB |")
     print("|---|---|---|---|---|---|---|")
     for summary in summaries:
-        gain = summary.difference(base) if base and summary is not base else None
+        gain = summary.difference(over) if over and summary is not over else None
         share = ""
         if base and top and summary not in (base, top):
             part = share_of_gap_closed(summary.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
@@ -45,6 +50,14 @@ def main() -> None:
     for name in classes:
         print(f"| {name} | " + " | ".join(shown(summary.iou(name)) for summary in summaries) + " |")
     print(f"\ncommit {results.environment.get('commit')}, {results.environment.get('processor')}")
+
+
+def named(summaries: Sequence[Summary], name: str) -> Summary:
+    """The row of that name."""
+    for summary in summaries:
+        if summary.name == name:
+            return summary
+    raise unknown("row", name, [summary.name for summary in summaries])
 
 
 def shown(value: Spread | None, *, signed: bool = False) -> str:

@@ -59,6 +59,11 @@ def test_runs_of_one_seed_each_become_one_table(
     table = printed("results_table", monkeypatch, capsys, folders[0] / "results.json", *folders[1:])
     assert "| source-only | 3 | 30.0 ± 10.0 |" in table
     assert "| advent | 3 | 40.0 ± 0.0 | +10.0 ± 10.0 | 25 % |" in table
+    table = printed("results_table", monkeypatch, capsys, *folders, "--baseline", "advent")
+    assert "| source-only | 3 | 30.0 ± 10.0 | -10.0 ± 10.0 |" in table
+    assert "| advent | 3 | 40.0 ± 0.0 |  | 25 % |" in table
+    with pytest.raises(UserError, match="did you mean 'advent'"):
+        printed("results_table", monkeypatch, capsys, *folders, "--baseline", "advnt")
 
 
 def test_detection_has_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
