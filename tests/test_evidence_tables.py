@@ -156,3 +156,42 @@ def test_what_a_suite_says_of_claims_is_a_table(
     path.write_text(json.dumps({"rows": []}))
     with pytest.raises(UserError, match="not the results of a suite"):
         printed("claims_table", monkeypatch, capsys, path)
+
+
+def test_a_suite_is_a_table_of_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def model(name: str, role: str, miou: float, **other: Any) -> dict[str, Any]:
+        known = {"name": name, "role": role, "seeds": [0, 1], "miou": {"mean": miou, "deviation": 0.01, "count": 2}}
+        empty = dict.fromkeys(("gain", "over_control", "train_seconds", "peak_memory_mb", "kept", "wrong"))
+        return {**known, **empty, "gap_closed": None, "relative_time": None, **other}
+
+    advent = {
+        "gain": {"mean": 0.06, "deviation": 0.005, "count": 2},
+        "over_control": {"mean": -0.0001, "deviation": None, "count": 1},
+        "train_seconds": {"mean": 468.0, "deviation": None, "count": 1},
+        "peak_memory_mb": {"mean": 1141.2, "deviation": 1.0, "count": 2},
+        "kept": {"mean": 0.5866, "deviation": None, "count": 1},
+        "gap_closed": 0.295,
+        "relative_time": 2.94,
+    }
+    suite = {
+        "models": [
+            model("source-only", "source-only", 0.268, gap_closed=0.0),
+            model("advent", "adapted", 0.33, **advent),
+        ],
+        "hours": 1.26,
+        "missing": ["scenes, seed 2"],
+        "failed": [],
+        "environment": {"commit": "abc", "processor": "P"},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(suite))
+    table = printed("suite_table", monkeypatch, capsys, tmp_path)
+    assert "| source-only | 2 | 26.8 ± 1.0 |  |  |  |  |  |  |  |  |" in table
+    assert "| advent | 2 | 33.0 ± 1.0 | +6.0 ± 0.5 | +0.0 | 30 % | 7.8 | 2.9 | 1,141 | 58.7 |  |" in table
+    assert "1.3 hours" in table
+    assert "missing: scenes, seed 2" in table
+    assert "commit abc, P" in table
+    (tmp_path / "results.json").write_text(json.dumps({"rows": []}))
+    with pytest.raises(UserError, match="not the results of a suite"):
+        printed("suite_table", monkeypatch, capsys, tmp_path)

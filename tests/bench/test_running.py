@@ -105,6 +105,38 @@ def test_gains_costs_and_correlation_by_hand(planned: Plan, tmp_path: Path) -> N
     assert correlations["class-ratio divergence"].value is None
 
 
+def test_results_hold_what_the_page_shows_of_every_model(planned: Plan, tmp_path: Path) -> None:
+    run_suite(planned, output=tmp_path / "out", runner=Trainer())
+    models = {model["name"]: model for model in content(tmp_path / "out")["models"]}
+    advent = models["advent"]
+    assert advent["gain"] == {"mean": pytest.approx(0.10), "deviation": pytest.approx(0.0), "count": 2}
+    assert advent["over_control"]["mean"] == pytest.approx(0.06)
+    assert advent["gap_closed"] == pytest.approx(0.5)
+    assert advent["train_seconds"]["mean"] == pytest.approx(240.0)
+    assert (advent["source_only"], advent["seeds"], advent["kept"]) == ("source-only", [0, 1], None)
+    assert models["source-only"]["gain"] is None
+
+
+def test_hours_count_a_shared_stage_once(planned: Plan, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+
+    class Linking(Trainer):
+        """Leaves stages as a run does: links into the store."""
+
+        def __call__(self, recipe: Recipe, settings: Run, *, origins: Origins) -> None:
+            super().__call__(recipe, settings, origins=origins)
+            own = f"train-{recipe.name}-{settings.seeds[0]}"
+            for number, (stage, seconds) in enumerate((("train-shared", 1800.0), (own, 900.0)), start=1):
+                folder = output / ".stages" / stage
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "done.json").write_text(json.dumps({"train_seconds": seconds}))
+                (settings.output / f"{number}-{stage}").symlink_to(folder.resolve())
+
+    run_suite(planned, output=output, runner=Linking())
+    assert content(output)["hours"] == pytest.approx(0.5 + 4 * 0.25)
+    assert "took 1.5 hours" in (output / "report.html").read_text(encoding="utf-8")
+
+
 def test_rows_that_differ_are_led_by_their_recipe(planned: Plan, tmp_path: Path) -> None:
     run_suite(planned, output=tmp_path / "out", runner=Trainer(esl_base=0.1))
     names = {row.name for row in view_of(planned, tmp_path / "out").rows}

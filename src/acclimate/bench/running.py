@@ -20,7 +20,8 @@ from acclimate.pipeline import run
 from acclimate.recipe import EvaluateStage
 from acclimate.report.page import render
 from acclimate.report.reading import Run, read_run
-from acclimate.report.suite import SuiteRun, SuiteView, suite_view
+from acclimate.report.suite import SuiteView, suite_view
+from acclimate.report.suite_runs import SuiteRun
 from acclimate.training.interrupt import Interrupted
 
 log = logging.getLogger(__name__)

@@ -67,7 +67,12 @@ class History:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage folder of a run; ``place`` is its path inside the run, as the rows of results name it."""
+    """One stage folder of a run.
+
+    Attributes:
+        place: its path inside the run, as the rows of results name it.
+        seconds: what training, labelling or translating took; None for a stage that is not finished or only scores.
+    """
 
     number: int
     name: str
@@ -79,6 +84,7 @@ class Stage:
     manifest: dict[str, Any] | None = None
     figures: tuple[Path, ...] = ()
     translation: dict[str, Any] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,14 @@ def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -
         manifest=content if isinstance(content, dict) else None,
         figures=tuple(figures),
         translation=read_json(translation) if translation.exists() else None,
+        seconds=_seconds(folder / "done.json"),
     )
+
+
+def _seconds(path: Path) -> float | None:
+    summary = read_json(path) if path.exists() else None
+    value = summary.get("train_seconds") if isinstance(summary, dict) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _scores(stage: Stage) -> list[Row]:

@@ -6,32 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from acclimate.evaluation.claims import Verdict, check_claims, mean_error_at_same_share
+from acclimate.evaluation.claims import Verdict, check_claims
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
 from acclimate.evaluation.scores import Row, Spread, Summary, share_of_gap_closed, spread, summarise
-from acclimate.files import read_json
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
-from acclimate.report.reading import Run
+from acclimate.report.suite_runs import SuiteRun, curve_errors, pseudo_label_shares
 from acclimate.report.tables import Comparison, Line, comparisons
-
-
-@dataclass(frozen=True)
-class SuiteRun:
-    """The finished seeds of one entry of a suite.
-
-    Attributes:
-        name: of the entry.
-        run: all seeds as one run: rows of all, stages of the first.
-        seeds: the runs by seed.
-        mandatory: whether the suite says so.
-        varied: the key and value that tell this entry from others of the same recipe.
-    """
-
-    name: str
-    run: Run
-    seeds: Mapping[int, Run]
-    mandatory: bool = False
-    varied: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +75,7 @@ class SuiteView:
         runs: by entry.
         rows: all of them, each once, under the name it is shown by.
         missing, failed: jobs without results, and what went wrong.
+        hours: what all stages took together, those that several recipes share counted once.
     """
 
     name: str
@@ -107,10 +88,13 @@ class SuiteView:
     missing: list[str]
     failed: list[str]
     jobs: int
+    hours: float
 
     def measured(self) -> dict[str, Any]:
-        """Claims and correlations as JSON."""
+        """Models, claims and correlations as JSON."""
         return {
+            "hours": self.hours,
+            "models": [_content(line) for table in self.tables for line in table.lines],
             "claims": [
                 {**asdict(verdict), "claim": verdict.claim.text, "source": verdict.claim.source}
                 for verdict in self.verdicts
@@ -136,7 +120,7 @@ def suite_view(
     origins = origins_of(names)
     rows = renamed_rows(read, names)
     published = list({row.source + row.name: row for run in read for row in run.published}.values())
-    pseudo = _pseudo_labels(runs, names)
+    pseudo = pseudo_label_shares(runs, names)
     controls = {
         names[position, row.name]: names[position, control.name]
         for position, run in enumerate(read)
@@ -159,7 +143,37 @@ def suite_view(
         missing=list(missing),
         failed=list(failed),
         jobs=jobs,
+        hours=_hours(runs),
     )
+
+
+def _hours(runs: Sequence[SuiteRun]) -> float:
+    stages = [stage for part in runs for run in part.seeds.values() for stage in run.stages]
+    # in a run's folder a stage is a link into the store
+    return sum({stage.folder.resolve(): stage.seconds or 0.0 for stage in stages}.values()) / 3600
+
+
+def _content(model: SuiteLine) -> dict[str, Any]:
+    """One model as JSON: what the tables show, as fractions, seconds and megabytes."""
+    line = model.line
+    spreads = {
+        "miou": line.miou,
+        "gain": line.gain,
+        "over_control": model.over_control,
+        "train_seconds": line.train_seconds,
+        "peak_memory_mb": line.peak_memory_mb,
+        "kept": model.kept,
+        "wrong": model.wrong,
+    }
+    return {
+        "name": line.name,
+        "role": line.role,
+        "seeds": list(line.seeds),
+        "source_only": line.source_only,
+        "gap_closed": model.gap_closed,
+        "relative_time": model.relative_time,
+        **{name: asdict(value) if value else None for name, value in spreads.items()},
+    }
 
 
 def _place(comparison: Comparison) -> tuple[str, str, str]:
@@ -226,58 +240,6 @@ def _correlation(score: str, rows: Sequence[Row]) -> float | None:
     return value if value is None or HIGHER_IS_BETTER[score] else -value
 
 
-# --- pseudo-labels ---------------------------------------------------------------------------------------------------
-
-
-def _pseudo_labels(
-    runs: Sequence[SuiteRun], names: Mapping[tuple[int, str], str]
-) -> dict[str, tuple[Spread | None, Spread | None]]:
-    """Shown name -> kept and wrong share over seeds of the pseudo-labels that the model was trained on last."""
-    found: dict[str, dict[int, tuple[float | None, float | None]]] = {}
-    for position, part in enumerate(runs):
-        for seed, run in part.seeds.items():
-            manifests = {stage.name: stage.manifest for stage in run.stages if stage.manifest is not None}
-            stages = run.recipe.get("stages") or {}
-            for row in run.rows:
-                stage = stages.get(row.stage.rpartition("/")[2].partition("-")[2]) or {}
-                if (manifest := manifests.get(str(stage.get("pseudo_labels")))) is not None:
-                    shown = names.get((position, row.name), row.name)
-                    found.setdefault(shown, {})[seed] = (manifest.get("kept_overall"), wrong_share(manifest))
-    return {
-        name: (spread([kept for kept, _ in values.values()]), spread([wrong for _, wrong in values.values()]))
-        for name, values in found.items()
-    }
-
-
-def wrong_share(manifest: Mapping[str, Any]) -> float | None:
-    """Share of wrong pixels among the selected ones, void ignored; None where the images had no labels."""
-    confidence = (manifest.get("selection") or {}).get("confidence")
-    table = ((manifest.get("quality") or {}).get("table") or {}).get("void ignored") or {}
-    value = table.get(f"{confidence} overall")
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _curve_errors(runs: Sequence[SuiteRun]) -> dict[str, dict[int, tuple[float, float]]]:
-    """Recipe and label stage -> seed -> (entropy's, softmax's) mean error at the same kept shares."""
-    found: dict[str, dict[int, tuple[float, float]]] = {}
-    for part in runs:
-        for seed, run in part.seeds.items():
-            for stage in run.stages:
-                path = stage.folder / "curves.json"
-                if stage.manifest is None or not path.is_file():
-                    continue
-                if stage.manifest.get("spatial_prior"):
-                    continue  # the softmax of a product with a prior is not that of a distribution, entropy's is
-                content = read_json(path)
-                curves = [
-                    [(point["kept"], point["error"]) for point in content.get(name, []) if point["error"] is not None]
-                    for name in ("entropy", "softmax")
-                ]
-                if (errors := mean_error_at_same_share(*curves)) is not None:
-                    found.setdefault(f"{part.name}: {stage.name}", {})[seed] = errors
-    return found
-
-
 def _verdicts(runs: Sequence[SuiteRun]) -> list[Verdict]:
     recipes: dict[str, list[Summary]] = {}
     for part in runs:
@@ -287,7 +249,7 @@ def _verdicts(runs: Sequence[SuiteRun]) -> list[Verdict]:
         for place in places:
             own = [row for row in part.run.rows if (row.data, row.split, row.protocol) == place]
             recipes[part.name] = summarise(own)
-    return check_claims(recipes, errors=_curve_errors(runs))
+    return check_claims(recipes, errors=curve_errors(runs))
 
 
 def _settings(runs: Sequence[SuiteRun]) -> list[Setting]:

@@ -26,6 +26,7 @@ def print_suite(view: SuiteView) -> None:
         console.print(settings_table(view))
     if view.tables and any(verdict.decision != "not measured" for verdict in view.verdicts):
         console.print(claims_table(view))
+    console.print(Text(f"{view.hours:.1f} hours of training, labelling and translating, shared stages counted once"))
     for title, lines in (("missing", view.missing), ("failed", view.failed)):
         if lines:
             console.print(Text(f"{title} ({len(lines)} of {view.jobs}): " + "; ".join(lines)))

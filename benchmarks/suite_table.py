@@ -1,0 +1,77 @@
+"""Prints a suite as Markdown: every system with its score, gains, cost and pseudo-labels, and the hours of the whole.
+
+    python benchmarks/suite_table.py runs/scenes/results.json
+
+Reads results.json of a suite (`acclimate bench`). Gains are paired by seed: over the source-only of the row's own
+recipe and over the AdaBN control.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import Spread
+from acclimate.files import read_json
+from acclimate.report.tables import number, percent, signed_points
+from acclimate.scripts import run_script
+
+HEADINGS = (
+    "model",
+    "seeds",
+    "mIoU",
+    "gain",
+    "over AdaBN",
+    "of the gap",
+    "minutes",
+    "× time",
+    "peak MB",
+    "kept",
+    "wrong",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="of a suite")
+    arguments = parser.parse_args()
+    path = arguments.results / "results.json" if arguments.results.is_dir() else arguments.results
+    suite = read_json(path)
+    if "models" not in suite:
+        raise UserError(f"{path} is not the results of a suite; `acclimate bench` writes one")
+    print(f"| {' | '.join(HEADINGS)} |")
+    print("|---" * len(HEADINGS) + "|")
+    for model in suite["models"]:
+        print(f"| {' | '.join(cells(model))} |")
+    print(f"\n{suite['hours']:.1f} hours of training, labelling and translating, shared stages counted once")
+    for title in ("missing", "failed"):
+        if suite[title]:
+            print(f"\n{title}: {'; '.join(suite[title])}")
+    environment = suite["environment"]
+    print(f"\ncommit {environment.get('commit')}, {environment.get('processor')}")
+
+
+def cells(model: dict[str, Any]) -> list[str]:
+    """One line of the table."""
+    value = {key: Spread(**content) for key, content in model.items() if isinstance(content, dict)}
+    gap, times = model["gap_closed"], model["relative_time"]
+    between = model["role"] not in ("source-only", "oracle")
+    return [
+        model["name"],
+        str(len(model["seeds"])),
+        percent(value.get("miou")),
+        signed_points(value.get("gain")),
+        signed_points(value.get("over_control")),
+        f"{100 * gap:.0f} %" if gap is not None and between else "",
+        number(value.get("train_seconds"), scale=1 / 60),
+        "" if times is None else f"{times:.1f}",
+        number(value.get("peak_memory_mb")),
+        percent(value.get("kept")),
+        percent(value.get("wrong")),
+    ]
+
+
+if __name__ == "__main__":
+    run_script(main)
