@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from acclimate.errors import UserError
+from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import DetectionRow, Row, read_together, write_results
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -21,6 +23,7 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -195,3 +198,30 @@ def test_a_suite_is_a_table_of_systems(
     (tmp_path / "results.json").write_text(json.dumps({"rows": []}))
     with pytest.raises(UserError, match="not the results of a suite"):
         printed("suite_table", monkeypatch, capsys, tmp_path)
+
+
+def test_what_choosing_a_snapshot_was_worth() -> None:
+    choice = script("snapshot_choice")
+
+    def training(name: str, divergence: list[float], miou: list[float]) -> Any:
+        scores = {
+            10 * n: dict.fromkeys(HIGHER_IS_BETTER, 0.0) | {"class-ratio divergence": d, "information maximisation": -d}
+            for n, d in enumerate(divergence)
+        }
+        return choice.Training(name, scores, {10 * n: value for n, value in enumerate(miou)})
+
+    falls = training("minent", [0.1, 0.2, 0.3], [0.30, 0.25, 0.20])
+    assert falls.chosen_by("last") == 0.20
+    assert falls.chosen_by("class-ratio divergence") == 0.30  # lower is better
+    assert falls.chosen_by("information maximisation") == 0.30  # higher is better
+    assert falls.correlation("class-ratio divergence") == pytest.approx(1.0)
+    misled = training("minent", [0.3, 0.1, 0.2], [0.26, 0.20, 0.24])
+    assert misled.chosen_by("labels") == 0.26
+    assert misled.correlation("class-ratio divergence") == pytest.approx(-1.0)
+    assert misled.correlation("mean entropy") is None  # the same everywhere
+    chosen, rank = choice.tables([falls, misled]).split("\n\n")
+    divergence = "25.0 ± 7.1"  # of 30 and 20
+    assert chosen.splitlines()[2].split(" | ")[2] == "22.0 ± 2.8"  # the last ones, 20 and 24
+    assert chosen.splitlines()[2].split(" | ")[6:] == [divergence, "28.0 ± 2.8 |"]
+    assert chosen.splitlines()[3].split(" | ")[6:] == ["+3.0 ± 9.9", "+6.0 ± 5.7 |"]
+    assert "| class-ratio divergence | +0.00 ± 1.41 | 2 |" in rank

@@ -32,6 +32,7 @@ from acclimate.store import Store, link
 from acclimate.tasks import task_named
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
+from acclimate.training.snapshots import forget_snapshots
 
 
 @dataclass
@@ -117,6 +118,10 @@ class Chain:
             "pseudo_labels": labels.key if labels else None,
             "start": start.key if start else None,
         }
+        further: dict[str, Any] = {}
+        if (snapshots := getattr(training, "snapshots", None)) is not None:
+            further["label_free"] = LabelFree(self.sets.target, self.sets.source, snapshots.images)
+            identity["scored_on"] = [self.sets.target.fingerprint(), self.sets.source.fingerprint()]
         kind: Any = DetectionTrainRequest if recipe.task == "detection" else TrainRequest
         request = kind(
             method=stage.train,
@@ -132,6 +137,7 @@ class Chain:
             input_size=recipe.prediction_size(),
             recipe=recipe.name,
             title=title,
+            **further,
         )
         done = self._once("train", identity, title, lambda **place: train(request, **place), training.precision)
         done.method = stage.train
@@ -237,7 +243,9 @@ class Chain:
                     write_skipped(folder, self.sets.skipped)
                     summary = work(folder=folder, **place) | self.sets.skipped_counts()
                     store.finish(key, summary)
-                    Checkpoints(folder).clear()  # not before: killed in between, the stage would begin anew
+                    # not before: killed in between, the stage would begin anew
+                    Checkpoints(folder).clear()
+                    forget_snapshots(folder)
         else:
             _say(f"{title}: already done, reused")
         return Done(key, store.folder(key), summary)
@@ -278,6 +286,7 @@ class Chain:
                 "train_seconds": round(sum(done.summary.get("train_seconds", 0.0) for done in chain.values()), 2),
                 "images_per_second": members[0].summary.get("images_per_second"),
                 "peak_memory_mb": max(done.summary.get("peak_memory_mb", 0.0) for done in chain.values()),
+                "chosen_step": members[0].summary.get("chosen_step") if len(members) == 1 else None,
             }
         )
 
@@ -303,7 +312,7 @@ class Chain:
         title = f"evaluate {row.name}, seed {self.seed}"
         if isinstance(protocol, DetectionProtocol):
             found = DetectionEvaluateRequest(**shared, checkpoint=checkpoints[0], protocol=protocol)
-            evaluate_detections(found, folder=folder, title=title)
+            evaluate_detections(found, folder=folder, title=title, device=str(self.fabric.device))
             return
         average = {} if row.average is None else {"average": row.average}
         request = EvaluateRequest(
@@ -316,7 +325,7 @@ class Chain:
             label_free=self._label_free(stage),
             boundary_width=stage.boundary_width,
         )
-        evaluate(request, folder=folder, title=title)
+        evaluate(request, folder=folder, title=title, device=str(self.fabric.device))
 
     def _label_free(self, stage: EvaluateStage) -> LabelFree | None:
         if not stage.label_free or self.recipe.task != "segmentation":

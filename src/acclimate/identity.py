@@ -17,6 +17,7 @@ def what_matters(settings: dict[str, Any]) -> dict[str, Any]:
         "focus": None,
         "source_sampling": "shuffled",
         "batch_norm_epsilon": None,
+        "snapshots": None,
     }
 
     def kept(content: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ ORACLE = "oracle"
 class Row(BaseModel):
     """The scores of one model and seed on one set. IoUs are fractions; a class absent from the ground truth is None.
 
-    ``label_free`` holds the scores of :mod:`acclimate.evaluation.label_free` on training images of the target.
+    ``label_free`` holds the scores of :mod:`acclimate.evaluation.label_free` on training images of the target,
+    ``chosen_step`` the step of the snapshot that one of them chose; None where the last step's weights are scored.
     Keys this version does not know are kept as they are, so that rows written by a later version survive.
     """
 
@@ -48,6 +49,7 @@ class Row(BaseModel):
     peak_memory_mb: float | None = Field(default=None, ge=0)
     checkpoint: str | None = None
     label_free: dict[str, float] = Field(default_factory=dict)
+    chosen_step: int | None = Field(default=None, ge=0)
     boundaries: BoundaryScores | None = None
 
     @model_validator(mode="after")

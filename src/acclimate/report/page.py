@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
+from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import SOURCE_ONLY, Row, Spread
 from acclimate.files import write_text
 from acclimate.report import tables
@@ -98,7 +99,8 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: SuiteView | None 
             name: colour for gallery in pictured for name, colour in zip(gallery.classes, gallery.colours, strict=False)
         },
         galleries=pictured,
-        charts=[chart for chart in curves if chart.title not in _SECONDARY],
+        charts=[chart for chart in curves if chart.title not in (*_SECONDARY, *HIGHER_IS_BETTER)],
+        score_charts=[chart for chart in curves if chart.title in HIGHER_IS_BETTER],
         secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
         pseudo_labels=[
             (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])

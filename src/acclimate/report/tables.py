@@ -34,6 +34,7 @@ class Line:
         gap: mIoU minus the oracle's.
         source_only, oracle: names of the lines that gain and gap are measured against.
         seed_mious: mIoU of each seed.
+        chosen_steps: where snapshots were chosen by a score without labels, the step of each seed's.
         source: of a published row, paper and table.
     """
 
@@ -51,6 +52,7 @@ class Line:
     train_seconds: Spread | None = None
     images_per_second: Spread | None = None
     peak_memory_mb: Spread | None = None
+    chosen_steps: tuple[int, ...] = ()
     source: str = ""
     source_only: str | None = None
     oracle: str | None = None
@@ -214,6 +216,7 @@ def _our_line(summary: Summary, source_only: Summary | None, oracle: Summary | N
         subsets={name: summary.subset(name) for row in rows for name in row.subsets},
         seed_mious=tuple(row.miou for row in rows),
         seeds=tuple(row.seed for row in rows),
+        chosen_steps=tuple(row.chosen_step for row in rows if row.chosen_step is not None),
         train_seconds=spread([row.train_seconds for row in rows]),
         images_per_second=spread([row.images_per_second for row in rows]),
         peak_memory_mb=spread([row.peak_memory_mb for row in rows]),

@@ -137,25 +137,40 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     if request.inference:
         row = row.model_copy(update={"inference": dict(request.inference)})
     if request.label_free is not None:
-        row = row.model_copy(update={"label_free": _label_free(request, request.label_free, networks, device=device)})
+        scores = scores_without_labels(
+            networks, request.label_free, input_size=request.input_size, weights=request.weights, device=device
+        )
+        row = row.model_copy(update={"label_free": scores})
     if folder is not None:
         write_scores(folder / "scores.json", [row])
         _write_pictures(request, networks, folder / "pictures", device=device)
     return row
 
 
-def _label_free(
-    request: EvaluateRequest, wanted: LabelFree, networks: Sequence[SegmentationNetwork], *, device: str
+def scores_without_labels(
+    networks: Sequence[SegmentationNetwork],
+    data: LabelFree,
+    *,
+    input_size: tuple[int, int] | None,
+    weights: Sequence[float] | None = None,
+    device: str,
 ) -> dict[str, float]:
+    """The scores of :mod:`acclimate.evaluation.label_free` of a network, or of an ensemble.
+
+    Args:
+        networks: in evaluation mode.
+        input_size: (width, height) images are resized to; None: native size.
+        weights: of the members; equal by default.
+    """
     probabilities = predicted_probabilities(
         networks,
-        wanted.target,
-        evenly_spaced(wanted.images, len(wanted.target)),
-        input_size=request.input_size,
-        weights=request.weights,
+        data.target,
+        evenly_spaced(data.images, len(data.target)),
+        input_size=input_size,
+        weights=weights,
         device=device,
     )
-    ratios = sampled_class_ratios(wanted.source, classes=len(request.class_space))
+    ratios = sampled_class_ratios(data.source, classes=networks[0].classes)
     return label_free_scores(probabilities, source_ratios=ratios)
 
 

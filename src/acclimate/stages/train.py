@@ -24,6 +24,7 @@ from acclimate.data.transforms import Focus, Transform
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.detection.train import DetectionTrainRequest
 from acclimate.errors import UserError
+from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.methods import (
     AdaptingOptions,
     Method,
@@ -40,6 +41,7 @@ from acclimate.models.modules import load_modules, save_modules
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
+from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
@@ -48,6 +50,7 @@ from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
+from acclimate.training.snapshots import Snapshots, evaluating
 
 MODEL, MODULES = "model.safetensors", "modules.safetensors"
 LONGEST_WAIT = timedelta(days=7)
@@ -67,6 +70,7 @@ class TrainRequest:
         start: a checkpoint to start from; None: the network's own initial weights.
         input_size: (width, height) to predict at, noted on the model card.
         recipe, title: for the card and the progress bar.
+        label_free: what snapshots are scored on; None where none are taken.
     """
 
     method: str
@@ -82,6 +86,7 @@ class TrainRequest:
     input_size: tuple[int, int] | None
     recipe: str
     title: str
+    label_free: LabelFree | None = None
 
     def build_method(self, cache: Path) -> Method:
         """The method with its network, initialised from the request's seed and start."""
@@ -96,6 +101,23 @@ class TrainRequest:
     def save(self, path: Path, network: SegmentationNetwork) -> None:
         """Writes the trained network with its card."""
         save_network(path, network, card=_card(self))
+
+    def snapshots(self, method: Method, folder: Path, *, device: str) -> Snapshots | None:
+        """What takes snapshots of the method's network while it trains, where the settings ask for it."""
+        settings, data = self.training.snapshots, self.label_free
+        if settings is None or data is None:
+            return None
+        network = method.network
+
+        def score() -> dict[str, float]:
+            with evaluating(network):
+                return scores_without_labels([network], data, input_size=self.input_size, device=device)
+
+        def write(place: Path, step: int) -> None:
+            save_modules(place / MODULES, method)
+            save_network(place / MODEL, network, card=_card(self).model_copy(update={"steps": step}))
+
+        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
 
 
 def train(
@@ -124,6 +146,9 @@ def train(
     target: Iterator[Any] | None
     with fabric.rank_zero_first():
         source, target = request.batches(position.step, cache=cache, fabric=fabric)
+    snapshots = None
+    if isinstance(request, TrainRequest):
+        snapshots = request.snapshots(cast(Method, method), folder, device=str(fabric.device))
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
         fitted = fit(
             method,
@@ -136,8 +161,9 @@ def train(
             position=position,
             seed=request.seed,
             title=request.title,
+            snapshots=snapshots,
         )
-    summary = {
+    summary: dict[str, Any] = {
         "steps": request.training.steps,
         "train_seconds": round(fitted.seconds, 2),
         "images_per_second": round(fitted.images_per_second, 3),
@@ -147,6 +173,8 @@ def train(
     if fabric.is_global_zero:
         save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
         request.save(folder / MODEL, cast(Any, method.network))
+        if snapshots is not None and (step := snapshots.install([MODULES, MODEL])) is not None:
+            summary["chosen_step"] = step
     fabric.barrier()
     return summary
 

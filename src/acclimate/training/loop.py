@@ -19,6 +19,7 @@ from acclimate.training.gathering import gathered
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.schedule import set_learning_rates
+from acclimate.training.snapshots import Snapshots
 from acclimate.training.watch import Watch, ensure_finite, ensure_finite_state
 
 
@@ -68,12 +69,14 @@ def fit(
     position: Position,
     seed: int,
     title: str,
+    snapshots: Snapshots | None = None,
 ) -> Fitted:
     """Trains ``method`` from ``position`` to the last step.
 
     Args:
         source, target: batches from step ``position.step`` on; ``target`` is None for methods that do not look at it.
         position: where to begin; a fresh one, or the one restored with the method's state.
+        snapshots: taken on the way, by the first process; their scores are in the history too.
 
     Raises:
         Interrupted: the process was asked to stop; the state is saved.
@@ -101,7 +104,8 @@ def fit(
 
             done = step + 1
             last = done == settings.steps
-            logged = last or done % settings.log_every == 0
+            scored = snapshots is not None and snapshots.due(done, last=last)
+            logged = last or scored or done % settings.log_every == 0
             with watch.predictions(active=logged):
                 record = train_step(method, source_batch, target_batch, step, fabric=fabric)
             ensure_finite(record, done, names=[*source_batch.names, *(target_batch.names if target_batch else [])])
@@ -113,6 +117,8 @@ def fit(
             if logged:
                 values = {name: float(value) for name, value in record.items()}
                 values["learning rate"] = optimizers[0].param_groups[0]["lr"]
+                if scored and snapshots is not None and fabric.is_global_zero:
+                    values |= snapshots.take(done)
                 speed = {"images per second": position.images / position.seconds}
                 history.add(done, values, speed=speed)
                 watch.look()

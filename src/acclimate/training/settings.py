@@ -13,13 +13,35 @@ from acclimate.training.rounds import Mining
 from acclimate.training.schedule import poly
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
+Choice = Literal[
+    "last", "mean entropy", "information maximisation", "soft neighbourhood density", "class-ratio divergence"
+]
+
+
+class SnapshotSettings(BaseModel):
+    """Snapshots of a training, scored without labels of the target.
+
+    Attributes:
+        every: steps between them; the last step has one too.
+        images: training images of the target that they are scored on, evenly spaced.
+        choose: the score of :mod:`acclimate.evaluation.label_free` by which one of them becomes the model; ``last``:
+            the last step's weights do, whatever their score.
+        keep: keep the weights of all of them, to be evaluated one by one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: PositiveInt
+    images: PositiveInt = 16
+    choose: Choice = "last"
+    keep: bool = False
 
 
 class TrainingSettings(BaseModel):
     """How long, how fast and on what kind of picture a method trains.
 
     Attributes:
-        steps: optimiser steps; the checkpoint that counts is the last one's.
+        steps: optimiser steps; the checkpoint that counts is the last one's, unless ``snapshots`` choose another.
         schedule_steps: the maximum of the poly schedule, at which the learning rate would reach zero. The published
             codes use 250,000 and stop at 120,000 to 150,000. None: ``steps``.
         power: of the poly schedule.
@@ -38,6 +60,7 @@ class TrainingSettings(BaseModel):
         workers: loader processes per domain.
         checkpoint_minutes: how often the state is saved so that a killed run can go on.
         log_every: steps between rows of the history.
+        snapshots: see :class:`SnapshotSettings`; None: none are taken.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +82,7 @@ class TrainingSettings(BaseModel):
     workers: NonNegativeInt = 0
     checkpoint_minutes: float = Field(default=5.0, ge=0.0)
     log_every: PositiveInt = 20
+    snapshots: SnapshotSettings | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``: the poly schedule."""

@@ -1,0 +1,138 @@
+"""Snapshots of a training: scored without labels of the target, and one of them chosen by a score."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from acclimate.errors import UserError
+from acclimate.files import atomic
+from acclimate.training.settings import SnapshotSettings
+from acclimate.verified import read_verified_json, write_verified_json
+
+INDEX, FOLDER = "snapshots.json", "snapshots"
+
+
+class Snapshots:
+    """The snapshots of one training stage, in ``snapshots/STEP/``, with their scores in ``snapshots.json``.
+
+    Taking one again, as a training does that was killed and goes on, replaces it. Unless all are to be kept, only the
+    best one's weights stay on disk.
+
+    Args:
+        folder: the stage's.
+        settings: when to take one, and by which score to choose.
+        score: scores the network as it is; name -> value.
+        write: writes the network as it is, with all that belongs to it, into a folder; given the step too.
+        higher_is_better: for every score, whether a better model has a higher one.
+
+    Raises:
+        UserError: ``snapshots.json`` is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: SnapshotSettings,
+        *,
+        score: Callable[[], dict[str, float]],
+        write: Callable[[Path, int], None],
+        higher_is_better: Mapping[str, bool],
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._score = score
+        self._write = write
+        self._higher_is_better = higher_is_better
+        self.scores: dict[int, dict[str, float | None]] = {}
+        if (folder / INDEX).exists():
+            try:
+                content = read_verified_json(folder / INDEX)
+            except UserError as error:
+                raise UserError(f"{error}; delete {folder} to train this stage anew") from error
+            self.scores = {int(step): scores for step, scores in content["scores"].items()}
+
+    def due(self, step: int, *, last: bool) -> bool:
+        """Whether a snapshot is taken after ``step`` steps; after the last one always."""
+        return last or step % self.settings.every == 0
+
+    def take(self, step: int) -> dict[str, float]:
+        """Scores the network after ``step`` steps and keeps its weights if need be.
+
+        Returns:
+            The scores that are numbers.
+        """
+        others = [other for other in self._kept() if other != step]
+        found = {name: value for name, value in self._score().items() if math.isfinite(value)}
+        self.scores[step] = dict.fromkeys(self._higher_is_better) | found
+        if self.settings.keep or self._best([*others, step]) == step:
+            self._write(self._place(step), step)
+        write_verified_json(self.folder / INDEX, self._content())
+        if not self.settings.keep:
+            for other in self._kept():
+                if other != self.chosen():
+                    shutil.rmtree(self._place(other))
+        return found
+
+    def chosen(self) -> int | None:
+        """The step of the snapshot that the score chooses; None where the last weights are to be taken."""
+        return self._best(self._kept())
+
+    def install(self, names: list[str]) -> int | None:
+        """Copies the chosen snapshot's files over the stage's own, in the order of ``names``; returns its step."""
+        step = self.chosen()
+        if step is not None:
+            for name in names:
+                if (source := self._place(step) / name).exists():
+                    with atomic(self.folder / name) as temporary:
+                        shutil.copyfile(source, temporary)
+        return step
+
+    def _content(self) -> dict[str, Any]:
+        scores = {str(step): self.scores[step] for step in sorted(self.scores)}
+        settings = self.settings
+        return {"choose": settings.choose, "keep": settings.keep, "chosen": self.chosen(), "scores": scores}
+
+    def _place(self, step: int) -> Path:
+        return self.folder / FOLDER / f"{step:08d}"
+
+    def _kept(self) -> list[int]:
+        """Steps whose scores and weights are there; what a killed process left half-written is not."""
+        return [step for step in sorted(self.scores) if self._place(step).is_dir()]
+
+    def _best(self, steps: list[int]) -> int | None:
+        """The best of those steps by the score that chooses, the earliest of equal ones."""
+        name = self.settings.choose
+        if name == "last" or not steps:
+            return None
+        sign = 1.0 if self._higher_is_better[name] else -1.0
+
+        def rank(step: int) -> float:
+            value = self.scores[step][name]
+            return -math.inf if value is None else sign * value
+
+        return max(steps, key=rank)
+
+
+def forget_snapshots(folder: Path) -> None:
+    """Removes the weights of a finished stage's snapshots, unless they are to be kept; the scores stay."""
+    if (folder / INDEX).exists() and not read_verified_json(folder / INDEX)["keep"]:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Puts a network into evaluation mode for the block, and every module of it back as it was afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
