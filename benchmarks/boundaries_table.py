@@ -14,6 +14,7 @@ from pathlib import Path
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread, read_together, spread
 from acclimate.report.boundaries import MEASURES, REGIONS, boundary_table
+from acclimate.report.tables import percent, signed_points
 from acclimate.scripts import run_script
 
 
@@ -33,27 +34,14 @@ def main() -> None:
     print("|---" * (len(columns) + 3) + "|")
     for line in table.lines:
         rows = [row for row in results.rows if row.name == line.name]
-        miou = line_miou([row.miou for row in rows])
+        miou = percent(spread([row.miou for row in rows]))
         cells = [shown(line.values[key], line.changes[key]) for key in line.values]
         print(f"| {line.name} | {len(rows)} | {miou} | " + " | ".join(cells) + " |")
 
 
-def line_miou(values: list[float]) -> str:
-    """Mean and sample deviation of mIoU in percent."""
-    return shown(spread(values), None)
-
-
 def shown(value: Spread | None, change: Spread | None) -> str:
     """``mean ± deviation (change)`` in percent and points."""
-    if value is None:
-        return ""
-    text = f"{100 * value.mean:.1f}"
-    if value.deviation is not None:
-        text += f" ± {100 * value.deviation:.1f}"
-    if change is not None:
-        text += f" ({100 * change.mean:+.1f}"
-        text += f" ± {100 * change.deviation:.1f})" if change.deviation is not None else ")"
-    return text
+    return percent(value) + ("" if change is None else f" ({signed_points(change)})")
 
 
 if __name__ == "__main__":

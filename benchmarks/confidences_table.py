@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from acclimate.evaluation.scores import spread
+from acclimate.report.tables import percent, signed_points
 
 Curve: TypeAlias = list[dict[str, Any]]
 KEPT = (0.2, 0.4, 0.5, 0.6, 0.8, 0.95)
@@ -53,7 +55,8 @@ def at_equal_share(curves: Sequence[dict[str, Curve]]) -> str:
     lines = ["| wrong, % | " + " | ".join(f"{100 * share:.0f} % kept" for share in KEPT) + " |"]
     lines.append("|---" * (len(KEPT) + 1) + "|")
     for name, rows in (("softmax", softmax), ("entropy", entropy), ("entropy − softmax", change)):
-        cells = [spread(column, signed=rows is change) for column in zip(*rows, strict=True)]
+        shown = signed_points if rows is change else percent
+        cells = [shown(spread(column), digits=2) for column in zip(*rows, strict=True)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -85,13 +88,8 @@ def differences(manifests: Sequence[dict[str, Any]]) -> str:
     }
     width = quality[0]["change"]["distance"]
     lines = [f"| over {len(manifests)} seeds; near: within {width} pixels of another class | |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {spread(values)} |" for name, values in rows.items())])
-
-
-def spread(values: Sequence[float], *, signed: bool = False) -> str:
-    """Mean and sample deviation in percent."""
-    deviation = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):{'+' if signed else ''}.2f}{deviation}"
+    lines += [f"| {name} | {percent(spread(values), digits=2) or '–'} |" for name, values in rows.items()]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

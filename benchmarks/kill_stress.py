@@ -34,7 +34,7 @@ from acclimate.errors import UserError
 from acclimate.methods import METHODS
 from acclimate.recipe import VERBS, load_recipe
 from acclimate.scripts import at_least_one, run_script
-from acclimate.stages import label
+from acclimate.stages.labelling import passes
 from acclimate.training import checkpoint
 
 RECIPE = """
@@ -108,7 +108,7 @@ def _run(recipe: Path, output: Path, prepare: Callable[[], None] | None) -> None
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
     torch.set_num_threads(1)
     checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
-    label.SECONDS_BETWEEN_SAVES = 0.0
+    passes.SECONDS_BETWEEN_SAVES = 0.0
     if prepare is not None:
         prepare()
     loaded, origins = load_recipe(str(recipe))

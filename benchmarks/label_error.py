@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acclimate.evaluation.scores import Spread, read_together, summarise
+from acclimate.evaluation.scores import Spread, read_together, spread, summarise
+from acclimate.report.tables import percent
 from acclimate.scripts import run_script
 
 KEPT = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -51,7 +52,7 @@ def errors(runs: Sequence[Path], number: int) -> str:
         "|---" * (len(KEPT) + 1) + "|",
     ]
     for name, seeds in found.items():
-        cells = [spread([row[index] for row in seeds]) for index in range(len(KEPT))]
+        cells = [shown(spread([row[index] for row in seeds]), digits=2) for index in range(len(KEPT))]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -72,14 +73,6 @@ def at_equal_share(folder: Path, confidence: str = "softmax") -> list[float | No
     return [float(np.interp(share, kept, error)) if kept[0] <= share <= kept[-1] else None for share in KEPT]
 
 
-def spread(values: list[float | None]) -> str:
-    known = [100 * value for value in values if value is not None]
-    if not known:
-        return "–"
-    deviation = f" ± {statistics.stdev(known):.2f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.2f}{deviation}"
-
-
 def scores(runs: Sequence[Path]) -> str:
     """mIoU and small classes of every row."""
     results = read_together(runs)
@@ -89,17 +82,16 @@ def scores(runs: Sequence[Path]) -> str:
         means = [statistics.mean(row.iou[name] or 0.0 for name in small) for row in summary.rows] if small else []
         cells = [shown(summary.iou(name)) for name in small]
         lines.append(
-            f"| {summary.name} | {len(summary.rows)} | {shown(summary.miou)} | {spread(list(means))} | "
+            f"| {summary.name} | {len(summary.rows)} | {shown(summary.miou)} | {shown(spread(means), digits=2)} | "
             + " | ".join(cells)
             + " |"
         )
     return "\n".join(lines)
 
 
-def shown(value: Spread | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value.mean:.1f}" + ("" if value.deviation is None else f" ± {100 * value.deviation:.1f}")
+def shown(value: Spread | None, *, digits: int = 1) -> str:
+    """Mean and deviation in percent; a dash for None."""
+    return percent(value, digits=digits) or "–"
 
 
 if __name__ == "__main__":

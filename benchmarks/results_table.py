@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acclimate.errors import unknown
-from acclimate.evaluation.scores import Spread, Summary, find_role, read_together, share_of_gap_closed, summarise
+from acclimate.evaluation.scores import Summary, find_role, read_together, share_of_gap_closed, summarise
+from acclimate.report.tables import percent, signed_points
 from acclimate.scripts import run_script
 
 
@@ -41,14 +42,14 @@ def main() -> None:
         minutes = [row.train_seconds / 60 for row in summary.rows if row.train_seconds is not None]
         memory = [row.peak_memory_mb for row in summary.rows if row.peak_memory_mb is not None]
         print(
-            f"| {summary.name} | {len(summary.rows)} | {shown(summary.miou)} | {shown(gain, signed=True)} | {share} "
+            f"| {summary.name} | {len(summary.rows)} | {percent(summary.miou)} | {signed_points(gain)} | {share} "
             f"| {sum(minutes) / max(len(minutes), 1):.1f} | {max(memory, default=0):.0f} |"
         )
     print()
     print("| class | " + " | ".join(summary.name for summary in summaries) + " |")
     print("|---" * (len(summaries) + 1) + "|")
     for name in classes:
-        print(f"| {name} | " + " | ".join(shown(summary.iou(name)) for summary in summaries) + " |")
+        print(f"| {name} | " + " | ".join(percent(summary.iou(name)) for summary in summaries) + " |")
     print(f"\ncommit {results.environment.get('commit')}, {results.environment.get('processor')}")
 
 
@@ -58,14 +59,6 @@ def named(summaries: Sequence[Summary], name: str) -> Summary:
         if summary.name == name:
             return summary
     raise unknown("row", name, [summary.name for summary in summaries])
-
-
-def shown(value: Spread | None, *, signed: bool = False) -> str:
-    """``mean ± deviation`` in percent."""
-    if value is None:
-        return ""
-    mean = f"{100 * value.mean:+.1f}" if signed else f"{100 * value.mean:.1f}"
-    return mean if value.deviation is None else f"{mean} ± {100 * value.deviation:.1f}"
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ and sample deviation over the seeds of all the runs given.
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +21,9 @@ from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset, Image
 from acclimate.data.wrappers import TRANSLATION, Translated
 from acclimate.errors import UserError
+from acclimate.evaluation.scores import spread
 from acclimate.files import read_json
+from acclimate.report.tables import mean_and_deviation, percent
 from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.evaluate import evenly_spaced
 from acclimate.translation.agreement import prediction_agreement
@@ -125,17 +125,12 @@ def table(found: dict[str, list[Measured]]) -> str:
         "|---" * 10 + "|",
     ]
     for name, seeds in found.items():
-        cells = [shown([each.before[channel] for each in seeds], 1) for channel in range(3)]
-        cells += [shown([each.after[channel] for each in seeds], 1) for channel in range(3)]
-        cells += [shown([each.ratio for each in seeds], 2), shown([100 * each.agreement for each in seeds], 1)]
+        cells = [mean_and_deviation(spread([each.before[channel] for each in seeds])) for channel in range(3)]
+        cells += [mean_and_deviation(spread([each.after[channel] for each in seeds])) for channel in range(3)]
+        cells.append(mean_and_deviation(spread([each.ratio for each in seeds]), digits=2))
+        cells.append(percent(spread([each.agreement for each in seeds])))
         lines.append(f"| {name} | {len(seeds)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def shown(values: Sequence[float], digits: int) -> str:
-    """``mean ± deviation``."""
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.{digits}f}{deviation}"
 
 
 if __name__ == "__main__":

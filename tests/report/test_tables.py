@@ -10,7 +10,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, Spread
 from acclimate.report.published import Published, published_rows
 from acclimate.report.summary import best_adapted, paragraph
-from acclimate.report.tables import Comparison, Origin, comparisons, number, percent, signed_points
+from acclimate.report.tables import Comparison, Origin, comparisons, mean_and_deviation, number, percent, signed_points
 from acclimate.report.terminal import terminal_tables
 
 
@@ -137,6 +137,11 @@ def test_number_formats() -> None:
     assert percent(None) == ""
     assert signed_points(Spread(-0.0301, 0.004, 3)) == "-3.0 ± 0.4"
     assert signed_points(Spread(-0.00001, None, 1)) == "+0.0"
+    assert signed_points(Spread(-0.00001, 0.00126, 3), digits=2) == "+0.00 ± 0.13"
+    assert percent(Spread(0.41249, 0.00126, 3), digits=2) == "41.25 ± 0.13"
+    assert percent(Spread(-0.00001, None, 1)) == "0.0"
+    assert mean_and_deviation(Spread(12.34, 0.5, 3)) == "12.3 ± 0.5"
+    assert mean_and_deviation(None) == ""
     assert number(Spread(1830.4, None, 1)) == "1,830"
     assert number(Spread(90.0, None, 1), scale=1 / 60) == "1.5"
     assert number(Spread(0.042, None, 1)) == "0.04"

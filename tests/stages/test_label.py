@@ -114,8 +114,8 @@ def test_an_interrupted_command_goes_on_where_it_stopped(
     with pytest.raises(UserError, match="run the same"):
         read_manifest(tmp_path / "cut")
     seen: list[int] = []
-    scored = label_stage._scored
-    monkeypatch.setattr(label_stage, "_scored", lambda r, n, first, **k: seen.append(first) or scored(r, n, first, **k))
+    scored = label_stage.scored
+    monkeypatch.setattr(label_stage, "scored", lambda r, n, first, **k: seen.append(first) or scored(r, n, first, **k))
     label(request, folder=tmp_path / "cut", device="cpu")
     assert seen[0 if stop_after == 2 else 1] > 0, "the work done before the interruption was done again"
     assert (labels_in(tmp_path / "cut", data) == labels_in(tmp_path / "whole", data)).all()

@@ -247,21 +247,32 @@ def _minus(a: float | None, b: float | None) -> Spread | None:
     return spread([a - b]) if a is not None and b is not None else None
 
 
-def percent(value: Spread | None) -> str:
+def percent(value: Spread | None, *, digits: int = 1) -> str:
     """``41.2 ± 0.3`` for a fraction over seeds, ``41.2`` for a single one, empty for None."""
-    if value is None:
-        return ""
-    deviation = "" if value.deviation is None else f" ± {100 * value.deviation:.1f}"
-    return f"{100 * value.mean:.1f}{deviation}"
+    return mean_and_deviation(value, scale=100, digits=digits)
 
 
-def signed_points(value: Spread | None) -> str:
+def signed_points(value: Spread | None, *, digits: int = 1) -> str:
     """``+10.5 ± 0.8``: a difference of fractions in points; empty for None."""
+    return mean_and_deviation(value, scale=100, digits=digits, sign="+")
+
+
+def mean_and_deviation(
+    value: Spread | None, *, scale: float = 1.0, digits: int = 1, sign: Literal["+", "-"] = "-"
+) -> str:
+    """``41.2 ± 0.3``, ``41.2`` for a single seed, empty for None.
+
+    Args:
+        value: over seeds.
+        scale: what mean and deviation are multiplied by.
+        digits: after the point, of both.
+        sign: ``+``: means above zero have one too; ``-``: only those below.
+    """
     if value is None:
         return ""
-    deviation = "" if value.deviation is None else f" ± {100 * value.deviation:.1f}"
     # adding 0.0 turns the -0.0 that rounding leaves into 0.0
-    return f"{round(100 * value.mean, 1) + 0.0:+.1f}{deviation}"
+    mean = f"{round(scale * value.mean, digits) + 0.0:{sign}.{digits}f}"
+    return mean if value.deviation is None else f"{mean} ± {scale * value.deviation:.{digits}f}"
 
 
 def subset_title(name: str) -> str:
