@@ -269,17 +269,22 @@ def report(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="a published checkpoint: .pth, or safetensors with the same keys")],
+    file: Annotated[
+        Path, typer.Argument(help="a published checkpoint: .pth, .params, or safetensors with the same keys")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")] = Path("model.safetensors"),
     layout: Annotated[
-        str, typer.Option("--layout", help="auto, adaptsegnet, advent, bdl, fada, initial-weights")
+        str, typer.Option("--layout", help="auto, adaptsegnet, advent, bdl, fada, cbst, initial-weights")
     ] = "auto",
     branches: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--branches", help="branches of the heads that are summed, 2 or 4 (default: told by the values)"),
     ] = None,
     class_space: Annotated[Optional[str], typer.Option("--class-space", help="default: by number of classes")] = None,  # noqa: UP045
-    input_size: Annotated[str, typer.Option("--input-size", help="WIDTHxHEIGHT, or native")] = "1024x512",
+    input_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--input-size", help="WIDTHxHEIGHT, or native (default: at which the authors evaluate)"),
+    ] = None,
 ) -> None:
     """Turn weights that authors published into a checkpoint, without running anything in the file."""
     from acclimate.commands.models import import_command

@@ -16,11 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import acclimate.exchange.importing
 from acclimate.cli import main
 from acclimate.errors import UserError
 from acclimate.exchange.importing import import_weights
-from acclimate.exchange.layouts import LAYOUTS, fitted, recognise, trained_branches
+from acclimate.exchange.layouts import LAYOUTS, BodyLayout, NetworkLayout, fitted, recognise
+from acclimate.exchange.settling import Asked, trained_branches
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.models import read_card
 
@@ -105,10 +105,10 @@ def meta_state(number: int, classes: int = 19) -> dict[str, Tensor]:
     """The tensors of a layout, without values, under our keys."""
     from acclimate.models import build_network
 
-    config = LAYOUTS[number].network
-    assert config is not None
+    layout = LAYOUTS[number]
+    assert isinstance(layout, NetworkLayout)
     with torch.device("meta"):
-        return dict(build_network(config, classes).state_dict())
+        return dict(build_network(layout.network, classes).state_dict())
 
 
 def test_the_nearest_layout_and_the_first_keys_that_do_not_fit() -> None:
@@ -155,7 +155,7 @@ def test_a_network_with_odd_heads_is_not_taken_for_initial_weights(spoil: Callab
     spoil(state)
     with pytest.raises(UserError, match=r"nearest is multi-level DeepLab-V2|nearest is single-level DeepLab-V2"):
         recognise(state, layout="auto", where="odd.pth")
-    assert recognise(state, layout="initial-weights", where="odd.pth").layout.network is None
+    assert isinstance(recognise(state, layout="initial-weights", where="odd.pth").layout, BodyLayout)
 
 
 def test_only_layouts_of_the_family_are_tried() -> None:
@@ -197,10 +197,10 @@ def test_a_bias_outside_its_initial_range_was_trained() -> None:
 def test_who_decides_how_many_branches_count(
     live: int, layout: str, option: int | None, branches: int, remark: str
 ) -> None:
-    fit = fitted(head(live), LAYOUTS[0])
-    assert fit.layout.network is not None
-    decide = acclimate.exchange.importing._config
-    config, remarks = decide(fit, fit.tensors, Path("a.pth"), layout=layout, branches=option)
+    first = LAYOUTS[0]
+    assert isinstance(first, NetworkLayout)
+    tensors = fitted(head(live), first).tensors
+    config, remarks = first.settle(first.network, tensors, Asked(layout, option, "a.pth"))
     assert config.branches == branches
     assert remark in "; ".join(remarks)
 
@@ -229,6 +229,14 @@ def test_the_command_names_what_it_found_and_the_card_remembers(
     assert (card.class_space, card.input_size, card.network.branches) == ("cityscapes-19", (2048, 1024), 4)
     assert card.note is not None
     assert "imported from vgg.pth (SHA-256 " in card.note
+    assert "head: 4 of 4 branches are summed" in card.note
+
+
+def test_images_may_keep_their_own_size(tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    result = import_weights(vgg_file(tmp_path), output, branches=4, input_size="native")
+    assert read_card(output).input_size is None
+    assert "input size: each image's own" in result.summary()
 
 
 @pytest.mark.parametrize(
@@ -324,5 +332,6 @@ def test_initial_weights_say_where_they_come_from(tmp_path: Path) -> None:
     assert result.card is None
     with safe_open(output, framework="pt") as file:
         assert "imported from vgg16.pth" in file.metadata()["acclimate-weights"]
-    with pytest.raises(UserError, match=r"no head and no classes"):
-        import_weights(tmp_path / "vgg16.pth", output, branches=2)
+    for options in ({"branches": 2}, {"space": "cityscapes-19"}, {"input_size": "native"}):
+        with pytest.raises(UserError, match=r"no head, no classes and no input size"):
+            import_weights(tmp_path / "vgg16.pth", output, **options)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from acclimate.errors import UserError
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
     from acclimate.evaluation.scores import Row
+    from acclimate.exchange.importing import InputSize
 
 
 def evaluate_command(
@@ -134,16 +135,15 @@ def predict_command(
 
 
 def import_command(
-    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str
+    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str | None
 ) -> None:
     """Imports published weights and prints what they were taken for."""
     from acclimate.exchange.importing import import_weights
 
     if branches not in (None, 2, 4):
         raise UserError(f"--branches is 2 or 4, not {branches}: published heads sum the first two branches or all four")
-    imported = import_weights(
-        file, output, layout=layout, branches=branches, space=class_space, input_size=_size(input_size)
-    )
+    size = None if input_size is None else _size(input_size)
+    imported = import_weights(file, output, layout=layout, branches=branches, space=class_space, input_size=size)
     print(imported.summary())
 
 
@@ -163,10 +163,10 @@ def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: 
     print(f"written to {output}")
 
 
-def _size(text: str) -> tuple[int, int] | None:
-    """``1024x512`` as (width, height) in pixels; ``native`` is None."""
+def _size(text: str) -> InputSize:
+    """``1024x512`` as (width, height) in pixels; ``native`` as it is."""
     if text == "native":
-        return None
+        return "native"
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 1):
         raise UserError(f"--input-size takes WIDTHxHEIGHT in pixels, such as 1024x512, or 'native'; got {text!r}")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 from safetensors.torch import save_file
@@ -14,15 +15,15 @@ from torch import Tensor
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.errors import UserError, unknown
-from acclimate.exchange.layouts import COUNTER, FAMILIES, Fit, counts_batches, recognise, trained_branches
+from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
+from acclimate.exchange.settling import COUNTER, Asked
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.files import atomic, hash_of_file
 from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
-from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 
-INPUT_SIZE = (1024, 512)
-"""(width, height) at which AdaptSegNet, ADVENT, ESL, BDL and FADA's adversarial stage evaluate on Cityscapes."""
+InputSize: TypeAlias = tuple[int, int] | Literal["native"]
+"""(width, height) in pixels that images should be given in, or each image's own size."""
 
 _DEFAULT_SPACES = {19: "cityscapes-19", 16: "cityscapes-16", 13: "cityscapes-13", 7: "cityscapes-7"}
 
@@ -55,19 +56,19 @@ def import_weights(
     layout: str = "auto",
     branches: int | None = None,
     space: str | None = None,
-    input_size: tuple[int, int] | None = INPUT_SIZE,
+    input_size: InputSize | None = None,
 ) -> Imported:
     """Turns a checkpoint in a published layout into one of ours; nothing in the file is ever run.
 
     Args:
-        path: ``.pth`` as released, or safetensors with the same keys.
+        path: ``.pth`` or MXNet's ``.params`` as released, or safetensors with the same keys.
         output: the safetensors file to write: a checkpoint, or initial weights for the option ``weights`` of a network.
         layout: the authors' code it comes from; ``auto`` finds the arrangement of keys, but AdaptSegNet and ADVENT
             share theirs.
         branches: how many branches of the heads are summed, 2 or 4; None: as the layout says, else as the values tell
-            (see :func:`acclimate.exchange.layouts.trained_branches`), else the layout's usual number.
+            (see :func:`acclimate.exchange.settling.trained_branches`), else the layout's usual number.
         space: name of the class space; None: Cityscapes' with as many classes as the heads have.
-        input_size: (width, height) in pixels that images should be given in; None for native size.
+        input_size: what images should be given in; None: the size at which the layout's authors evaluate.
 
     Raises:
         UserError: the file cannot be read safely, fits no layout, holds unusable values or another number of classes,
@@ -84,20 +85,26 @@ def import_weights(
     fit = recognise(read_foreign(path), layout=layout, where=str(path))
     tensors = _usable(fit.tensors, path)
     source = f"imported from {path.name} (SHA-256 {hash_of_file(path)}), {fit.layout.description}"
-    if fit.layout.network is None:
-        return _initial_weights(fit, tensors, output, source=source, branches=branches, space=space)
-    config, remarks = _config(fit, tensors, path, layout=layout, branches=branches)
+    if isinstance(fit.layout, BodyLayout):
+        if not (branches is None and space is None and input_size is None):
+            raise UserError(
+                "initial weights have no head, no classes and no input size; leave out --branches, --class-space and "
+                "--input-size"
+            )
+        return _initial_weights(fit.layout, tensors, output, source=source)
+    assert isinstance(fit.layout, NetworkLayout)
     assert fit.classes is not None
+    config, remarks = fit.layout.settle(fit.layout.network, tensors, Asked(layout, branches, str(path)))
     classes = _class_space(space, fit.classes, path)
-    remarks.insert(0, f"classes: {len(classes)} ({classes.name})")
+    size = input_size or fit.layout.input_size
     card = ModelCard(
         network=config,
         classes=classes.classes,
         colours=classes.colours,
         class_space=classes.name,
-        input_size=input_size,
+        input_size=None if size == "native" else size,
         license="its authors'; see where it was published",
-        note=f"{source}; {config.branches or 4} of 4 branches of the heads are summed",
+        note="; ".join([source, *remarks]),
     )
     with torch.device("meta"):
         network = build_network(config, len(classes))
@@ -107,40 +114,13 @@ def import_weights(
     }
     network.load_state_dict(complete, assign=True)
     save_network(output, network, card=card)
-    return Imported(output, fit.layout.description, card.model_copy(update={"network": network.config}), tuple(remarks))
+    card = card.model_copy(update={"network": network.config})
+    remarks = [f"classes: {len(classes)} ({classes.name})", *remarks, f"input size: {_shown(size)}"]
+    return Imported(output, fit.layout.description, card, tuple(remarks))
 
 
-def _config(
-    fit: Fit, tensors: Mapping[str, Tensor], path: Path, *, layout: str, branches: int | None
-) -> tuple[NetworkConfig, list[str]]:
-    """The network's options that its keys leave open, and why they are what they are."""
-    config = fit.layout.network
-    assert config is not None
-    if "fada" in fit.layout.families:
-        if branches not in (None, 4):
-            raise UserError(f"--branches {branches}: FADA's heads sum all 4 branches; leave the option out")
-        if config.name == "deeplab-v2-vgg16":
-            return config, ["head: 4 branches"]
-        if counts_batches(tensors):
-            return config.model_copy(update={"batch_norm": "trained"}), ["head: 4 branches", "batch norm: trained"]
-        _refuse_zero_variances(tensors, path)
-        frozen = config.model_copy(update={"batch_norm": "frozen", "batch_norm_epsilon": 0.0})
-        return frozen, ["head: 4 branches", "batch norm: frozen, without epsilon"]
-    found = trained_branches(tensors)
-    fixed = {"adaptsegnet": 2, "advent": 4}.get(layout)
-    if branches is not None:
-        chosen, why = branches, "as --branches says"
-    elif fixed is not None:
-        chosen, why = fixed, f"as the layout {layout} says"
-    elif found is not None:
-        chosen, why = found, "the others hold initial values" if found == 2 else "all of them were trained"
-    else:
-        chosen = fit.layout.usual_branches
-        why = "usual for this layout; the values do not tell, so give --branches if you know better"
-    remarks = [f"head: {chosen} of 4 branches are summed ({why})"]
-    if found is not None and found != chosen:
-        remarks.append(f"warning: by their values {found} branches were trained; compare with --branches {found}")
-    return config.model_copy(update={"branches": chosen}), remarks
+def _shown(size: InputSize) -> str:
+    return "each image's own" if size == "native" else f"{size[0]}x{size[1]}"
 
 
 def _class_space(name: str | None, classes: int, path: Path) -> ClassSpace:
@@ -186,24 +166,10 @@ def _refuse_ours(path: Path) -> None:
     raise UserError(f"{path} is already a checkpoint of acclimate: every command takes it as it is")
 
 
-def _refuse_zero_variances(tensors: Mapping[str, Tensor], path: Path) -> None:
-    for key, value in tensors.items():
-        if key.endswith("running_var") and not bool((value > 0).all()):
-            raise UserError(
-                f"{path}: {key} holds a variance of 0, which FADA's frozen batch norm, without an epsilon, cannot "
-                "divide by; the file is damaged"
-            )
-
-
-def _initial_weights(
-    fit: Fit, tensors: dict[str, Tensor], output: Path, *, source: str, branches: int | None, space: str | None
-) -> Imported:
+def _initial_weights(layout: BodyLayout, tensors: dict[str, Tensor], output: Path, *, source: str) -> Imported:
     """Writes a body's weights alone; heads and classes are the business of the network that starts from them."""
-    if branches is not None or space is not None:
-        raise UserError("initial weights have no head and no classes; leave out --branches and --class-space")
     with atomic(output) as temporary:
         # one entry alone, as in checkpoints: the order of several would differ from file to file
         save_file(tensors, temporary, metadata={"acclimate-weights": json.dumps({"note": source})})
-    network = "deeplab-v2-vgg16" if "features.0.weight" in tensors else "deeplab-v2-resnet101"
-    remark = f"use it in a recipe: network: {{name: {network}, weights: {output}}}"
-    return Imported(output, fit.layout.description, None, (remark,))
+    remark = f"use it in a recipe: network: {{name: {layout.starts}, weights: {output}}}"
+    return Imported(output, layout.description, None, (remark,))

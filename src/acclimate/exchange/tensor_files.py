@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import UserError
+from acclimate.exchange.mxnet_files import is_mxnet, read_mxnet
 from acclimate.models.weights import read_tensors
 
 FADA_PARTS = ("feature_extractor", "classifier")
@@ -35,17 +36,22 @@ _DAMAGED = (
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth`` file (of any version of PyTorch) or a safetensors file, by key, on the CPU.
+    """The tensors of a ``.pth`` file (of any version of PyTorch), of MXNet or safetensors, by key, on the CPU.
 
-    FADA's two networks keep their names as prefixes (``feature_extractor.``, ``classifier.``); wrappers such as
-    ``state_dict`` and the prefix ``module.`` of parallel training are taken off.
+    Files of MXNet are recognised by how they begin, safetensors by their suffix. FADA's two networks keep their names
+    as prefixes (``feature_extractor.``, ``classifier.``); wrappers such as ``state_dict`` and the prefix ``module.`` of
+    parallel training are taken off.
 
     Raises:
         UserError: the file is missing or damaged, holds anything but tensors and plain values, or no weights.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no such file: {path}; give the checkpoint as it was downloaded (.pth) or a safetensors file")
+        raise UserError(
+            f"no such file: {path}; give the checkpoint as it was downloaded (.pth, .params) or a safetensors file"
+        )
+    if is_mxnet(path):
+        return read_mxnet(path)
     if path.suffix == ".safetensors":
         return _without_parallel(read_tensors(path))
     return _weights_in(_unpickled(path), path)

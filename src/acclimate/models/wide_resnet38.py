@@ -74,7 +74,7 @@ class WideResNet38(SegmentationNetwork):
 
     def __init__(self, config: NetworkConfig, classes: int) -> None:
         super().__init__(config, classes, stride=8)
-        trunk = _trunk()
+        trunk = wide_resnet38_trunk()
         if config.weights is not None:
             load_backbone(trunk, read_tensors(Path(config.weights)), where=config.weights)
         for name, layer in trunk.items():
@@ -114,8 +114,11 @@ class WideResNet38(SegmentationNetwork):
         ]
 
 
-def _trunk() -> nn.ModuleDict:
-    """Everything before the head, by level; strides at levels 2 to 4, dilation from level 5 on."""
+def wide_resnet38_trunk() -> nn.ModuleDict:
+    """Everything before the head, by name: 4,096 channels at stride 8; strides at levels 2 to 4, then dilation.
+
+    The network adopts the entries as its own attributes, so that their keys are the same in both.
+    """
     blocks = nn.ModuleDict()
     channels = 64
     for level, count, width in ((2, 3, 128), (3, 3, 256), (4, 6, 512)):
