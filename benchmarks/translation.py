@@ -21,11 +21,11 @@ from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset, Image
 from acclimate.data.wrappers import TRANSLATION, Translated
 from acclimate.errors import UserError
+from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.scores import spread
 from acclimate.files import read_json
 from acclimate.report.tables import mean_and_deviation, percent
 from acclimate.scripts import at_least_one, run_script
-from acclimate.stages.evaluate import evenly_spaced
 from acclimate.translation.agreement import prediction_agreement
 from acclimate.translation.colour import (
     Pictures,

@@ -21,10 +21,10 @@ from acclimate.detection.drawing import SHOWN_SCORE, drawn
 from acclimate.detection.protocols import DetectionProtocol
 from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError
+from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.files import write_json
 from acclimate.progress import progress
-from acclimate.stages.evaluate import evenly_spaced, picture_size, save_picture
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 

@@ -19,17 +19,15 @@ from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
+from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, score_row, write_scores
-from acclimate.files import atomic, write_json
+from acclimate.files import write_json
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
 from acclimate.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
-
-PICTURE_WIDTH = 480
-"""Pixels; wide enough to compare models by eye, small enough for a page with many pictures."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class LabelFree:
 
     Attributes:
         target: its training images; labels are not looked at.
-        source: whose class ratios predictions are compared with.
+        source: whose class ratios predictions are compared with; None: they are not.
         images: how many of the target's, evenly spaced.
     """
 
     target: Dataset
-    source: Dataset
+    source: Dataset | None
     images: int
 
 
@@ -170,7 +168,7 @@ def scores_without_labels(
         weights=weights,
         device=device,
     )
-    ratios = sampled_class_ratios(data.source, classes=networks[0].classes)
+    ratios = None if data.source is None else sampled_class_ratios(data.source, classes=networks[0].classes)
     return label_free_scores(probabilities, source_ratios=ratios)
 
 
@@ -191,12 +189,6 @@ def load_networks(
 def class_space_of(card: ModelCard) -> ClassSpace:
     """The classes a checkpoint was trained on; readers find the mapping of raw ids by the class space's name."""
     return ClassSpace(name=card.class_space, classes=card.classes, colours=card.colours)
-
-
-def evenly_spaced(count: int, total: int) -> list[int]:
-    """``count`` indices spread over ``total`` items: chosen by position alone, so that no picture is hand-picked."""
-    count = min(count, total)
-    return [int((index + 0.5) * total / count) for index in range(count)]
 
 
 def _write_pictures(
@@ -250,23 +242,7 @@ def _write_pictures(
     write_json(folder / "index.json", index_of)
 
 
-def picture_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of a picture for the report: never larger than the image."""
-    if width <= PICTURE_WIDTH:
-        return width, height
-    return PICTURE_WIDTH, round(height * PICTURE_WIDTH / width)
-
-
 def _with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:
     values = values.convert("L")
     values.putpalette(space.palette().flatten().tolist())
     return values
-
-
-def save_picture(path: Path, picture: PILImage.Image) -> None:
-    """Writes a PNG or JPEG (by suffix) atomically."""
-    with atomic(path) as temporary:
-        if path.suffix == ".jpg":
-            picture.convert("RGB").save(temporary, format="JPEG", quality=90)
-        else:
-            picture.save(temporary, format="PNG", optimize=True)

@@ -15,12 +15,13 @@ from acclimate.data.transforms import resized, to_tensor
 from acclimate.detection.evaluate import predict_boxes
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.pictures import save_picture
 from acclimate.evaluation.predict import predict
 from acclimate.evaluation.protocols import Protocol
 from acclimate.models.checkpoint import load_network
 from acclimate.progress import progress
 from acclimate.report.colour import entropy_colours
-from acclimate.stages.evaluate import class_space_of, save_picture
+from acclimate.stages.evaluate import class_space_of
 
 OVERLAY_OPACITY = 0.55
 
