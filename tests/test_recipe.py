@@ -258,7 +258,7 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
         "stages.labels.label: no earlier stage is called 'agian'",
         "stages.again.options: method advent has no option 'entropy_weight'",
         "option class_prior_mu of method advent",
-        "stages.scores needs exactly one of the verbs train, translate, label, evaluate; "
+        "stages.scores needs exactly one of the verbs checkpoint, train, translate, label, evaluate; "
         "it has none; did you mean 'evaluate'?",
     ):
         assert part in text, part

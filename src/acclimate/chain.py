@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,14 +15,17 @@ from acclimate.data.sample import Dataset
 from acclimate.data.spatial_prior import spatial_prior
 from acclimate.data.tolerance import write_skipped
 from acclimate.data.wrappers import Translated
+from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
 from acclimate.detection.protocols import DetectionProtocol
 from acclimate.detection.train import DetectionTrainRequest
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, read_scores
+from acclimate.files import atomic, hash_of_file
 from acclimate.identity import what_matters
-from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
+from acclimate.models.checkpoint import expect_classes, read_card
+from acclimate.recipe import CheckpointStage, EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
 from acclimate.recipe import Row as RecipeRow
 from acclimate.sets import Sets, protocol_of_row
 from acclimate.stages.evaluate import EvaluateRequest, LabelFree, evaluate
@@ -33,6 +37,9 @@ from acclimate.tasks import task_named
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.settings import resolved_precision
 from acclimate.training.snapshots import forget_snapshots
+
+ELSEWHERE = "elsewhere"
+"""The method of a checkpoint that does not say what trained it."""
 
 
 @dataclass
@@ -79,6 +86,9 @@ class Chain:
 
     def run(self) -> list[Row]:
         """Every stage in order; the rows of the evaluated ones (in the first process alone)."""
+        for stage in self.recipe.stages.values():
+            if isinstance(stage, CheckpointStage):
+                self._method_of(stage)  # what is wrong with the file is said now rather than after hours of training
         rows: list[Row] = []
         names = [name for name, stage in self.recipe.stages.items() if not isinstance(stage, EvaluateStage)]
         for number, (name, stage) in enumerate(self.recipe.stages.items(), start=1):
@@ -90,7 +100,9 @@ class Chain:
                 self.fabric.barrier()
                 continue
             title = f"{name} (stage {names.index(name) + 1} of {len(names)}, seed {self.seed})"
-            if isinstance(stage, TrainStage):
+            if isinstance(stage, CheckpointStage):
+                done = self._taken(stage)
+            elif isinstance(stage, TrainStage):
                 done = self._trained(stage, title)
             elif isinstance(stage, TranslateStage):
                 done = self._translated(stage, title)
@@ -100,6 +112,30 @@ class Chain:
             if self.fabric.is_global_zero:
                 link(self.output / f"{self.prefix}{number}-{name}", done.folder)
         return rows
+
+    def _taken(self, stage: CheckpointStage) -> Done:
+        """A copy of the file, so that the user's may change or go."""
+        path, store = Path(stage.checkpoint), self.store
+        identity = {"sha256": hash_of_file(path)}
+        key = store.key("checkpoint", identity)
+        if store.finished(key) is None and self.fabric.is_global_zero:
+            with store.working_on(key, identity) as folder:
+                with atomic(folder / MODEL) as temporary:
+                    shutil.copyfile(path, temporary)
+                store.finish(key, {})
+        self.fabric.barrier()
+        return Done(key, store.folder(key), {}, method=self._method_of(stage))
+
+    def _method_of(self, stage: CheckpointStage) -> str:
+        """What trained a checkpoint, which has to be one of the recipe's task and classes."""
+        path = Path(stage.checkpoint)
+        if self.recipe.task == "detection":
+            _, detector = load_detector(path)
+            expect_classes(detector, self.sets.class_space, path)
+            return detector.method or ELSEWHERE
+        card = read_card(path)
+        expect_classes(card, self.sets.class_space, path)
+        return card.method or ELSEWHERE
 
     def _trained(self, stage: TrainStage, title: str) -> Done:
         recipe = self.recipe

@@ -12,6 +12,7 @@ from acclimate.recipe_checks import checked
 from acclimate.recipe_rounds import expanded_rounds
 from acclimate.recipe_schema import (
     VERBS,
+    CheckpointStage,
     EvaluateStage,
     LabelStage,
     Published,
@@ -26,6 +27,7 @@ from acclimate.validation import validated
 
 __all__ = [
     "VERBS",
+    "CheckpointStage",
     "EvaluateStage",
     "LabelStage",
     "Origins",

@@ -7,7 +7,16 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from acclimate.errors import UserError, nearest
-from acclimate.recipe_schema import VERBS, EvaluateStage, LabelStage, Recipe, Row, TrainStage, TranslateStage
+from acclimate.recipe_schema import (
+    VERBS,
+    CheckpointStage,
+    LabelStage,
+    Recipe,
+    Row,
+    Stage,
+    TrainStage,
+    TranslateStage,
+)
 from acclimate.tasks import TASKS, Task, task_named
 from acclimate.translation.settings import COLOUR_MATCHES
 from acclimate.validation import validated
@@ -73,7 +82,7 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: Any, task: Task) -> TrainStage | TranslateStage | LabelStage | EvaluateStage:
+def _stage(recipe: str, name: str, value: Any, task: Task) -> Stage:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
@@ -104,7 +113,9 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
     if recipe.task == "detection" and recipe.bad_data == "skip":
         problems.append("bad_data: detection stops at files that cannot be read; remove the key")
     for name, stage in recipe.stages.items():
-        if isinstance(stage, TrainStage):
+        if isinstance(stage, CheckpointStage):
+            earlier[name] = "train"  # what it leaves is what a train stage leaves
+        elif isinstance(stage, TrainStage):
             if stage.start is not None:
                 needs(name, "start", stage.start, "train")
             if stage.source is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -44,6 +44,12 @@ class TrainStage(_Strict):
     pseudo_labels: str | None = None
     start: str | None = None
     source: str | None = None
+
+
+class CheckpointStage(_Strict):
+    """``checkpoint``: a network trained elsewhere, as a file of acclimate's; later stages start from it as from any."""
+
+    checkpoint: str
 
 
 class TranslateStage(_Strict):
@@ -104,8 +110,10 @@ class EvaluateStage(_Strict):
         return [entry if isinstance(entry, Row) else Row(name=entry, of=[entry]) for entry in self.evaluate]
 
 
-Stage = Annotated[TrainStage | TranslateStage | LabelStage | EvaluateStage, "one verb"]
-VERBS: dict[str, type[TrainStage | TranslateStage | LabelStage | EvaluateStage]] = {
+Stage: TypeAlias = CheckpointStage | TrainStage | TranslateStage | LabelStage | EvaluateStage
+"""A stage has one verb."""
+VERBS: dict[str, type[Stage]] = {
+    "checkpoint": CheckpointStage,
     "train": TrainStage,
     "translate": TranslateStage,
     "label": LabelStage,
@@ -160,7 +168,7 @@ class Recipe(_Strict):
     translation: TranslationDefaults = TranslationDefaults()
     bad_data: BadData = "stop"
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
-    stages: dict[str, TrainStage | TranslateStage | LabelStage | EvaluateStage] = Field(min_length=1)
+    stages: dict[str, Stage] = Field(min_length=1)
     published: list[Published] = []
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:

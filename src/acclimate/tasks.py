@@ -63,10 +63,20 @@ class Task:
 
 TASKS: dict[str, Task] = {
     "segmentation": Task(
-        "segmentation", METHODS, NetworkConfig, settled, TrainingSettings, ("train", "translate", "label", "evaluate")
+        "segmentation",
+        METHODS,
+        NetworkConfig,
+        settled,
+        TrainingSettings,
+        ("checkpoint", "train", "translate", "label", "evaluate"),
     ),
     "detection": Task(
-        "detection", DETECTION_METHODS, DetectorConfig, check_detector, DetectionTraining, ("train", "evaluate")
+        "detection",
+        DETECTION_METHODS,
+        DetectorConfig,
+        check_detector,
+        DetectionTraining,
+        ("checkpoint", "train", "evaluate"),
     ),
 }
 """Every task by name."""

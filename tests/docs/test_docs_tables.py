@@ -26,9 +26,18 @@ from acclimate.models.registry import NETWORKS
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe, recipe_names
+from acclimate.recipe import (
+    CheckpointStage,
+    EvaluateStage,
+    LabelStage,
+    Recipe,
+    TrainStage,
+    TranslateStage,
+    load_recipe,
+    recipe_names,
+)
 from acclimate.training.rounds import Mining
-from acclimate.training.settings import TrainingSettings
+from acclimate.training.settings import SnapshotSettings, TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 DOCS = ROOT / "docs"
@@ -70,12 +79,16 @@ def _shown(field: Any) -> str:
 @pytest.mark.parametrize(
     ("model", "page"),
     [
-        *((model, DOCS / "recipes.md") for model in (Recipe, TrainStage, TranslateStage, LabelStage, EvaluateStage)),
+        *(
+            (model, DOCS / "recipes.md")
+            for model in (Recipe, CheckpointStage, TrainStage, TranslateStage, LabelStage, EvaluateStage)
+        ),
         *((model, DOCS / "methods" / "bdl.md") for model in (CycleGanOptions, TranslationTraining, Writing)),
         *((model, DOCS / "recipes.md") for model in (TrainingSettings, OptimizerSettings, Transform)),
         (Selection, DOCS / "methods" / "ssl-esl.md"),
         (LabelInference, DOCS / "recipes.md"),
         (Mining, DOCS / "recipes.md"),
+        (SnapshotSettings, DOCS / "recipes.md"),
         (Description, OWN_DATA),
         (MethodOptions, DOCS / "methods" / "index.md"),
     ],

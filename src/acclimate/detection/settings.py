@@ -21,6 +21,8 @@ class DetectionTraining(TrainingSettings):
     source_transform: BoxTransform = BoxTransform()  # type: ignore[assignment] # boxes move with their images
     target_transform: BoxTransform = BoxTransform()  # type: ignore[assignment]
     source_sampling: Literal["shuffled"] = "shuffled"
+    mining: None = None
+    snapshots: None = None
     milestones: tuple[int, ...] = ()
     warm_up: int = 0
 

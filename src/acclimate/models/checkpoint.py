@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -186,7 +186,16 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Seg
     return network.to(device).eval(), card
 
 
-def expect_classes(card: ModelCard, class_space: ClassSpace, path: Path) -> None:
+class Classified(Protocol):
+    """The part of a card that says what a network tells apart; of a detector's card too."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def class_space(self) -> str: ...
+
+
+def expect_classes(card: Classified, class_space: ClassSpace, path: Path) -> None:
     """Checks that a checkpoint speaks of the classes the caller is about to use.
 
     Raises:

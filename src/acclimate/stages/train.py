@@ -186,6 +186,7 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
     if request.start is not None:
         started, card = load_network(request.start)
         expect_classes(card, request.class_space, request.start)
+        _expect_same_network(started, network, request.start)
         problems = network.load_state_dict(started.state_dict(), strict=False)
         if problems.missing_keys or problems.unexpected_keys:
             raise UserError(
@@ -202,6 +203,21 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
     return method
+
+
+_FREE = {"weights", "batch_norm", "batch_norm_epsilon", "head_learning_rate_multiple", "multi_level"}
+"""Options in which a network may differ from the one it starts from: they change how it learns, or add a head."""
+
+
+def _expect_same_network(started: SegmentationNetwork, network: SegmentationNetwork, path: Path) -> None:
+    before, now = started.config.model_dump(), network.config.model_dump()
+    different = [key for key in now if key not in _FREE and now[key] != before[key]]
+    if different:
+        wanted = ", ".join(f"{key}: {before[key]}" for key in different)
+        raise UserError(
+            f"{path} holds another network than the one to train; it has {wanted}, where the recipe's network has "
+            f"{', '.join(f'{key}: {now[key]}' for key in different)}; set network in the recipe to what it has"
+        )
 
 
 def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
