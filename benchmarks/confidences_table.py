@@ -18,8 +18,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from acclimate.errors import UserError
 from acclimate.evaluation.scores import spread
 from acclimate.report.tables import percent, signed_points
+from acclimate.scripts import run_script
 
 Curve: TypeAlias = list[dict[str, Any]]
 KEPT = (0.2, 0.4, 0.5, 0.6, 0.8, 0.95)
@@ -32,7 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     stages = [stage for run in arguments.runs for stage in label_stages(run, arguments.stage)]
     if not stages:
-        parser.error("no label stage with error curves in these folders (the target set has to have labels)")
+        given = ", ".join(map(str, arguments.runs))
+        raise UserError(f"{given}: no label stage with error curves; the target has to have labels to judge by")
     print(at_equal_share([json.loads((stage / "curves.json").read_text(encoding="utf-8")) for stage in stages]))
     print()
     print(differences([json.loads((stage / "manifest.json").read_text(encoding="utf-8")) for stage in stages]))
@@ -43,7 +46,8 @@ def label_stages(run: Path, name: str | None) -> list[Path]:
     seeds = sorted(run.glob("seed-*")) or [run]
     found = []
     for seed in seeds:
-        stages = [path.parent for path in sorted(seed.glob(f"[0-9]*-{name or '*'}/curves.json"))]
+        stages = [path.parent for path in seed.glob(f"[0-9]*-{name or '*'}/curves.json")]
+        stages.sort(key=lambda stage: int(stage.name.partition("-")[0]))
         found.extend(stages[:1])
     return found
 
@@ -93,4 +97,4 @@ def differences(manifests: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
