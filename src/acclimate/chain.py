@@ -30,7 +30,8 @@ from acclimate.recipe import Row as RecipeRow
 from acclimate.sets import Sets, protocol_of_row
 from acclimate.stages.evaluate import EvaluateRequest, LabelFree, evaluate
 from acclimate.stages.label import LabelRequest, label, laid_over
-from acclimate.stages.train import MODEL, TrainRequest, launched_fabric, train
+from acclimate.stages.train import launched_fabric, train
+from acclimate.stages.training import MODEL, TrainRequest
 from acclimate.stages.translate import TranslateRequest, translate, translator_identity
 from acclimate.store import Store, link
 from acclimate.tasks import task_named

@@ -25,7 +25,7 @@ from acclimate.methods import checked_options
 
 @dataclass(frozen=True)
 class DetectionTrainRequest:
-    """Everything a ``train`` stage of a detection recipe depends on; see ``TrainRequest`` in ``stages/train.py``."""
+    """Everything a ``train`` stage of a detection recipe depends on; see ``TrainRequest`` in ``stages/training.py``."""
 
     method: str
     options: dict[str, Any]

@@ -96,11 +96,8 @@ def fit(
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
-            target_batch = None
-            if target is not None:
-                target_batch = next(target).to(fabric.device, channels_last=settings.channels_last)
-            seen = len(source_batch.names) + (len(target_batch.names) if target_batch else 0)
-            position.images += fabric.world_size * seen
+            target_batch = next(target).to(fabric.device, channels_last=settings.channels_last) if target else None
+            names = [*source_batch.names, *(target_batch.names if target_batch else [])]
 
             done = step + 1
             last = done == settings.steps
@@ -108,22 +105,17 @@ def fit(
             logged = last or scored or done % settings.log_every == 0
             with watch.predictions(active=logged):
                 record = train_step(method, source_batch, target_batch, step, fabric=fabric)
-            ensure_finite(record, done, names=[*source_batch.names, *(target_batch.names if target_batch else [])])
-            position.step = done
+            ensure_finite(record, done, names=names)
             now = time.monotonic()
-            position.seconds = seconds_before + now - begin
+            position.step, position.seconds = done, seconds_before + now - begin
+            position.images += fabric.world_size * len(names)
             stopping, due = _agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
+            scores = snapshots.take(done) if snapshots and scored and fabric.is_global_zero else {}
             if logged:
-                values = {name: float(value) for name, value in record.items()}
-                values["learning rate"] = optimizers[0].param_groups[0]["lr"]
-                if scored and snapshots is not None and fabric.is_global_zero:
-                    values |= snapshots.take(done)
-                speed = {"images per second": position.images / position.seconds}
-                history.add(done, values, speed=speed)
+                rate = optimizers[0].param_groups[0]["lr"]
+                bar.advance(1, _add_row(history, position, {**record, "learning rate": rate, **scores}))
                 watch.look()
-                note = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "learning rate")
-                bar.advance(1, f"{note}  {speed['images per second']:.1f} img/s")
             else:
                 bar.advance()
             if saving:
@@ -132,6 +124,15 @@ def fit(
             if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
+
+
+def _add_row(history: History, position: Position, values: dict[str, Tensor | float]) -> str:
+    """Adds a row to the history; returns it in a few words."""
+    row = {name: float(value) for name, value in values.items()}
+    speed = position.images / position.seconds
+    history.add(position.step, row, speed={"images per second": speed})
+    note = "  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "learning rate")
+    return f"{note}  {speed:.1f} img/s"
 
 
 def train_step(

@@ -1,0 +1,236 @@
+"""What the verb ``train`` needs to know of a segmentation network: its method, its batches and its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from acclimate.data.cache import cached
+from acclimate.data.class_shares import shares_of_images
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.loading import batches
+from acclimate.data.sample import Batch, Dataset
+from acclimate.data.sampling import ClassBalanced, Sampler, class_presence
+from acclimate.data.stats import stats
+from acclimate.data.transforms import Focus, Transform
+from acclimate.data.wrappers import PseudoLabelled
+from acclimate.errors import UserError
+from acclimate.evaluation.label_free import HIGHER_IS_BETTER
+from acclimate.methods import (
+    AdaptingOptions,
+    Method,
+    MethodOptions,
+    Setting,
+    WeakLabelOptions,
+    method_class,
+    method_options,
+)
+from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
+from acclimate.models.config import NetworkConfig
+from acclimate.models.modules import load_modules, save_modules
+from acclimate.models.network import SegmentationNetwork
+from acclimate.models.registry import build_network
+from acclimate.pseudo.store import read_manifest
+from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.training.rounds import source_part
+from acclimate.training.settings import TrainingSettings
+from acclimate.training.snapshots import Snapshots, evaluating
+
+MODEL, MODULES = "model.safetensors", "modules.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything a ``train`` stage depends on.
+
+    Attributes:
+        method, options, network, training, seed: what is trained and how.
+        source: the labelled source; for methods that do not train on it, the target with its own or pseudo-labels.
+        target: the target without labels, or laid over with pseudo-labels; None where the method does not look at it.
+        pseudo_labelled: whether ``target`` carries pseudo-labels to train on.
+        class_space: what the network's classes mean.
+        start: a checkpoint to start from; None: the network's own initial weights.
+        input_size: (width, height) to predict at, noted on the model card.
+        recipe, title: for the card and the progress bar.
+        label_free: what snapshots are scored on; None where none are taken.
+    """
+
+    method: str
+    options: dict[str, Any]
+    network: NetworkConfig
+    training: TrainingSettings
+    source: Dataset
+    target: Dataset | None
+    pseudo_labelled: bool
+    class_space: ClassSpace
+    seed: int
+    start: Path | None
+    input_size: tuple[int, int] | None
+    recipe: str
+    title: str
+    label_free: LabelFree | None = None
+
+    def build_method(self, cache: Path) -> Method:
+        """The method with its network, initialised from the request's seed and start."""
+        return build_method(self, cache=cache)
+
+    def batches(
+        self, first_step: int, *, cache: Path, fabric: Fabric
+    ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
+        """The batches of both domains from ``first_step`` on."""
+        return _batches(self, first_step, cache=cache, fabric=fabric)
+
+    def save(self, path: Path, network: SegmentationNetwork) -> None:
+        """Writes the trained network with its card."""
+        save_network(path, network, card=_card(self))
+
+    def snapshots(self, method: Method, folder: Path, *, device: str) -> Snapshots | None:
+        """What takes snapshots of the method's network while it trains, where the settings ask for it."""
+        settings, data = self.training.snapshots, self.label_free
+        if settings is None or data is None:
+            return None
+        network = method.network
+
+        def score() -> dict[str, float]:
+            with evaluating(network):
+                return scores_without_labels([network], data, input_size=self.input_size, device=device)
+
+        def write(place: Path, step: int) -> None:
+            save_modules(place / MODULES, method)
+            save_network(place / MODEL, network, card=_card(self).model_copy(update={"steps": step}))
+
+        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
+
+
+def build_method(request: TrainRequest, *, cache: Path) -> Method:
+    """The method with its network, initialised from the request's seed and start."""
+    torch.manual_seed(request.seed)
+    network = build_network(request.network, len(request.class_space))
+    if request.start is not None:
+        started, card = load_network(request.start)
+        expect_classes(card, request.class_space, request.start)
+        _expect_same_network(started, network, request.start)
+        problems = network.load_state_dict(started.state_dict(), strict=False)
+        if problems.missing_keys or problems.unexpected_keys:
+            raise UserError(
+                f"{request.start} holds another network ({card.network.name}) than the one to train "
+                f"({request.network.name}); start from a checkpoint of the same network"
+            )
+    options = method_options(request.method, request.options)
+    ratios = None
+    if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
+        ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
+    further = _image_level(request, options, cache)
+    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios, **further)
+    method = method_class(request.method)(network, options=options, setting=setting)
+    if request.start is not None:
+        load_modules(request.start.parent / MODULES, method)
+    return method
+
+
+_FREE = {"weights", "batch_norm", "batch_norm_epsilon", "head_learning_rate_multiple", "multi_level"}
+"""Options in which a network may differ from the one it starts from: they change how it learns, or add a head."""
+
+
+def _expect_same_network(started: SegmentationNetwork, network: SegmentationNetwork, path: Path) -> None:
+    before, now = started.config.model_dump(), network.config.model_dump()
+    different = [key for key in now if key not in _FREE and now[key] != before[key]]
+    if different:
+        wanted = ", ".join(f"{key}: {before[key]}" for key in different)
+        raise UserError(
+            f"{path} holds another network than the one to train; it has {wanted}, where the recipe's network has "
+            f"{', '.join(f'{key}: {now[key]}' for key in different)}; set network in the recipe to what it has"
+        )
+
+
+def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
+    """What pseudo weak-labels need to know of both domains; nothing for other methods."""
+    if not isinstance(options, WeakLabelOptions):
+        return {}
+    sizes = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    shares: dict[str, dict[str, torch.Tensor]] = {}
+    if options.pwl_labels == "image":
+        domains = {"source": request.source}
+        if request.target is not None and request.pseudo_labelled:
+            domains["target"] = request.target
+        for name, dataset in domains.items():
+            shares[name] = {image: torch.from_numpy(s) for image, s in shares_of_images(dataset, cache).items()}
+    return {"class_sizes": sizes, "class_shares": shares}
+
+
+def _batches(
+    request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
+) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
+    settings = request.training
+    on_target = method_class(request.method).trains_on != "source"
+
+    part = source_part(request.source, settings.source_portion, seed=request.seed)
+    sampler: Sampler | None = None
+    if settings.source_sampling == "class-balanced":
+        sampler = ClassBalanced(class_presence(part, cache), seed=request.seed)
+
+    def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
+        if settings.cache and transform.size is not None:
+            dataset = cached(dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample)
+        if size % fabric.world_size:
+            raise UserError(f"a batch of {size} cannot be split over {fabric.world_size} processes evenly")
+        return batches(
+            dataset,
+            transform=transform,
+            batch_size=size // fabric.world_size,
+            seed=request.seed,
+            first_step=first_step,
+            steps=settings.steps,
+            workers=settings.workers,
+            labels=labels,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+            stream=name,
+            sampler=sampler if name == "source" else None,
+        )
+
+    mined = _mined(request)
+    transform = mined(settings.target_transform if on_target else settings.source_transform)
+    source = stream(part, "source", transform, settings.batch_size, True)
+    if request.target is None:
+        return source, None
+    size = settings.target_batch_size or settings.batch_size
+    target = stream(request.target, "target", mined(settings.target_transform), size, request.pseudo_labelled)
+    return source, target
+
+
+def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
+    """Adds the crops around rare classes that the settings ask for."""
+    mining = request.training.mining
+    if mining is None:
+        return lambda transform: transform
+    if not isinstance(request.target, PseudoLabelled):
+        raise UserError("training.mining looks for classes rare in pseudo-labels; give the stage pseudo_labels")
+    classes = mining.rare_classes(read_manifest(request.target.folder)["predicted_pixels"])
+    focus = Focus(classes=classes, chance=mining.chance)
+
+    def mined(transform: Transform) -> Transform:
+        if transform.crop is None:
+            raise UserError("training.mining places crops; set crop in source_transform and target_transform")
+        return transform.model_copy(update={"focus": focus})
+
+    return mined
+
+
+def _card(request: TrainRequest) -> ModelCard:
+    return ModelCard(
+        network=request.network.model_copy(update={"weights": None}),
+        class_space=request.class_space.name,
+        classes=request.class_space.classes,
+        colours=request.class_space.colours,
+        input_size=request.input_size,
+        method=request.method,
+        recipe=request.recipe,
+        seed=request.seed,
+        steps=request.training.steps,
+    )
