@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any
 
-from acclimate.evaluation.claims import Verdict, check_claims
+from acclimate.evaluation.claims import Claim, Verdict, check_claims
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
 from acclimate.evaluation.scores import Row, Spread, Summary, share_of_gap_closed, spread, summarise
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
@@ -89,6 +90,10 @@ class SuiteView:
     failed: list[str]
     jobs: int
     hours: float
+
+    def by_claim(self) -> list[tuple[Claim, list[Verdict]]]:
+        """The verdicts on every claim, in order."""
+        return [(claim, list(own)) for claim, own in groupby(self.verdicts, key=lambda verdict: verdict.claim)]
 
     def measured(self) -> dict[str, Any]:
         """Models, claims and correlations as JSON."""
