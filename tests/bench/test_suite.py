@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def test_tables_of_evidence_have_both_ends_the_control_and_three_seeds(name: str
         "ensemble",
     } <= rows
     assert {"advent-ssl", "advent-esl", "bdl", "bdl-esl", "oracle"} <= rows
-    assert {"cbst-3", "sisc-3", "sisc-pwl-3", "fine-grained", "fine-grained-entropy"} <= rows
+    assert {"fine-grained", "fine-grained-entropy"} <= rows
+    assert {"cbst", "sisc", "sisc-pwl"} <= {re.sub(r"-\d$", "", row) for row in rows}  # the last of several rounds
     assert all(entry.seeds == (0, 1, 2) for entry in mandatory)
 
 
