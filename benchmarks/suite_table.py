@@ -3,7 +3,7 @@
     python benchmarks/suite_table.py runs/scenes/results.json
 
 Reads results.json of a suite (`acclimate bench`). Gains are paired by seed: over the source-only of the row's own
-recipe and over the AdaBN control.
+recipe and over the AdaBN control. Where the suite varies settings, a second table has the mIoU of every value.
 """
 
 from __future__ import annotations
@@ -45,12 +45,24 @@ def main() -> None:
     print("|---" * len(HEADINGS) + "|")
     for model in suite["models"]:
         print(f"| {' | '.join(cells(model))} |")
+    if suite["settings"]:
+        print(f"\n{settings_table(suite['settings'])}")
     print(f"\n{suite['hours']:.1f} hours of training, labelling and translating, shared stages counted once")
     for title in ("missing", "failed"):
         if suite[title]:
             print(f"\n{title}: {'; '.join(suite[title])}")
     environment = suite["environment"]
     print(f"\ncommit {environment.get('commit')}, {environment.get('processor')}")
+
+
+def settings_table(settings: list[dict[str, Any]]) -> str:
+    """One line per key and row, with the mIoU of every value."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for setting in settings:
+        value = f"{setting['value']}: {percent(Spread(**setting['miou']))}"
+        found.setdefault((setting["key"], setting["row"]), []).append(value)
+    lines = [f"| {key} | {row} | {' · '.join(values)} |" for (key, row), values in found.items()]
+    return "\n".join(["| varied | row | value: mIoU |", "|---|---|---|", *lines])
 
 
 def cells(model: dict[str, Any]) -> list[str]:

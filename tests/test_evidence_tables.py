@@ -184,6 +184,10 @@ def test_a_suite_is_a_table_of_systems(
             model("advent", "adapted", 0.33, **advent),
         ],
         "hours": 1.26,
+        "settings": [
+            {"key": "w", "value": value, "row": "minent", "miou": {"mean": miou, "deviation": None, "count": 1}}
+            for value, miou in (("0.1", 0.301), ("0.5", 0.25))
+        ],
         "missing": ["scenes, seed 2"],
         "failed": [],
         "environment": {"commit": "abc", "processor": "P"},
@@ -192,6 +196,7 @@ def test_a_suite_is_a_table_of_systems(
     table = printed("suite_table", monkeypatch, capsys, tmp_path)
     assert "| source-only | 2 | 26.8 ± 1.0 |  |  |  |  |  |  |  |  |" in table
     assert "| advent | 2 | 33.0 ± 1.0 | +6.0 ± 0.5 | +0.0 | 30 % | 7.8 | 2.9 | 1,141 | 58.7 |  |" in table
+    assert "| w | minent | 0.1: 30.1 · 0.5: 25.0 |" in table
     assert "1.3 hours" in table
     assert "missing: scenes, seed 2" in table
     assert "commit abc, P" in table

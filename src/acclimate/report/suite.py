@@ -96,9 +96,10 @@ class SuiteView:
         return [(claim, list(own)) for claim, own in groupby(self.verdicts, key=lambda verdict: verdict.claim)]
 
     def measured(self) -> dict[str, Any]:
-        """Models, claims and correlations as JSON."""
+        """Models, settings, claims and correlations as JSON."""
         return {
             "hours": self.hours,
+            "settings": [asdict(setting) for setting in self.settings],
             "models": [_content(line) for table in self.tables for line in table.lines],
             "claims": [
                 {**asdict(verdict), "claim": verdict.claim.text, "source": verdict.claim.source}
