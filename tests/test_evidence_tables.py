@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -230,3 +231,33 @@ def test_what_choosing_a_snapshot_was_worth() -> None:
     assert chosen.splitlines()[2].split(" | ")[6:] == [divergence, "28.0 ± 2.8 |"]
     assert chosen.splitlines()[3].split(" | ")[6:] == ["+3.0 ± 9.9", "+6.0 ± 5.7 |"]
     assert "| class-ratio divergence | +0.00 ± 1.41 | 2 |" in rank
+
+
+def test_suites_are_drawn_best_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def model(name: str, gain: float | None, role: str = "adapted", over: float | None = None) -> dict[str, Any]:
+        spreads = [None if value is None else {"mean": value, "deviation": 0.01, "count": 3} for value in (gain, over)]
+        return {"name": name, "role": role, "gain": spreads[0], "over_control": spreads[1]}
+
+    models = [
+        model("source-only", None, "source-only"),
+        model("adabn", 0.03, "control"),
+        model("cbst-1", 0.01, over=-0.02),
+        model("cbst-2", -0.05, over=-0.08),
+        model("a<b", 0.06, over=0.005),
+        model("oracle", 0.2, "oracle"),
+    ]
+    (tmp_path / "results.json").write_text(json.dumps({"suite": "scenes", "models": models}))
+    output = tmp_path / "gains.svg"
+    monkeypatch.setattr("sys.argv", ["suite_picture", str(tmp_path), str(tmp_path), "-o", str(output)])
+    script("suite_picture").main()
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [element.text for element in ElementTree.parse(output).iter(f"{space}text")]
+    names = [text for text in texts if text in {model["name"] for model in models}]
+    assert names == ["a<b", "adabn", "cbst-2"] * 2  # the last round alone, without both ends
+    assert texts.count("−5.0 ± 1.0") == 2
+    dots = [element.attrib for element in ElementTree.parse(output).iter(f"{space}circle")][:3]
+    assert [dot["fill"] == dot["stroke"] for dot in dots] == [False, True, True]  # hollow: within the control's spread
+    assert float(dots[0]["cx"]) > float(dots[1]["cx"]) > float(dots[2]["cx"])
+    (tmp_path / "results.json").write_text(json.dumps({"rows": []}))
+    with pytest.raises(UserError, match="not the results of a suite"):
+        script("suite_picture").main()
