@@ -22,7 +22,7 @@ from acclimate.files import read_json, write_text
 from acclimate.report.tables import signed_points
 from acclimate.scripts import run_script
 
-ROW, PANEL, LABEL, GAIN, TOP, MARGIN = 20, 560, 196, 84, 66, 26
+ROW, PANEL, LABEL, GAIN, TOP, MARGIN = 20, 560, 196, 84, 76, 26
 CAPTION = "gain over source-only, points of mIoU; filled: further from the control than ±"
 INK, QUIET, LINE, BAND, BELOW, ABOVE = "#1d2726", "#66716f", "#d9dedd", "#e9eeed", "#c2622a", "#0d7a78"
 
