@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 
-from acclimate.scripts import at_least_one, run_script
+from scripts import at_least_one, run_script
 
 VARIANTS = ("plain", "acclimate", "acclimate-fp32", "frozen-separate", "frozen-joint")
 
@@ -43,7 +43,7 @@ def main() -> None:
 
     import torch
 
-    from acclimate.environment import environment
+    from acclimate.io.environment import environment
 
     found = environment()
     features = [name for name, has in torch.cpu.get_capabilities().items() if has is True and "avx512" in name]
@@ -84,8 +84,8 @@ def measure(variant: str, steps: int, size: tuple[int, int], learning_rate: floa
     """Runs ``steps`` steps of a variant and returns its median time, its peak memory and its losses."""
     import torch
 
+    from acclimate.data.readers.scenes import ScenesDataset
     from acclimate.data.sample import Batch
-    from acclimate.data.scenes import ScenesDataset
     from acclimate.models.config import NetworkConfig
     from acclimate.models.registry import build_network
     from acclimate.training.resources import peak_memory_mb, reset_peak_memory

@@ -15,7 +15,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread, read_together, spread
 from acclimate.report.boundaries import MEASURES, REGIONS, boundary_table
 from acclimate.report.tables import percent, signed_points
-from acclimate.scripts import run_script
+from scripts import run_script
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread
-from acclimate.files import read_json
+from acclimate.io.files import read_json
 from acclimate.report.tables import signed_points
-from acclimate.scripts import run_script
+from scripts import run_script
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import spread
 from acclimate.report.tables import percent, signed_points
-from acclimate.scripts import run_script
+from scripts import run_script
 
 Curve: TypeAlias = list[dict[str, Any]]
 KEPT = (0.2, 0.4, 0.5, 0.6, 0.8, 0.95)

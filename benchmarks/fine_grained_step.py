@@ -16,17 +16,17 @@ from typing import Any
 
 import torch
 
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.data.sample import Batch
-from acclimate.data.scenes import ScenesDataset
-from acclimate.environment import environment
+from acclimate.io.environment import environment
 from acclimate.methods import Setting, method_class, method_options
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
-from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.train import launched_fabric
 from acclimate.training.loop import train_step
 from acclimate.training.settings import resolved_precision
+from scripts import at_least_one, run_script
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "advent": ("advent", {}),

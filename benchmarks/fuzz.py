@@ -32,14 +32,14 @@ from acclimate.data.readers.files import IdTable, image_size, read_ids, read_ima
 from acclimate.data.readers.folder import read_description
 from acclimate.data.readers.png16 import read_first_channel
 from acclimate.errors import UserError
+from acclimate.io.checksums import read_verified_json, write_verified_json
 from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
-from acclimate.recipe import load_recipe, recipe_names
-from acclimate.scripts import at_least_one, run_script
+from acclimate.recipe.load import load_recipe, recipe_names
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.verified import read_verified_json, write_verified_json
+from scripts import at_least_one, run_script
 
 SECONDS = 10.0
 

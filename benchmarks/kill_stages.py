@@ -17,11 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acclimate.pipeline.recipe_run import Chain
+from acclimate.recipe.load import load_recipe
 from kill_stress import begin, products, to_the_end
-
-from acclimate.chain import Chain
-from acclimate.recipe import load_recipe
-from acclimate.scripts import run_script
+from scripts import run_script
 
 PICTURES = "images=6,size=64x32"
 STEPS = {"checkpoint_minutes": 0, "log_every": 1}

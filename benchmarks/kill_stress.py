@@ -29,13 +29,14 @@ from typing import Any
 
 import torch
 
-from acclimate import files, pipeline
 from acclimate.errors import UserError
+from acclimate.io import files
 from acclimate.methods import METHODS
-from acclimate.recipe import VERBS, load_recipe
-from acclimate.scripts import at_least_one, run_script
+from acclimate.pipeline import run as pipeline
+from acclimate.recipe.load import VERBS, load_recipe
 from acclimate.stages.labelling import passes
 from acclimate.training import checkpoint
+from scripts import at_least_one, run_script
 
 RECIPE = """
 name: stress

@@ -22,7 +22,7 @@ import numpy as np
 
 from acclimate.evaluation.scores import Spread, read_together, spread, summarise
 from acclimate.report.tables import percent
-from acclimate.scripts import run_script
+from scripts import run_script
 
 KEPT = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SMALL = ("pole", "traffic light", "traffic sign", "sign", "person", "pedestrian", "rider", "cyclist", "bicycle")

@@ -14,8 +14,8 @@ from pathlib import Path
 from acclimate.data.registry import open_dataset
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.models.checkpoint import load_network
-from acclimate.scripts import at_least_one, run_script
 from acclimate.stages.evaluate import LabelFree, class_space_of, scores_without_labels
+from scripts import at_least_one, run_script
 
 
 def main() -> None:

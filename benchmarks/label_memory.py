@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from acclimate.scripts import at_least_one, run_script
+from scripts import at_least_one, run_script
 
 WIDTH, HEIGHT = 1024, 512
 CLASSES = ("a", "b", "c", "d", "e")

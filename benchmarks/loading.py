@@ -23,10 +23,10 @@ from PIL import Image
 
 from acclimate.data.cache import cached
 from acclimate.data.loading import batches
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.data.registry import open_dataset
-from acclimate.data.scenes import ScenesDataset
 from acclimate.data.transforms import Transform
-from acclimate.scripts import at_least_one, run_script
+from scripts import at_least_one, run_script
 
 BATCH, NATIVE, SIZE = 4, (1024, 512), (512, 256)
 

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "recipes"))
 from dry_runs import UNSERVED, class_count, dry_run, full_networks
 from parameter_counts import expected_parameters
 
-from acclimate.recipe import Published, Recipe, TrainStage, load_recipe, recipe_names
-from acclimate.scripts import run_script
+from acclimate.recipe.load import Published, Recipe, TrainStage, load_recipe, recipe_names
+from scripts import run_script
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from acclimate.errors import unknown
 from acclimate.evaluation.scores import Summary, find_role, read_together, share_of_gap_closed, summarise
 from acclimate.report.tables import percent, signed_points
-from acclimate.scripts import run_script
+from scripts import run_script
 
 
 def main() -> None:

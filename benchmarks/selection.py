@@ -31,7 +31,7 @@ from acclimate.pseudo.confidence import CONFIDENCES, Confidence, score_maps
 from acclimate.pseudo.histogram import BINS, ScoreHistogram, bin_edges
 from acclimate.pseudo.selection import select
 from acclimate.pseudo.thresholds import Convention, Rule, Selection, class_thresholds, kept_share
-from acclimate.scripts import at_least_one, run_script
+from scripts import at_least_one, run_script
 
 CLASSES, HEIGHT, WIDTH = 19, 512, 1024
 KINDS = ("random", "peaky")

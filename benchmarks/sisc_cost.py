@@ -17,7 +17,7 @@ import torch
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.pseudo.sisc import LabelInference, averaged_probabilities
-from acclimate.scripts import at_least_one, run_script
+from scripts import at_least_one, run_script
 
 TOLERANCE = 0.15
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
 from acclimate.evaluation.scores import Spread, spread
-from acclimate.recipe import load_recipe
+from acclimate.io.checksums import read_verified_json
+from acclimate.pipeline.data import open_sets
+from acclimate.recipe.load import load_recipe
 from acclimate.report.tables import percent, signed_points
-from acclimate.scripts import run_script
-from acclimate.sets import open_sets
 from acclimate.stages.evaluate import EvaluateRequest, evaluate
 from acclimate.training.snapshots import FOLDER, INDEX
-from acclimate.verified import read_verified_json
+from scripts import run_script
 
 
 @dataclass(frozen=True)

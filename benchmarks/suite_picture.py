@@ -18,9 +18,9 @@ from typing import Any
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread
-from acclimate.files import read_json, write_text
+from acclimate.io.files import read_json, write_text
 from acclimate.report.tables import signed_points
-from acclimate.scripts import run_script
+from scripts import run_script
 
 ROW, PANEL, LABEL, GAIN, TOP, MARGIN = 20, 560, 196, 84, 76, 26
 CAPTION = "gain over source-only, points of mIoU; filled: further from the control than ±"

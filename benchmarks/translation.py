@@ -23,9 +23,8 @@ from acclimate.data.wrappers import TRANSLATION, Translated
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.scores import spread
-from acclimate.files import read_json
+from acclimate.io.files import read_json
 from acclimate.report.tables import mean_and_deviation, percent
-from acclimate.scripts import at_least_one, run_script
 from acclimate.translation.agreement import prediction_agreement
 from acclimate.translation.colour import (
     Pictures,
@@ -36,6 +35,7 @@ from acclimate.translation.colour import (
     sampled_images,
     through_curves,
 )
+from scripts import at_least_one, run_script
 
 MATCHES = {"histogram": histogram_curves, "mean-std": mean_std_curves}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate import cli
+from acclimate.cli import app as cli
 from acclimate.data.class_spaces import class_space
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from acclimate.errors import UserError
-from acclimate.recipe import TrainStage, load_recipe
-from acclimate.scripts import at_least_one, run_script
+from acclimate.recipe.load import TrainStage, load_recipe
+from scripts import at_least_one, run_script
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 
@@ -105,7 +105,7 @@ def test_a_recipe_killed_in_its_stages_has_all_of_them(tmp_path: Path, monkeypat
 
 
 def test_a_reader_that_stops_reading_is_no_fault_of_ours() -> None:
-    code = "from acclimate.scripts import run_script; run_script(lambda: [print(i) for i in range(100000)])"
+    code = "from scripts import run_script; run_script(lambda: [print(i) for i in range(100000)])"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()

@@ -10,10 +10,10 @@ import torch
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
-from acclimate.files import hash_of_file
+from acclimate.io.files import hash_of_file
 from acclimate.models.checkpoint import load_network, read_card, save_network
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 
 SHARED = """
 name: tiny

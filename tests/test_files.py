@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from acclimate.errors import UserError
-from acclimate.files import atomic, hash_of, hash_of_file, read_json, write_bytes, write_json, write_text
+from acclimate.io.files import atomic, hash_of, hash_of_file, read_json, write_bytes, write_json, write_text
 
 
 def test_content_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from acclimate.errors import UserError
-from acclimate.files import write_bytes
+from acclimate.io.files import write_bytes
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from acclimate.errors import UserError
-from acclimate.recipe import load_recipe
-from acclimate.safe_yaml import MAX_NODES, load_yaml
+from acclimate.io.yaml import MAX_NODES, load_yaml
+from acclimate.recipe.load import load_recipe
 
 if sys.platform == "win32":
     pytest.skip("needs an alarm", allow_module_level=True)

@@ -127,7 +127,7 @@ def test_the_limit_is_the_documented_one() -> None:
 
 
 def test_text_from_data_is_escaped_in_the_page(tmp_path: Path) -> None:
-    from acclimate.files import write_json, write_text
+    from acclimate.io.files import write_json, write_text
     from acclimate.report.page import write_report
 
     evil = "<script>alert(1)</script>"

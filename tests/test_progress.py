@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.progress import progress
+from acclimate.io.progress import progress
 
 
 def test_a_log_says_now_and_then_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("acclimate.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("acclimate.io.progress.time.monotonic", lambda: clock[0])
     with progress("train", 40, done=10) as bar:
         for step in range(30):
             clock[0] += 1.0

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from acclimate.errors import UserError
-from acclimate.recipe import (
+from acclimate.recipe.load import (
     EvaluateStage,
     TrainStage,
     TranslateStage,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from acclimate.errors import UserError
-from acclimate.recipe import LabelStage, TrainStage, load_recipe
-from acclimate.recipe_rounds import expanded_rounds
+from acclimate.recipe.load import LabelStage, TrainStage, load_recipe
+from acclimate.recipe.rounds import expanded_rounds
 
 RECIPE = """
 name: rounds
@@ -101,7 +101,7 @@ def test_three_rounds_killed_at_arbitrary_moments_end_as_if_they_had_not_been(re
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def command(place: str) -> list[str]:
-        return [sys.executable, "-m", "acclimate.cli", "run", str(recipe), "-o", str(tmp_path / place / "run")]
+        return [sys.executable, "-m", "acclimate.cli.app", "run", str(recipe), "-o", str(tmp_path / place / "run")]
 
     begin = time.monotonic()
     whole = subprocess.run(command("whole"), env=environment, capture_output=True, text=True)

@@ -15,8 +15,8 @@ import pytest
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import read_results
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 
 RECIPE = """
 name: tiny
@@ -103,7 +103,7 @@ def test_several_seeds_stand_side_by_side(recipe: Path, tmp_path: Path) -> None:
 
 
 def command(recipe: Path, output: Path) -> list[str]:
-    return [sys.executable, "-m", "acclimate.cli", "run", str(recipe), "-o", str(output)]
+    return [sys.executable, "-m", "acclimate.cli.app", "run", str(recipe), "-o", str(output)]
 
 
 def products(folder: Path) -> dict[str, bytes]:

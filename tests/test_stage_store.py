@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from acclimate.errors import UserError
-from acclimate.files import read_json
-from acclimate.store import Store, link
+from acclimate.io.files import read_json
+from acclimate.pipeline.store import Store, link
 
 IDENTITY = {"method": "advent", "seed": 0, "training": {"steps": 10, "power": 0.9}}
 
@@ -52,7 +52,7 @@ TAKE = """
 import sys
 from pathlib import Path
 from acclimate.errors import UserError
-from acclimate.store import Store
+from acclimate.pipeline.store import Store
 
 try:
     with Store(Path(sys.argv[1])).working_on("train-x", {}):

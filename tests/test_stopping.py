@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 
 if sys.platform == "win32":
     pytest.skip("there are no such limits and signals there", allow_module_level=True)
@@ -38,7 +38,7 @@ LIMITED = """
 import resource, sys
 limit = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from acclimate.cli import main
+from acclimate.cli.app import main
 main()
 """
 SIGNALLED = """
@@ -51,7 +51,7 @@ def asked(*arguments, **keywords):
     os.kill(os.getpid(), number)
     return original(*arguments, **keywords)
 setattr(place, name, asked)
-from acclimate.cli import main
+from acclimate.cli.app import main
 main()
 """
 DATA = "scenes:camera,images=4,size=64x32"

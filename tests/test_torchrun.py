@@ -16,8 +16,8 @@ from acclimate.data.loading import batches
 from acclimate.data.registry import open_dataset
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 from acclimate.training.resuming import ensure_same_processes
 
 if sys.platform == "win32":
@@ -49,7 +49,7 @@ def torchrun(recipe: Path, output: Path) -> subprocess.Popen[str]:
     environment["PYTHONPATH"] = os.pathsep.join([source, environment.get("PYTHONPATH", "")])
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     return subprocess.Popen(
-        [*launcher, "-m", "acclimate.cli", "run", str(recipe), "-o", str(output)],
+        [*launcher, "-m", "acclimate.cli.app", "run", str(recipe), "-o", str(output)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from acclimate.errors import UserError
-from acclimate.validation import validated
+from acclimate.io.validation import validated
 
 
 class Inner(BaseModel):

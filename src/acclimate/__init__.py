@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from acclimate.evaluation.predict import predict
     from acclimate.models.checkpoint import load_network, save_network
     from acclimate.models.registry import build_network
-    from acclimate.pipeline import Run, run
-    from acclimate.recipe import Recipe, load_recipe
+    from acclimate.pipeline.run import Run, run
+    from acclimate.recipe.load import Recipe, load_recipe
     from acclimate.report.page import write_report
 
 _HOME = {
-    "Recipe": "acclimate.recipe",
-    "Run": "acclimate.pipeline",
+    "Recipe": "acclimate.recipe.load",
+    "Run": "acclimate.pipeline.run",
     "UserError": "acclimate.errors",
     "build_network": "acclimate.models.registry",
     "load_network": "acclimate.models.checkpoint",
-    "load_recipe": "acclimate.recipe",
+    "load_recipe": "acclimate.recipe.load",
     "open_dataset": "acclimate.data.registry",
     "predict": "acclimate.evaluation.predict",
-    "run": "acclimate.pipeline",
+    "run": "acclimate.pipeline.run",
     "save_network": "acclimate.models.checkpoint",
     "write_report": "acclimate.report.page",
 }

@@ -1,6 +1,6 @@
 """``python -m acclimate``: the command line."""
 
-from acclimate.cli import main
+from acclimate.cli.app import main
 
 if __name__ == "__main__":
     main()

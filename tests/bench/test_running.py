@@ -12,9 +12,9 @@ from acclimate.bench.running import plan_lines, run_suite, view_of
 from acclimate.bench.suite import Plan, only, plan
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, write_results
-from acclimate.files import write_text
-from acclimate.pipeline import Run
-from acclimate.recipe import EvaluateStage, Origins, Recipe, explained
+from acclimate.io.files import write_text
+from acclimate.pipeline.run import Run
+from acclimate.recipe.load import EvaluateStage, Origins, Recipe, explained
 from acclimate.training.interrupt import Interrupted
 
 MIOU = {"source-only": 0.20, "adabn": 0.24, "minent": 0.25, "advent": 0.30, "oracle": 0.40, "advent-esl": 0.32}

@@ -9,7 +9,7 @@ import pytest
 
 from acclimate.bench.suite import distinct_stages, only, only_rows, plan, suite_names
 from acclimate.errors import UserError
-from acclimate.recipe import EvaluateStage, Recipe, TrainStage, load_recipe, recipe_names
+from acclimate.recipe.load import EvaluateStage, Recipe, TrainStage, load_recipe, recipe_names
 
 
 def written(folder: Path, text: str) -> str:

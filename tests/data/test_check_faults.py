@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate.cli import main
+from acclimate.cli.app import main
 from acclimate.data.check import check
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError

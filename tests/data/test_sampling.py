@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from acclimate.data.loading import batches
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.data.sampling import ClassBalanced, class_presence, class_weights
-from acclimate.data.scenes import ScenesDataset
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import Subset
 

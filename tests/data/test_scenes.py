@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.scenes import LOOKS, SCENES_14, Scene, ScenesDataset, render_scene, sample_scene
-from acclimate.data.scenes.camera import Camera
-from acclimate.data.scenes.classes import BUILDING, CAR, PERSON, ROAD, SIDEWALK, SKY
-from acclimate.data.scenes.dataset import TRAIN_IMAGES, VAL_IMAGES
-from acclimate.data.scenes.looks import fogged
-from acclimate.data.scenes.render import SKY_DEPTH, view
-from acclimate.data.scenes.shapes import Board, Material, Piece, Surface, box
-from acclimate.data.scenes.street import Street, painting_order
+from acclimate.data.readers.scenes import SCENES_14, TRAIN_IMAGES, VAL_IMAGES, ScenesDataset
 from acclimate.errors import UserError
+from acclimate.scenes import LOOKS, Scene, render_scene, sample_scene
+from acclimate.scenes.camera import Camera
+from acclimate.scenes.classes import BUILDING, CAR, PERSON, ROAD, SIDEWALK, SKY
+from acclimate.scenes.looks import fogged
+from acclimate.scenes.render import SKY_DEPTH, view
+from acclimate.scenes.shapes import Board, Material, Piece, Surface, box
+from acclimate.scenes.street import Street, painting_order
 
 LEVEL = Camera(height=1.5, pitch=0.0, yaw=0.0, focal=1.0, lateral=0.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate.commands.data import stats_command
+from acclimate.cli.data import stats_command
 from acclimate.data.registry import open_dataset
 from acclimate.data.spatial_prior import spatial_prior
 from acclimate.errors import UserError

@@ -10,9 +10,9 @@ from PIL import Image
 from acclimate.data.registry import open_dataset
 from acclimate.data.tolerance import without_bad_files
 from acclimate.errors import UserError
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
-from acclimate.sets import open_sets
+from acclimate.pipeline.data import open_sets
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 
 BAD = {"b", "e", "g", "h"}
 

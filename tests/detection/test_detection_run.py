@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from acclimate.commands.models import evaluate_command, predict_command
+from acclimate.cli.models import evaluate_command, predict_command
 from acclimate.detection.checkpoint import is_detector, load_detector
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.evaluate import detected
@@ -23,8 +23,8 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import DetectionRow, read_results
 from acclimate.models.checkpoint import read_card
 from acclimate.models.weights import read_tensors
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 from acclimate.stages.predict import predict_detections
 
 

@@ -24,7 +24,7 @@ from acclimate.methods import Setting
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
-from acclimate.recipe import load_recipe, merged
+from acclimate.recipe.load import load_recipe, merged
 
 SURROUNDINGS = {"name": "excerpt", "network": {"name": "small"}, "stages": {"source-only": {"train": "source_only"}}}
 """What an excerpt of a recipe is read in."""

@@ -13,11 +13,11 @@ from markdown_pages import PAGES, ROOT, Command, agrees, all_blocks, blocks, cod
 from PIL import Image
 from reader_workspace import write_ids, write_picture
 
-from acclimate.cli import app, main
+from acclimate.cli.app import app, main
 from acclimate.data.registry import DATASETS
 from acclimate.detection.registry import BOXED_DATASETS
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import TrainStage, load_recipe, parse_override, validated
+from acclimate.recipe.load import TrainStage, load_recipe, parse_override, validated
 
 SHOWN = [command for block in all_blocks("console") for command in commands(block)]
 OURS = [command for command in SHOWN if command.words[0] == "acclimate"]

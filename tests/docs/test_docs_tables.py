@@ -9,7 +9,7 @@ import typer
 from markdown_pages import OWN_DATA, ROOT, code, tables
 from pydantic import BaseModel
 
-from acclimate.cli import app
+from acclimate.cli.app import app
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
@@ -26,7 +26,7 @@ from acclimate.models.registry import NETWORKS
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe import (
+from acclimate.recipe.load import (
     CheckpointStage,
     EvaluateStage,
     LabelStage,

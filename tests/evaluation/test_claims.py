@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.evaluation.claims import CLAIMS, Claim, check_claims, decide, mean_error_at_same_share, small_class_iou
+from acclimate.bench.claims import CLAIMS, Claim, check_claims, decide, mean_error_at_same_share, small_class_iou
 from acclimate.evaluation.scores import Row, Spread, Summary, summarise
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import acclimate.exchange.exporting as exporting
-from acclimate.cli import main
+from acclimate.cli.app import main
 from acclimate.data.class_spaces import class_space
 from acclimate.errors import UserError
 from acclimate.exchange.exporting import Exported, export_network, make_exportable

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acclimate.cli import main
+from acclimate.cli.app import main
 from acclimate.errors import UserError
 from acclimate.exchange.importing import import_weights
 from acclimate.exchange.layouts import LAYOUTS, BodyLayout, NetworkLayout, fitted, recognise

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from acclimate.io.sheets import write_sheet
 from acclimate.pseudo.figure import excluded_by_entropy, selection_figure
-from acclimate.sheets import write_sheet
 
 V = 255
 SOFTMAX = np.tile(np.array([[0, 1, 1, V]], dtype=np.uint8), (8, 20))

@@ -30,10 +30,10 @@ from acclimate.detection.classes import CITYSCAPES_THINGS, SCENES_THINGS
 from acclimate.detection.networks import build_detector
 from acclimate.evaluation.protocols import protocol
 from acclimate.evaluation.scores import Row
-from acclimate.files import read_json
+from acclimate.io.files import read_json
 from acclimate.models.registry import build_network
-from acclimate.pipeline import Run, run
-from acclimate.recipe import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe
 from acclimate.stages import label
 from acclimate.stages.labelling import outcome
 from acclimate.tasks import task_named

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acclimate.models.config import NetworkConfig
-from acclimate.recipe import Recipe, TrainStage, load_recipe
+from acclimate.recipe.load import Recipe, TrainStage, load_recipe
 from acclimate.training.settings import TrainingSettings
 
 IMAGES = {"gta5": 24_966, "synthia": 9_400}

@@ -9,7 +9,7 @@ from dry_runs import UNSERVED, class_count, dry_run, full_networks
 from parameter_counts import expected_parameters
 
 from acclimate.evaluation.scores import DetectionRow
-from acclimate.recipe import TrainStage, load_recipe, recipe_names
+from acclimate.recipe.load import TrainStage, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

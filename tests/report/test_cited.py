@@ -10,7 +10,7 @@ from acclimate.data.class_spaces import THIRTEEN, class_space
 from acclimate.data.registry import DATASETS
 from acclimate.evaluation.protocols import PROTOCOLS
 from acclimate.evaluation.scores import Row
-from acclimate.recipe import load_recipe, recipe_names
+from acclimate.recipe.load import load_recipe, recipe_names
 from acclimate.report.cited import Cited, benchmarks, with_cited
 from acclimate.report.tables import comparisons, percent
 

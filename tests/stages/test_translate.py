@@ -17,8 +17,8 @@ from PIL import Image
 from acclimate.data.registry import open_dataset
 from acclimate.data.wrappers import Translated
 from acclimate.errors import UserError
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 from acclimate.translation.colour import channel_histograms, sampled_images, wasserstein
 
 RECIPE = """
@@ -139,7 +139,7 @@ def test_a_run_cut_in_training_and_in_writing_ends_as_a_whole_one(recipe: Path, 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def command(output: Path) -> list[str]:
-        return [sys.executable, "-m", "acclimate.cli", "run", str(recipe), "-o", str(output)]
+        return [sys.executable, "-m", "acclimate.cli.app", "run", str(recipe), "-o", str(output)]
 
     whole = subprocess.run(command(tmp_path / "whole/run"), env=environment, capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
@@ -164,7 +164,7 @@ def test_a_run_cut_in_training_and_in_writing_ends_as_a_whole_one(recipe: Path, 
 
 
 def test_the_command_leaves_a_folder_that_can_be_opened_and_stays_with_its_settings(tmp_path: Path) -> None:
-    from acclimate.commands.data import translate_command
+    from acclimate.cli.data import translate_command
 
     def command(translator: str) -> None:
         translate_command(

@@ -15,8 +15,8 @@ from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import Row
 from acclimate.models.checkpoint import load_network, read_card
-from acclimate.pipeline import Run, run
-from acclimate.recipe import load_recipe
+from acclimate.pipeline.run import Run, run
+from acclimate.recipe.load import load_recipe
 from acclimate.training import loop
 from acclimate.training.settings import Choice, SnapshotSettings
 from acclimate.training.snapshots import Snapshots, evaluating, forget_snapshots

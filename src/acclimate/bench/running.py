@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from acclimate.bench.page import SuiteView, suite_view
 from acclimate.bench.suite import Plan, Planned, distinct_stages
-from acclimate.environment import environment
+from acclimate.bench.suite_runs import SuiteRun
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Results
-from acclimate.files import write_json, write_text
-from acclimate.pipeline import Run as RunSettings
-from acclimate.pipeline import run
-from acclimate.recipe import EvaluateStage
+from acclimate.io.environment import environment
+from acclimate.io.files import write_json, write_text
+from acclimate.pipeline.run import Run as RunSettings
+from acclimate.pipeline.run import run
+from acclimate.recipe.load import EvaluateStage
 from acclimate.report.page import render
 from acclimate.report.reading import Run, read_run
-from acclimate.report.suite import SuiteView, suite_view
-from acclimate.report.suite_runs import SuiteRun
 from acclimate.training.interrupt import Interrupted
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run_suite(
         plan: what to run.
         output: the suite's folder.
         store: where finished stages live; None: ``.stages`` in ``output``.
-        runner: :func:`acclimate.pipeline.run`, or what is called in its place.
+        runner: :func:`acclimate.pipeline.run.run`, or what is called in its place.
 
     Returns:
         The jobs that failed; the others are done.

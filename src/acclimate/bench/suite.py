@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from acclimate.errors import UserError, nearest, unknown
-from acclimate.files import hash_of
-from acclimate.recipe import (
+from acclimate.io.files import hash_of
+from acclimate.io.validation import validated
+from acclimate.recipe.load import (
     EvaluateStage,
     LabelStage,
     Origins,
@@ -23,8 +24,7 @@ from acclimate.recipe import (
     explained,
     load_recipe,
 )
-from acclimate.recipe_text import parsed, read_text
-from acclimate.validation import validated
+from acclimate.recipe.text import parsed, read_text
 
 
 class _Strict(BaseModel):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.data.transforms import Resample, resized, resized_label
 from acclimate.errors import UserError
-from acclimate.files import atomic, hash_of
-from acclimate.progress import progress as progress_bar
+from acclimate.io.files import atomic, hash_of
+from acclimate.io.progress import progress as progress_bar
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
-from acclimate.files import hash_of, write_bytes
+from acclimate.io.files import hash_of, write_bytes
 
 _VERSION = 1
 

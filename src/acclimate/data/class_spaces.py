@@ -166,7 +166,7 @@ def _camvid(name: str, classes: tuple[str, ...], **others: Mapping[int, str]) ->
 
 
 def _scenes() -> ClassSpace:
-    from acclimate.data.scenes.classes import SCENES_14
+    from acclimate.data.readers.scenes import SCENES_14
 
     return SCENES_14
 

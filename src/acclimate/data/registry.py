@@ -56,7 +56,7 @@ def _folder_class_space(path: str) -> ClassSpace:
 
 def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
     """``LOOK`` or ``LOOK,images=N,size=WxH,seed=S``; a class space read back from a checkpoint may lack mappings."""
-    from acclimate.data.scenes import SCENES_14, ScenesDataset
+    from acclimate.data.readers.scenes import SCENES_14, ScenesDataset
 
     look, *options = path.split(",")
     values: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
-from acclimate.files import atomic, hash_of
+from acclimate.io.files import atomic, hash_of
 
 Sampler = Callable[[int], int]
 """Position in the endless sequence of training items -> index of the image: a pure function."""

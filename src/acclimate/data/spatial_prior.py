@@ -12,7 +12,7 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.readers.files import resized_ids
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
-from acclimate.files import hash_of, write_bytes
+from acclimate.io.files import hash_of, write_bytes
 
 _VERSION = 1
 SIZE = (512, 256)

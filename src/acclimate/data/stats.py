@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
-from acclimate.files import hash_of, read_json, write_json
+from acclimate.io.files import hash_of, read_json, write_json
 
 _VERSION = 1
 

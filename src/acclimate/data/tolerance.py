@@ -15,8 +15,8 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
-from acclimate.files import hash_of, write_json
-from acclimate.verified import read_verified_json, write_verified_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import hash_of, write_json
 
 log = logging.getLogger(__name__)
 

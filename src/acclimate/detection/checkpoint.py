@@ -16,7 +16,7 @@ from acclimate.detection.config import DetectorConfig
 from acclimate.detection.detector import Detector
 from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
-from acclimate.files import atomic
+from acclimate.io.files import atomic
 from acclimate.models.checkpoint import FORMAT, read_card_content
 from acclimate.models.config import problems
 from acclimate.models.weights import read_tensors

@@ -23,8 +23,8 @@ from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
-from acclimate.files import write_json
-from acclimate.progress import progress
+from acclimate.io.files import write_json
+from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 

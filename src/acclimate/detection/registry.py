@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.data.registry import open_dataset
-from acclimate.data.scenes import ScenesDataset
 from acclimate.detection.readers.base import BoxedFiles
 from acclimate.detection.readers.cityscapes import CityscapesBoxes, FoggyCityscapesBoxes
 from acclimate.detection.readers.coco import CocoBoxes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image as PILImage
 
-from acclimate.files import atomic
+from acclimate.io.files import atomic
 
 PICTURE_WIDTH = 480
 """Pixels; wide enough to compare models by eye, small enough for a page with many pictures."""

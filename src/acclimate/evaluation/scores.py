@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from acclimate import files
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryScores
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
+from acclimate.io import files
 
 SOURCE_ONLY = "source-only"
 ORACLE = "oracle"

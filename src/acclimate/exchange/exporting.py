@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
-from acclimate.files import write_bytes
+from acclimate.io.files import write_bytes
 from acclimate.models.aspp import ASPP
 from acclimate.models.checkpoint import ModelCard, load_network
 from acclimate.models.network import SegmentationNetwork

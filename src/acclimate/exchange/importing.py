@@ -18,7 +18,7 @@ from acclimate.errors import UserError, unknown
 from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
 from acclimate.exchange.settling import COUNTER, Asked
 from acclimate.exchange.tensor_files import read_foreign
-from acclimate.files import atomic, hash_of_file
+from acclimate.io.files import atomic, hash_of_file
 from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
 from acclimate.models.registry import build_network
 

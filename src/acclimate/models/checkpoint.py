@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
-from acclimate.files import atomic
+from acclimate.io.checksums import digest_of
+from acclimate.io.files import atomic
 from acclimate.models.config import NetworkConfig, problems
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
-from acclimate.verified import digest_of
 
 FORMAT = 1
 """Version of the card; raised when old programs could no longer read new files."""

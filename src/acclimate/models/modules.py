@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from acclimate.errors import UserError
-from acclimate.files import write_bytes
+from acclimate.io.files import write_bytes
 
 
 class _HasModules(Protocol):

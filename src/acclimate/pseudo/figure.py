@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from acclimate.data.class_space import VOID
-from acclimate.sheets import strip
+from acclimate.io.sheets import strip
 
 _LEFT_OUT = (0, 0, 0)
 

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acclimate.errors import UserError
-from acclimate.files import write_bytes
+from acclimate.io.checksums import digest_of
+from acclimate.io.files import write_bytes
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence
-from acclimate.verified import digest_of
 
 _SHIFT = 14
 """Bits of the float32 pattern left out: 23 - 14 = 9 bits of mantissa remain, 512 logarithmic bins per power of two."""

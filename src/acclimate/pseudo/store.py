@@ -17,7 +17,7 @@ from PIL import Image
 
 from acclimate.data.wrappers import LABEL_FOLDER, MANIFEST
 from acclimate.errors import UserError
-from acclimate.files import read_json, remove_leftovers, write_bytes, write_json
+from acclimate.io.files import read_json, remove_leftovers, write_bytes, write_json
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds
 
 STARTED = "started.json"

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from acclimate.data.class_space import VOID
 from acclimate.errors import UserError
+from acclimate.io.checksums import read_verified_json, write_verified_json
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.quality import SelectionChange, SelectionQuality, quality_table
-from acclimate.verified import read_verified_json, write_verified_json
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import resources
 
 from acclimate.evaluation.scores import spread
+from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
 from acclimate.report.tables import Comparison, Line
-from acclimate.safe_yaml import load_yaml
 
 
 @dataclass(frozen=True)

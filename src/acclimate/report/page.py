@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jinja2
 from markupsafe import Markup
@@ -16,7 +16,7 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import SOURCE_ONLY, Row, Spread
-from acclimate.files import write_text
+from acclimate.io.files import write_text
 from acclimate.report import tables
 from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
@@ -31,8 +31,15 @@ from acclimate.report.tables import Comparison, comparisons
 from acclimate.report.translation import translations
 from acclimate.report.zoom import zooms
 
-if TYPE_CHECKING:
-    from acclimate.report.suite import SuiteView
+
+class Suite(Protocol):
+    """What the page knows of a suite; the template reads the rest."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def about(self) -> str: ...
+
 
 _SECONDARY = ("learning rate", "images per second")
 """Columns of a history that are not losses; they are drawn after them."""
@@ -67,7 +74,7 @@ def compared_runs(runs: Sequence[Run], *, cited: bool = False, suite: bool = Fal
     return [with_cited(comparison, sources) for comparison in compared]
 
 
-def render(runs: Sequence[Run], *, cited: bool = False, suite: SuiteView | None = None) -> str:
+def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = None) -> str:
     """The page as text; with a ``suite``, also what is measured over all of its rows."""
     names = shown_names(runs, first_is_plain=suite is not None)
     rows = renamed_rows(runs, names)

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError, field_validator
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
-from acclimate.files import read_json
+from acclimate.io.files import read_json
+from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
-from acclimate.safe_yaml import load_yaml
 
 _STAGE = re.compile(r"(\d+)-(.+)")
 _SEED = re.compile(r"seed-(\d+)")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from acclimate.io.sheets import strip, write_sheet
 from acclimate.report.colour import entropy_colours
-from acclimate.sheets import strip, write_sheet
 
 COLUMNS = 4
 _WIDTH, _GAP = 256, 6

@@ -23,10 +23,10 @@ from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_pict
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, score_row, write_scores
-from acclimate.files import write_json
+from acclimate.io.files import write_json
+from acclimate.io.progress import progress
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
-from acclimate.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 

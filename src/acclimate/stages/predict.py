@@ -18,8 +18,8 @@ from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.pictures import save_picture
 from acclimate.evaluation.predict import predict
 from acclimate.evaluation.protocols import Protocol
+from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
-from acclimate.progress import progress
 from acclimate.report.colour import entropy_colours
 from acclimate.stages.evaluate import class_space_of
 

@@ -25,10 +25,10 @@ from acclimate.data.sample import Dataset, Image
 from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
-from acclimate.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.progress import progress
+from acclimate.io.sheets import strip, write_sheet
 from acclimate.models.checkpoint import load_network
-from acclimate.progress import progress
-from acclimate.sheets import strip, write_sheet
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History

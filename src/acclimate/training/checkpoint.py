@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from acclimate.errors import UserError
-from acclimate.files import hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.files import hash_of_file, read_json, write_bytes, write_json
 
 log = logging.getLogger(__name__)
 

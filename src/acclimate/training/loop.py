@@ -12,8 +12,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from acclimate.io.progress import progress
 from acclimate.methods.trainable import AnyBatch, Learner, Losses
-from acclimate.progress import progress
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.gathering import gathered
 from acclimate.training.history import History

@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 
 from acclimate.errors import UserError
-from acclimate.files import atomic
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import atomic
 from acclimate.training.settings import SnapshotSettings
-from acclimate.verified import read_verified_json, write_verified_json
 
 INDEX, FOLDER = "snapshots.json", "snapshots"
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from acclimate.data.sample import Image
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
-from acclimate.files import atomic
+from acclimate.io.files import atomic
 from acclimate.models.cyclegan import GENERATOR_STRIDE, ResnetGenerator
 from acclimate.translation.cyclegan import CycleGan, generator_of
 from acclimate.translation.settings import CycleGanOptions, Writing

@@ -13,7 +13,7 @@ from acclimate.data.readers.archives import ArchivePath, Archives, Place, archiv
 from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image, resized_ids
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
-from acclimate.files import hash_of
+from acclimate.io.files import hash_of
 
 
 class FileDataset(Dataset):

@@ -18,7 +18,7 @@ from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.colours import COLOURS, ColourTable, parsed_colour
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired, read_ids
 from acclimate.errors import UserError, nearest, unknown
-from acclimate.safe_yaml import load_yaml
+from acclimate.io.yaml import load_yaml
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"

@@ -13,7 +13,7 @@ from acclimate.data.readers.files import read_image
 from acclimate.data.sample import Image
 from acclimate.detection.sample import BoxedDataset, Boxes
 from acclimate.errors import UserError, unknown
-from acclimate.files import hash_of
+from acclimate.io.files import hash_of
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.readers.scenes import KEPT_BYTES, ScenesDataset
 from acclimate.data.sample import Image
-from acclimate.data.scenes.dataset import KEPT_BYTES, ScenesDataset
 from acclimate.detection.classes import SCENES_THINGS
 from acclimate.detection.sample import BoxedDataset, Boxes
-from acclimate.files import hash_of
+from acclimate.io.files import hash_of
 
 SMALLEST = 8
 """Pixels; an object lower or narrower than half of this is difficult: too little of it is seen to be told."""

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from acclimate.evaluation.pictures import evenly_spaced, picture_size
+from acclimate.io.sheets import write_sheet
 from acclimate.pseudo.asking import selected
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence
 from acclimate.pseudo.figure import selection_figure
 from acclimate.pseudo.quality import nearest_label
 from acclimate.pseudo.thresholds import Thresholds
-from acclimate.sheets import write_sheet
 from acclimate.stages.labelling.request import LabelRequest, ScoredImages
 
 FIGURE_IMAGES = 3

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from acclimate.files import hash_of_file, write_json
+from acclimate.io.files import hash_of_file, write_json
 from acclimate.pseudo.confidence import Confidence
 from acclimate.pseudo.curves import JudgedHistogram, error_against_kept
 from acclimate.pseudo.score_counts import ScoreCounts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from acclimate.data.loading import EvaluationBatch
-from acclimate.progress import progress
+from acclimate.io.progress import progress
 from acclimate.pseudo.asking import selected
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.score_counts import ScoreCounts

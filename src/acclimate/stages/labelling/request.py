@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import EvaluationBatch, images_in_order
 from acclimate.data.sample import Dataset
-from acclimate.files import hash_of, hash_of_file
+from acclimate.io.files import hash_of, hash_of_file
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.asking import asked
 from acclimate.pseudo.confidence import ScoreMaps

@@ -1,0 +1,130 @@
+"""The commands that look at data, or make some: check, stats, label, translate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate.cli.places import default_device, user_cache
+from acclimate.errors import UserError
+
+
+def check_command(data: str, *, split: str | None, class_space: str | None) -> None:
+    """Prints every problem of a data set.
+
+    Raises:
+        UserError: there is at least one.
+    """
+    from acclimate.data.check import check
+
+    report = check(data, split=split, class_space=class_space)
+    print(report.summary())
+    if report.problems:
+        raise UserError(f"{data} has {len(report.problems)} problem{'s' * (len(report.problems) > 1)}, listed above")
+
+
+def stats_command(
+    data: str, *, split: str, class_space: str | None, spatial_priors: Path | None, store: Path | None
+) -> None:
+    """Prints class frequencies and image sizes; counts and draws spatial priors where a picture is asked for."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.data.spatial_prior import spatial_prior
+    from acclimate.data.stats import stats
+    from acclimate.report.spatial_priors import write_prior_picture
+
+    if spatial_priors is not None and spatial_priors.suffix.lower() != ".png":
+        raise UserError(f"--spatial-priors draws a PNG; name it so: {spatial_priors.with_suffix('.png')}")
+    cache = user_cache() if store is None else store / "cache"
+    dataset = open_dataset(data, split=split, class_space=class_space)
+    print(stats(dataset, cache).table())
+    if spatial_priors is not None:
+        prior = spatial_prior(dataset, cache)
+        write_prior_picture(spatial_priors, prior, dataset.class_space.classes)
+        print(f"spatial priors: {spatial_priors}")
+
+
+def label_command(
+    checkpoint: Path, *, data: str, split: str, output: Path, overrides: Sequence[str], sweep: bool
+) -> None:
+    """Writes pseudo-labels, or prints the sweep of thresholds."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.models.checkpoint import read_card
+    from acclimate.pseudo.thresholds import Selection
+    from acclimate.recipe.load import parse_override, validated
+    from acclimate.stages.evaluate import class_space_of
+    from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
+
+    card = read_card(checkpoint)
+    space = class_space_of(card)
+    selection = validated(Selection, dict(parse_override(text) for text in overrides), "the selection")
+    request = LabelRequest(
+        checkpoint=checkpoint,
+        data=open_dataset(data, split=split, class_space=space),
+        class_space=space,
+        selection=selection,
+        input_size=card.input_size,
+        batch_size=1,
+        title="label",
+    )
+    if sweep:
+        print(sweep_table(request, device=default_device()))
+        return
+    label(request, folder=output, device=default_device())
+    print(label_summary(output))
+
+
+def translate_command(
+    *,
+    source: str,
+    target: str,
+    source_split: str,
+    target_split: str,
+    output: Path,
+    translator: str,
+    perceptual: Path | None,
+    seed: int,
+    overrides: Sequence[str],
+) -> None:
+    """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.data.wrappers import TRANSLATION
+    from acclimate.errors import unknown
+    from acclimate.io.files import read_json
+    from acclimate.recipe.load import TranslateStage, TranslationDefaults, parse_override, validated
+    from acclimate.recipe.text import set_key
+    from acclimate.stages.train import launched_fabric
+    from acclimate.stages.translate import TranslateRequest, translate, write_labels
+    from acclimate.training.checkpoint import Checkpoints
+    from acclimate.translation.settings import TRANSLATORS, CycleGanOptions, TranslationTraining, Writing
+
+    if translator not in TRANSLATORS:
+        raise unknown("translator", translator, TRANSLATORS)
+    values: dict[str, Any] = {}
+    for text in overrides:
+        set_key(values, *parse_override(text))
+    given = validated(TranslationDefaults, values, "the translation")
+    stage = TranslateStage(translate=translator)
+    training = validated(TranslationTraining, given.training, "training")
+    fabric = launched_fabric(training.precision)
+    labelled = open_dataset(source, split=source_split)
+    request = TranslateRequest(
+        translator=stage.translate,
+        options=validated(CycleGanOptions, given.options, "options"),
+        training=training,
+        writing=validated(Writing, given.writing, "writing"),
+        source=labelled,
+        target=open_dataset(target, split=target_split),
+        perceptual=perceptual,
+        seed=seed,
+    )
+    translate(request, folder=output, cache=user_cache(), fabric=fabric)
+    if fabric.is_global_zero:
+        write_labels(labelled, output)
+        Checkpoints(output).clear()
+        distances = read_json(output / TRANSLATION)["wasserstein"]
+        print("Wasserstein distance to the target in grey levels, red green blue:")
+        for when in ("before", "after"):
+            print(f"  {when:6}  " + "  ".join(f"{value:6.2f}" for value in distances[when]))
+        print(f"images and labels: folder:{output / 'dataset.yaml'}", file=sys.stderr)

@@ -1,0 +1,173 @@
+"""The commands that take a model: score it, use it, import and export it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acclimate.cli.places import default_device
+from acclimate.errors import UserError
+
+if TYPE_CHECKING:
+    from acclimate.evaluation.inference import Inference
+    from acclimate.evaluation.scores import Row
+    from acclimate.exchange.importing import InputSize
+
+
+def evaluate_command(
+    checkpoints: Sequence[Path],
+    *,
+    data: str,
+    split: str,
+    protocol_name: str | None,
+    json: Path | None,
+    inference: Sequence[str] = (),
+) -> None:
+    """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    from acclimate.data.registry import open_dataset
+    from acclimate.detection.checkpoint import is_detector
+    from acclimate.evaluation.scores import write_results
+    from acclimate.models.checkpoint import read_card
+    from acclimate.pipeline.data import protocol_and_classes
+    from acclimate.report.terminal import print_results
+    from acclimate.stages.evaluate import EvaluateRequest, evaluate
+
+    if is_detector(checkpoints[0]):
+        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name)
+        print_results([row])
+        if json is not None:
+            write_results(json, [row])
+        return
+    card = read_card(checkpoints[0])
+    protocol, space = protocol_and_classes(protocol_name, data)
+    choices = inference_of(inference)
+    protocol = choices.applied(protocol)
+    request = EvaluateRequest(
+        name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
+        method=card.method or "",
+        seed=card.seed or 0,
+        checkpoints=checkpoints,
+        weights=None,
+        data=open_dataset(data, split=split, class_space=space),
+        protocol=protocol,
+        class_space=space,
+        input_size=card.input_size,
+        pictured={},
+        pictures=0,
+        inference=choices.chosen(),
+    )
+    row = evaluate(request, folder=None, title="evaluate", device=default_device())
+    row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
+    print_results([row])
+    if json is not None:
+        write_results(json, [row])
+
+
+def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None) -> Row:
+    from acclimate.detection.checkpoint import load_detector
+    from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+    from acclimate.detection.protocols import detection_protocol
+    from acclimate.detection.registry import open_boxes
+
+    if len(checkpoints) > 1:
+        raise UserError("detectors are scored one by one; give one checkpoint")
+    path = checkpoints[0]
+    _, card = load_detector(path)
+    request = DetectionEvaluateRequest(
+        name=str(path.parent.name or path.stem),
+        method=card.method or "",
+        seed=card.seed or 0,
+        checkpoint=path,
+        data=open_boxes(data, split=split, class_space=card.space()),
+        protocol=detection_protocol(protocol_name),
+        class_space=card.space(),
+        pictured={},
+        pictures=0,
+    )
+    row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
+    return row.model_copy(update={"checkpoint": str(path)})
+
+
+def inference_of(overrides: Sequence[str]) -> Inference:
+    """``KEY=VALUE`` of the inference.
+
+    Raises:
+        UserError: a key is unknown or a value out of range.
+    """
+    from acclimate.evaluation.inference import Inference
+    from acclimate.recipe.load import parse_override, validated
+
+    return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
+
+
+def predict_command(
+    checkpoint: Path,
+    images: Sequence[Path],
+    *,
+    output: Path,
+    entropy: bool,
+    overlay: bool,
+    label_format: str = "train-ids",
+    inference: Sequence[str] = (),
+) -> None:
+    """Writes label maps for images and folders of images, and prints where each went."""
+    from acclimate.detection.checkpoint import is_detector
+    from acclimate.stages.predict import predict_detections, predict_images
+
+    if is_detector(checkpoint):
+        if entropy or overlay:
+            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
+        for path in predict_detections(checkpoint, images, output=output, device=default_device()):
+            print(path)
+        return
+    for path in predict_images(
+        checkpoint,
+        images,
+        output=output,
+        entropy=entropy,
+        overlay=overlay,
+        device=default_device(),
+        label_format=label_format,
+        inference=inference_of(inference),
+    ):
+        print(path)
+
+
+def import_command(
+    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str | None
+) -> None:
+    """Imports published weights and prints what they were taken for."""
+    from acclimate.exchange.importing import import_weights
+
+    if branches not in (None, 2, 4):
+        raise UserError(f"--branches is 2 or 4, not {branches}: published heads sum the first two branches or all four")
+    size = None if input_size is None else _size(input_size)
+    imported = import_weights(file, output, layout=layout, branches=branches, space=class_space, input_size=size)
+    print(imported.summary())
+
+
+def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
+    """Exports a model and prints how far it is from ours."""
+    from acclimate.exchange.exporting import export_network
+
+    if not 0 <= tolerance < 1:
+        raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
+    comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
+    for comparison in comparisons:
+        batch, height, width = comparison.shape
+        print(
+            f"{batch} image{'s' * (batch > 1)} of {width}x{height}: largest difference {comparison.difference:.1e} "
+            f"(largest logit {comparison.largest:.3g})"
+        )
+    print(f"written to {output}")
+
+
+def _size(text: str) -> InputSize:
+    """``1024x512`` as (width, height) in pixels; ``native`` as it is."""
+    if text == "native":
+        return "native"
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 1):
+        raise UserError(f"--input-size takes WIDTHxHEIGHT in pixels, such as 1024x512, or 'native'; got {text!r}")
+    return int(width), int(height)

@@ -1,0 +1,109 @@
+"""The store of finished stages: each is identified by the hash of all it depends on and is done once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acclimate.errors import UserError
+from acclimate.io.files import hash_of, read_json, remove_leftovers, write_json
+
+STAGE_FORMAT = 1
+"""Raised when a stage's meaning changes, so that results of the older meaning are not taken for the new one's."""
+
+
+class Store:
+    """A folder with one sub-folder per stage, ``VERB-HASH``.
+
+    ``stage.json`` in it says what identifies the stage; ``done.json`` appears last and says what it cost.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def key(self, verb: str, identity: dict[str, Any]) -> str:
+        """The name of the stage that ``identity`` describes."""
+        return f"{verb}-{hash_of({'format': STAGE_FORMAT, 'verb': verb, **identity})}"
+
+    def folder(self, key: str) -> Path:
+        """Where that stage is, or will be."""
+        return self.root / key
+
+    def finished(self, key: str) -> dict[str, Any] | None:
+        """The summary of a finished stage; None while it is not finished."""
+        path = self.folder(key) / "done.json"
+        return dict(read_json(path)) if path.exists() else None
+
+    @contextmanager
+    def working_on(self, key: str, identity: dict[str, Any]) -> Iterator[Path]:
+        """The stage's folder, held so that no second process works on the same stage.
+
+        Raises:
+            UserError: another process is working on it, or the folder cannot be made.
+        """
+        folder = self.folder(key)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make {folder}: {error.strerror}; choose another folder with -o") from error
+        with _locked(folder / "lock") as locked:
+            if not locked:
+                raise UserError(
+                    f"another process is working on {folder}; wait for it to end (its result will be reused), "
+                    "or give this run another store with --store"
+                )
+            remove_leftovers(folder)
+            write_json(folder / "stage.json", identity)
+            yield folder
+
+    def finish(self, key: str, summary: dict[str, Any]) -> None:
+        """Marks a stage as finished."""
+        write_json(self.folder(key) / "done.json", summary)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Holds an advisory lock on ``path``; yields whether it could be had. Released when the process ends, however."""
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder with -o") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except BlockingIOError:
+            free = False
+        except OSError:  # some network file systems know no locks; better to work without than not at all
+            free = True
+        yield free
+    finally:
+        os.close(handle)
+
+
+def link(path: Path, target: Path) -> None:
+    """Makes ``path`` a relative symbolic link to the folder ``target``, replacing an older link."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wanted = os.path.relpath(target, path.parent)
+    if path.is_symlink():
+        if os.readlink(path) == wanted:
+            return
+        path.unlink()
+    elif path.exists():
+        raise UserError(f"{path} exists and is not a link made by acclimate; choose another output folder with -o")
+    try:
+        path.symlink_to(wanted, target_is_directory=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the link {path} to {target}: {error.strerror}; "
+            "choose a folder on a file system that has symbolic links with -o"
+        ) from error

@@ -1,0 +1,117 @@
+"""Recipes: a paper's system as a short YAML file; read, validated, overridden, and told where each value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from acclimate.errors import UserError, unknown
+from acclimate.io.validation import validated
+from acclimate.recipe.checks import checked
+from acclimate.recipe.rounds import expanded_rounds
+from acclimate.recipe.schema import (
+    VERBS,
+    CheckpointStage,
+    EvaluateStage,
+    LabelStage,
+    Published,
+    Recipe,
+    Row,
+    TrainStage,
+    TranslateStage,
+    TranslationDefaults,
+)
+from acclimate.recipe.text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
+
+__all__ = [
+    "VERBS",
+    "CheckpointStage",
+    "EvaluateStage",
+    "LabelStage",
+    "Origins",
+    "Published",
+    "Recipe",
+    "Row",
+    "TrainStage",
+    "TranslateStage",
+    "TranslationDefaults",
+    "explained",
+    "load_recipe",
+    "merged",
+    "parse_override",
+    "recipe_names",
+    "validated",
+]
+
+Origins = dict[str, str]
+"""Dotted key -> where its value came from (a recipe's name, ``--set``, ``--source`` …); absent means the default."""
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with acclimate."""
+    folder = resources.files("acclimate") / "recipes"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(
+    name_or_path: str, *, overrides: Mapping[str, Any] | None = None, origin: str = "--set"
+) -> tuple[Recipe, Origins]:
+    """A recipe by shipped name or by path, with overrides of dotted keys applied.
+
+    Raises:
+        UserError: the recipe does not exist, is not YAML, or has problems; all of them are listed in one message.
+    """
+    content, origins = _read(name_or_path, seen=())
+    for key, value in (overrides or {}).items():
+        set_key(content, key, value)
+        origins.update(dict.fromkeys(leaves({key: value}), origin))
+    origins = {key: origins[key] for key in leaves(content) if key in origins}
+    return checked(expanded_rounds(content), str(content.get("name", name_or_path))), origins
+
+
+def explained(recipe: Recipe, origins: Origins) -> str:
+    """The resolved recipe as YAML, each value that a person chose followed by where it came from."""
+    content = recipe.model_dump(mode="json")
+    lines = to_yaml(content).splitlines()
+    path: list[tuple[int, str]] = []
+    for number, line in enumerate(lines):
+        stripped = line.lstrip()
+        key, sign, _ = stripped.partition(":")
+        if not sign or stripped.startswith(("-", "#")):
+            continue
+        indent = len(line) - len(stripped)
+        path = [entry for entry in path if entry[0] < indent] + [(indent, key)]
+        dotted = ".".join(entry[1] for entry in path)
+        if dotted in origins:
+            lines[number] = f"{line}  # {origins[dotted]}"
+    return "\n".join(lines) + "\n"
+
+
+def _read(name_or_path: str, *, seen: tuple[str, ...], beside: Path | None = None) -> tuple[dict[str, Any], Origins]:
+    """A recipe's content with what it extends underneath; paths are looked up ``beside`` the recipe that names them."""
+    folder = resources.files("acclimate") / "recipes"
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        path = Path(name_or_path) if beside is None else beside / name_or_path
+        if not path.is_file():
+            raise UserError(f"there is no recipe file {path}; `acclimate list recipes` names those that ship")
+        identity, beside = str(path.resolve()), path.parent
+        text = read_text(path)
+    else:
+        if name_or_path not in recipe_names():
+            raise unknown("recipe", name_or_path, recipe_names())
+        identity = name_or_path
+        text = (folder / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    if identity in seen:
+        raise UserError(f"recipe {name_or_path} extends itself ({' -> '.join((*seen, identity))})")
+    content = parsed(text, f"recipe {name_or_path}")
+    origins = dict.fromkeys(leaves(content), f"recipe {name_or_path}")
+    if (base := content.pop("extends", None)) is not None:
+        base_content, base_origins = _read(str(base), seen=(*seen, identity), beside=beside)
+        if "stages" in content:
+            for key in ("stages", "published", "paper", "about"):
+                base_content.pop(key, None)
+        content = merged(base_content, content)
+        origins = {**base_origins, **origins}
+    return content, origins
