@@ -2,8 +2,9 @@
 
     python benchmarks/same_arithmetic.py ../before
 
-Both run the same small recipe of every method on the built-in scenes, ten steps each with one seed in float32, in processes of
-their own. A row says whether the ten rows of losses and the weights at the end are the same numbers, and where they part first.
+Both run the same small recipe of every method on the built-in scenes, ten steps each with one seed in float32, in
+processes of their own. A row says whether the ten rows of losses and the weights at the end are the same numbers, and
+where they part first.
 """
 
 from __future__ import annotations
