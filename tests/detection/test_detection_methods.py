@@ -85,9 +85,9 @@ def test_minent_is_the_entropy_of_target_anchors_and_its_options_scale_it() -> N
     logits = made.network(TARGET.images).logits
     torch.testing.assert_close(value, box_entropy(logits).mean())
     assert weight == 0.25
-    total, _ = list(method("minent", reduction="sum").losses(SOURCE, TARGET, 0))[1]["entropy"]
+    total = list(method("minent", reduction="sum").losses(SOURCE, TARGET, 0))[1]["entropy"].value
     torch.testing.assert_close(total, value * logits.shape[1])
-    without, _ = list(method("minent", background=False).losses(SOURCE, TARGET, 0))[1]["entropy"]
+    without = list(method("minent", background=False).losses(SOURCE, TARGET, 0))[1]["entropy"].value
     torch.testing.assert_close(without, box_entropy(logits, background=False).mean())
 
 
@@ -110,13 +110,13 @@ def test_a_discriminator_that_knows_nothing_costs_log_two() -> None:
             parameter.zero_()
     parts = list(made.losses(SOURCE, TARGET, 0))
     for terms in parts[1:]:
-        for value, _ in terms.values():
+        for value in (term.value for term in terms.values()):
             assert value.item() == pytest.approx(math.log(2))
 
 
 def test_localisation_weight() -> None:
     parts = list(method("source_only", localisation_weight=0.5).losses(SOURCE, None, 0))
-    assert parts[0]["localisation"][1] == 0.5
+    assert parts[0]["localisation"].weight == 0.5
 
 
 def test_the_published_discriminator_and_too_small_maps() -> None:

@@ -210,5 +210,5 @@ def test_the_clip_reaches_the_loss() -> None:
     for clip in (0.05, 0.1):  # below every probability of three classes that are nearly alike
         method = make_method("fine_grained", ToyNetwork(), clip=clip, temperature=1000.0)
         terms = list(method.losses(batch(0), target_batch(0), 0))
-        sums[clip] = [terms[1]["adversarial main"][0].item(), terms[2]["discriminator main on source"][0].item()]
+        sums[clip] = [terms[1]["adversarial main"].value.item(), terms[2]["discriminator main on source"].value.item()]
     assert sums[0.1] == pytest.approx([2 * value for value in sums[0.05]], rel=1e-5)

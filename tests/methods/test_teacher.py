@@ -17,7 +17,7 @@ def moved(network: nn.Module, by: float) -> None:
 
 
 def test_the_ramp_is_a_plain_mean_until_it_reaches_the_decay() -> None:
-    """After steps 0, 1, 2 with students 1, 2, 6: alpha 0, 1/2, 2/3 would give 1, 1.5, 3; a decay of 0.5 ends the ramp."""
+    """Students 1, 2, 6 after steps 0, 1, 2: alpha 0, 1/2, 2/3 gives 1, 1.5, 3; a decay of 0.5 ends the ramp."""
     student = nn.Linear(1, 1, bias=False)
     for decay, expected in ((0.999, [1.0, 1.5, 3.0]), (0.5, [1.0, 1.5, 3.75])):
         with torch.no_grad():

@@ -58,7 +58,7 @@ def test_the_classifier_learns_at_the_networks_rate_and_schedule() -> None:
 def test_source_images_may_keep_every_class() -> None:
     shares = {"source": {name: torch.tensor([0.001, 0.0, 0.4]) for name in batch(0).names}}
     filtered, everything = (
-        first_losses(make({"class_shares": shares}, pwl_source=rule))["source image labels"][0]
+        first_losses(make({"class_shares": shares}, pwl_source=rule))["source image labels"].value
         for rule in ("filtered", "all")
     )
     assert filtered.item() != everything.item()
@@ -98,11 +98,11 @@ def test_the_target_has_pixels_and_its_own_image_labels() -> None:
     logits = method.classifier(output.features)[0]
     wanted = torch.tensor([1.0, 0.0, 0.0])  # 0.2 > 0.5 * 0.3; 0.4 < 0.5 * 0.9
     each = wanted * logits.sigmoid().log() + (1 - wanted) * (1 - logits.sigmoid()).log()
-    assert terms["target image labels"][0].item() == pytest.approx(-each.mean().item(), rel=1e-5)
+    assert terms["target image labels"].value.item() == pytest.approx(-each.mean().item(), rel=1e-5)
     size = target.labels.shape[1:]
     enlarged = torch.nn.functional.interpolate(output.logits, size=size, mode="bilinear", align_corners=True)
     expected = torch.nn.functional.cross_entropy(enlarged, target.labels, ignore_index=255)
-    assert terms["pseudo-labels"][0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms["pseudo-labels"].value.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_classifier_written_out() -> None:

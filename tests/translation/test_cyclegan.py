@@ -165,7 +165,7 @@ def test_the_colour_term_holds_colours_where_the_match_puts_them() -> None:
     assert value.item() == pytest.approx(0.0, abs=1e-6), "an untrained one is the match"
     generator = model.generators["to target"]
     nn.init.constant_(generator.exit.bias, 0.1)  # type: ignore[union-attr, arg-type]
-    value, _ = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    value = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"].value
     assert value.item() == pytest.approx(2 * np.tanh(0.1), rel=1e-4), "all means are higher by it, no deviation is"
 
 

@@ -151,8 +151,8 @@ class TrainingWarnings:
             self._tell(
                 "kept share low",
                 f"the {KEPT_SHARE} has stayed below {100 * FEW:.0f} % up to step {step}: the teacher is sure of "
-                "next to nothing, so the target teaches nothing; lower the confidence threshold or train the source model "
-                "longer",
+                "next to nothing, so the target teaches nothing; lower the confidence threshold or train the source "
+                "model longer",
             )
         elif all(value > 1 - FEW for value in values):
             self._tell(
