@@ -112,7 +112,7 @@ def test_flip_averages_with_the_mirrored_image_turned_back() -> None:
     images = torch.rand(1, 3, 6, 8)
     network.eval()
     with torch.no_grad():
-        mean = (network(images).main + network(images.flip(3)).main.flip(3)) / 2
+        mean = (network(images).logits + network(images.flip(3)).logits.flip(3)) / 2
     network.train()
     result = predict([network], images, size=(6, 8), flip=True)
     torch.testing.assert_close(result.entropy, -(mean.softmax(1) * mean.log_softmax(1)).sum(1) / math.log(3))
@@ -127,9 +127,9 @@ def test_scales_average_resized_inputs() -> None:
     network = Pixelwise(3).eval()
     images = torch.rand(1, 3, 6, 8)
     with torch.no_grad():
-        large = network(F.interpolate(images, size=(12, 16), mode="bilinear", align_corners=True)).main
+        large = network(F.interpolate(images, size=(12, 16), mode="bilinear", align_corners=True)).logits
         large = F.interpolate(large, size=(6, 8), mode="bilinear", align_corners=True)
-        mean = (network(images).main + large) / 2
+        mean = (network(images).logits + large) / 2
     result = predict([network], images, size=(6, 8), scales=(1.0, 2.0))
     torch.testing.assert_close(
         result.entropy, -(mean.softmax(1) * mean.log_softmax(1)).sum(1) / math.log(3), atol=1e-5, rtol=1e-4

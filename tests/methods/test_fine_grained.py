@@ -72,7 +72,7 @@ class PlainFada:
         output = self.network(images.images)
         assert output.features is not None
         enlarge = nn.Upsample(size=images.images.shape[-2:], mode="bilinear", align_corners=True)
-        return output.features, enlarge(output.main) / self.temperature
+        return output.features, enlarge(output.logits) / self.temperature
 
     def softened(self, logits: Tensor) -> Tensor:
         labels = logits.softmax(dim=1).detach()

@@ -138,8 +138,8 @@ def test_pseudo_labels_add_their_cross_entropy_to_any_method(name: str) -> None:
     alone = ToyNetwork(multi_level=True)
     output = alone(target.images)
     size = (target.labels.shape[1], target.labels.shape[2])
-    main = cross_entropy(upsample(output.main, size), target.labels)
-    auxiliary = cross_entropy(upsample(output.auxiliary, size), target.labels)
+    main = cross_entropy(upsample(output.logits, size), target.labels)
+    auxiliary = cross_entropy(upsample(output.levels["auxiliary"].logits, size), target.labels)
     assert values["pseudo-labels"] == main.item()
     assert values["auxiliary pseudo-labels"] == auxiliary.item()
     (0.7 * main + 0.3 * auxiliary).backward()  # type: ignore[no-untyped-call]

@@ -86,9 +86,9 @@ class PlainTrainer:
     def logits(self, images: Batch) -> dict[str, Tensor]:
         output = self.network(images.images)
         enlarge = nn.Upsample(size=images.images.shape[-2:], mode="bilinear", align_corners=True)
-        levels = {"main": enlarge(output.main)}
-        if output.auxiliary is not None:
-            levels["auxiliary"] = enlarge(output.auxiliary)
+        levels = {"main": enlarge(output.logits)}
+        if "auxiliary" in output.levels:
+            levels["auxiliary"] = enlarge(output.levels["auxiliary"].logits)
         return levels
 
     def seen(self, logits: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ def test_the_target_has_pixels_and_its_own_image_labels() -> None:
     each = wanted * logits.sigmoid().log() + (1 - wanted) * (1 - logits.sigmoid()).log()
     assert terms["target image labels"][0].item() == pytest.approx(-each.mean().item(), rel=1e-5)
     size = target.labels.shape[1:]
-    enlarged = torch.nn.functional.interpolate(output.main, size=size, mode="bilinear", align_corners=True)
+    enlarged = torch.nn.functional.interpolate(output.logits, size=size, mode="bilinear", align_corners=True)
     expected = torch.nn.functional.cross_entropy(enlarged, target.labels, ignore_index=255)
     assert terms["pseudo-labels"][0].item() == pytest.approx(expected.item(), rel=1e-5)
 

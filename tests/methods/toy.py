@@ -13,7 +13,7 @@ from acclimate.methods import Method, Setting, method_class, method_options
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import Level, Output, SegmentationNetwork
 
 CLASSES = 3
 SOURCE_SIZE, TARGET_SIZE = (40, 56), (36, 48)
@@ -63,8 +63,9 @@ class ToyNetwork(SegmentationNetwork):
         middle = torch.tanh(self.norm(self.stem(images)))
         last = self.dropout(torch.tanh(self.deep(middle)))
         if self.auxiliary_head is None:
-            return Output(self.head(last), None, last, None)
-        return Output(self.head(last), self.auxiliary_head(middle), last, middle)
+            return Output({"main": Level(self.head(last), last)})
+        main, auxiliary = Level(self.head(last), last), Level(self.auxiliary_head(middle), middle)
+        return Output({"main": main, "auxiliary": auxiliary})
 
     def heads(self) -> list[nn.Module]:
         return [self.head] if self.auxiliary_head is None else [self.auxiliary_head, self.head]

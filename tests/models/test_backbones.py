@@ -57,9 +57,9 @@ def test_any_backbone_gives_two_levels_at_the_stride(backbone: str, output_strid
         output = network(torch.zeros(2, 3, 64, 128))
     size = (64 // output_stride, 128 // output_stride)
     assert network.stride == output_stride
-    assert output.main.shape == output.auxiliary.shape == (2, 7, *size)
+    assert output.logits.shape == output.levels["auxiliary"].logits.shape == (2, 7, *size)
     assert output.features.shape == (2, network.backbone.channels, *size)
-    assert output.auxiliary_features.shape == (2, network.backbone.middle_channels, *size)
+    assert output.levels["auxiliary"].features.shape == (2, network.backbone.middle_channels, *size)
     assert network.config.rates == ((6, 12, 18, 24) if output_stride == 8 else (3, 6, 9, 12))
 
 

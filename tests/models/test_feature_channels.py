@@ -25,7 +25,7 @@ def test_feature_channels_are_those_of_the_output(values: dict[str, Any]) -> Non
         network = build_network(NetworkConfig(**values), classes=5).eval()
         output = network(torch.zeros(1, 3, 64, 96))
     found = {"main": output.features.shape[1]}
-    if output.auxiliary_features is not None:
-        found["auxiliary"] = output.auxiliary_features.shape[1]
+    if "auxiliary" in output.levels:
+        found["auxiliary"] = output.levels["auxiliary"].features.shape[1]
     assert network.feature_channels() == found
     assert ("auxiliary" in found) == values.get("multi_level", False)

@@ -50,12 +50,11 @@ def test_sizes_and_levels(variant: NetworkConfig) -> None:
         network = build_network(variant, CLASSES).eval()
         output = network(torch.zeros(2, 3, 128, 192))
     assert isinstance(output, Output)
-    assert output.main.shape[:2] == (2, CLASSES)
-    assert abs(output.main.shape[2] - 128 / network.stride) <= 1
-    assert abs(output.main.shape[3] - 192 / network.stride) <= 1
-    assert output.features.shape[-2:] == output.main.shape[-2:]
-    assert (output.auxiliary is not None) is variant.multi_level
-    assert (output.auxiliary_features is not None) is variant.multi_level
+    assert output.logits.shape[:2] == (2, CLASSES)
+    assert abs(output.logits.shape[2] - 128 / network.stride) <= 1
+    assert abs(output.logits.shape[3] - 192 / network.stride) <= 1
+    assert output.features.shape[-2:] == output.logits.shape[-2:]
+    assert tuple(output.levels) == network.levels == (("main", "auxiliary") if variant.multi_level else ("main",))
 
 
 @VARIANTS
@@ -75,9 +74,9 @@ def test_every_trainable_parameter_learns_in_bfloat16_and_channels_last(variant:
     images = torch.rand(2, 3, 64, 96).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(images)
-    loss = upsample(output.main, (64, 96)).log_softmax(1)[:, 0].mean()
-    if output.auxiliary is not None:
-        loss = loss + upsample(output.auxiliary, (64, 96)).log_softmax(1)[:, 0].mean()
+    loss = upsample(output.logits, (64, 96)).log_softmax(1)[:, 0].mean()
+    if "auxiliary" in output.levels:
+        loss = loss + upsample(output.levels["auxiliary"].logits, (64, 96)).log_softmax(1)[:, 0].mean()
     loss.backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is not None) is parameter.requires_grad, name
@@ -92,9 +91,9 @@ def test_bfloat16_agrees_with_float32(variant: NetworkConfig) -> None:
     network = real(variant).eval()
     images = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        exact = network(images).main
+        exact = network(images).logits
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = network(images).main.float()
+            rounded = network(images).logits.float()
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 

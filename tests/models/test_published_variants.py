@@ -32,7 +32,7 @@ def build(options: dict[str, Any], classes: int = 19) -> SegmentationNetwork:
 
 def test_fadas_resnet_is_torchvisions_dilated_one() -> None:
     network = build(FADA)
-    assert network(torch.zeros(1, 3, 720, 1280, device="meta")).main.shape == (1, 19, 90, 160)
+    assert network(torch.zeros(1, 3, 720, 1280, device="meta")).logits.shape == (1, 19, 90, 160)
     # the body of 1.3, the head on 2048 channels
     assert sum(p.numel() for p in network.parameters()) == 42_500_160 + 1_400_908
     with torch.device("meta"):

@@ -66,7 +66,7 @@ def test_a_step_descends_the_published_sum() -> None:
 
     def seen(x: torch.Tensor) -> torch.Tensor:
         assert reference.perceptual is not None
-        return functional.instance_norm(reference.perceptual((x + 1) / 2).main)
+        return functional.instance_norm(reference.perceptual((x + 1) / 2).logits)
 
     def apart(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return ((seen(x) - seen(y)) ** 2).mean()

@@ -13,7 +13,7 @@ from acclimate.data.sample import Batch
 from acclimate.losses import class_ratio_prior, cross_entropy
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.methods.trainable import Losses, Trainable
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import MAIN, Output, SegmentationNetwork
 from acclimate.models.resize import upsample
 
 __all__ = ["AdaptingOptions", "Losses", "Method", "MethodOptions", "Setting"]
@@ -79,13 +79,12 @@ class Method(Trainable[Batch]):
     # --- the pieces methods share -------------------------------------------------------------------------------
 
     def supervised(self, batch: Batch) -> tuple[Losses, Output]:
-        """Cross-entropy of the main output plus that of the auxiliary one, and the logits they came from."""
+        """The weighted cross-entropy of every level, and the output they came from."""
         assert batch.labels is not None
         output = self._enlarged(batch.images, (batch.labels.shape[-2], batch.labels.shape[-1]))
-        terms: Losses = {"segmentation": (cross_entropy(output.main, batch.labels), 1.0)}
-        if output.auxiliary is not None and self.options.auxiliary_weight > 0:
-            auxiliary = cross_entropy(output.auxiliary, batch.labels)
-            terms["auxiliary segmentation"] = (auxiliary, self.options.auxiliary_weight)
+        terms = _cross_entropies(
+            output, batch.labels, name="segmentation", main=1.0, others=self.options.auxiliary_weight
+        )
         return terms, output
 
     def target_output(self, target: Batch) -> Output:
@@ -94,20 +93,14 @@ class Method(Trainable[Batch]):
 
     def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
         output: Output = self.network(images)
-        return output._replace(
-            main=upsample(output.main, size),
-            auxiliary=None if output.auxiliary is None else upsample(output.auxiliary, size),
-        )
+        return output.with_logits(lambda level: upsample(level.logits, level.size_within(size)))
 
     def pseudo_labels(self, output: Output, target: Batch) -> Losses:
         """ESL eq. 4: cross-entropy on the target's pseudo-labels; nothing where the batch has none."""
         if target.labels is None:
             return {}
-        terms: Losses = {"pseudo-labels": (cross_entropy(output.main, target.labels), self.options.pseudo_label_weight)}
-        weight = self.options.pseudo_label_auxiliary_weight
-        if output.auxiliary is not None and weight > 0:
-            terms["auxiliary pseudo-labels"] = (cross_entropy(output.auxiliary, target.labels), weight)
-        return terms
+        weight, others = self.options.pseudo_label_weight, self.options.pseudo_label_auxiliary_weight
+        return _cross_entropies(output, target.labels, name="pseudo-labels", main=weight, others=others)
 
     def class_prior(self, output: Output) -> Losses:
         """ADVENT eq. 10 on the main output; nothing where its weight is 0."""
@@ -116,5 +109,28 @@ class Method(Trainable[Batch]):
             return {}
         ratios = self.setting.source_ratios
         assert ratios is not None, "class_prior_weight is set but no class ratios of the source were given"
-        prior = class_ratio_prior(output.main, ratios, mu=options.class_prior_mu)
+        prior = class_ratio_prior(output.logits, ratios, mu=options.class_prior_mu)
         return {"class prior": (prior, options.class_prior_weight)}
+
+
+def _cross_entropies(output: Output, labels: Tensor, *, name: str, main: float, others: float) -> Losses:
+    """The cross-entropy of every level whose weight is not 0; that of the main level is always there.
+
+    Args:
+        output: logits at the size of the labels, or of the level's region.
+        labels: (B, H, W).
+        name: of the main level's loss; the others' have the level's name before it.
+        main: weight of the main level; where the network weighs its levels, of their sum.
+        others: weight of every other level that the network does not weigh.
+    """
+    terms: Losses = {}
+    for level_name, level in output.levels.items():
+        weight = main if level_name == MAIN else others
+        if level.weight is not None:
+            weight = main * level.weight
+        if level_name != MAIN and weight == 0:
+            continue
+        within = labels if level.region is None else level.region.of(labels)
+        loss_name = name if level_name == MAIN else f"{level_name} {name}"
+        terms[loss_name] = (cross_entropy(level.logits, within), weight)
+    return terms

@@ -15,7 +15,7 @@ from acclimate.losses.adversarial import AdversarialLoss
 from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.models.discriminator import OutputDiscriminator
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import AUXILIARY, MAIN, Output, SegmentationNetwork
 
 
 class OutputAdversaryOptions(AdaptingOptions):
@@ -48,7 +48,7 @@ class OutputAdversary(Method):
 
     def __init__(self, network: SegmentationNetwork, *, options: OutputAdversaryOptions, setting: Setting) -> None:
         super().__init__(network, options=options, setting=setting)
-        levels = ["main", "auxiliary"] if network.config.multi_level else ["main"]
+        levels = [level for level in (MAIN, AUXILIARY) if level in network.levels]
         self.discriminators = nn.ModuleDict(
             {level: OutputDiscriminator(network.classes, width=options.discriminator_width) for level in levels}
         )
@@ -91,8 +91,7 @@ class OutputAdversary(Method):
         maps = {}
         with torch.set_grad_enabled(not detach):
             for level in self.discriminators:
-                logits = output.main if level == "main" else output.auxiliary
-                assert logits is not None
+                logits = output.levels[level].logits
                 maps[level] = self.discriminator_input(logits.detach() if detach else logits)
         return maps
 

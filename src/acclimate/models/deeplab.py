@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acclimate.models.aspp import ASPP, SmallASPP
 from acclimate.models.backbones import Backbone, build_backbone
 from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import AUXILIARY, MAIN, Level, Output, SegmentationNetwork
 from acclimate.models.resnet_caffe import resnet_layers
 from acclimate.models.weights import is_imagenet, load_weights
 
@@ -56,8 +56,8 @@ class DeepLabV2ResNet101(SegmentationNetwork):
         middle = self.layer3(self.layer2(self.layer1(features)))
         last = self.layer4(middle)
         if self.layer6 is None:
-            return Output(self.layer5(last), None, last, None)
-        return Output(self.layer6(last), self.layer5(middle), last, middle)
+            return Output({MAIN: Level(self.layer5(last), last)})
+        return Output({MAIN: Level(self.layer6(last), last), AUXILIARY: Level(self.layer5(middle), middle)})
 
     def heads(self) -> list[nn.Module]:
         return [self.layer5] if self.layer6 is None else [self.layer5, self.layer6]
@@ -85,8 +85,8 @@ class DeepLabV2(SegmentationNetwork):
     def segment(self, images: Tensor) -> Output:
         middle, last = self.backbone(images)
         if self.auxiliary_head is None:
-            return Output(self.head(last), None, last, None)
-        return Output(self.head(last), self.auxiliary_head(middle), last, middle)
+            return Output({MAIN: Level(self.head(last), last)})
+        return Output({MAIN: Level(self.head(last), last), AUXILIARY: Level(self.auxiliary_head(middle), middle)})
 
     def heads(self) -> list[nn.Module]:
         return [self.head] if self.auxiliary_head is None else [self.auxiliary_head, self.head]

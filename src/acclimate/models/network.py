@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,21 +15,62 @@ from acclimate.models.batch_norm import freeze_affine, set_epsilon, use_running_
 from acclimate.models.config import NetworkConfig
 from acclimate.models.preprocessing import Preprocessing
 
+MAIN, AUXILIARY = "main", "auxiliary"
+"""The level that is evaluated, which every network has, and AdaptSegNet's second one on mid-level features."""
 
-class Output(NamedTuple):
-    """What a network says about a batch, at its own stride: h and w are about H / stride and W / stride.
+
+class Region(NamedTuple):
+    """A rectangle of the input, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, maps: Tensor) -> Tensor:
+        """The rectangle of maps (..., H, W) at the input's size."""
+        return maps[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class Level(NamedTuple):
+    """What one head says about a batch, at its own stride: h and w are about H / stride and W / stride.
 
     Attributes:
-        main: logits (B, C, h, w), the ones to evaluate.
-        auxiliary: logits (B, C, h, w) of the mid-level head, or None for a single-level network.
-        features: (B, D, h, w), the input of the main head.
-        auxiliary_features: (B, D', h, w), the input of the auxiliary head, or None for a single-level network.
+        logits: (B, C, h, w).
+        features: (B, D, h, w), the input of the head; None where the network does not tell.
+        weight: of this level's cross-entropy; None leaves it to the method: 1 for ``main``, its ``auxiliary_weight``
+            for others.
+        region: the part of the input that the logits cover; None for all of it.
     """
 
-    main: Tensor
-    auxiliary: Tensor | None
-    features: Tensor | None
-    auxiliary_features: Tensor | None
+    logits: Tensor
+    features: Tensor | None = None
+    weight: float | None = None
+    region: Region | None = None
+
+    def size_within(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) in pixels of what the level covers of an input of ``size`` (H, W)."""
+        return size if self.region is None else (self.region.height, self.region.width)
+
+
+class Output(NamedTuple):
+    """What a network says about a batch: named levels, ``main`` first, which is the one to evaluate."""
+
+    levels: dict[str, Level]
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, C, h, w) of the main level."""
+        return self.levels[MAIN].logits
+
+    @property
+    def features(self) -> Tensor | None:
+        """(B, D, h, w) of the main level."""
+        return self.levels[MAIN].features
+
+    def with_logits(self, change: Callable[[Level], Tensor]) -> Output:
+        """The same levels with other logits, each of them what ``change`` makes of its level."""
+        return Output({name: level._replace(logits=change(level)) for name, level in self.levels.items()})
 
 
 @dataclass(frozen=True)
@@ -93,9 +135,14 @@ class SegmentationNetwork(nn.Module, ABC):
     def heads(self) -> list[nn.Module]:
         """The modules that turn features into logits; a multi-level network's auxiliary head comes first."""
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels of every output in training, ``main`` first."""
+        return (MAIN, AUXILIARY) if self.config.multi_level else (MAIN,)
+
     def feature_channels(self) -> dict[str, int]:
-        """Channels of ``Output.features`` (``main``) and, multi-level, of ``auxiliary_features`` (``auxiliary``)."""
-        names = ["auxiliary", "main"] if self.config.multi_level else ["main"]
+        """Channels of the features of each level, ``main`` first."""
+        names = [AUXILIARY, MAIN] if self.config.multi_level else [MAIN]
         first = {
             name: next(module for module in head.modules() if isinstance(module, nn.Conv2d))
             for name, head in zip(names, self.heads(), strict=False)
@@ -119,6 +166,19 @@ class SegmentationNetwork(nn.Module, ABC):
         if self.config.batch_norm is not None:
             use_running_statistics(self, self.config.batch_norm)
         return self
+
+
+@contextmanager
+def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the block; afterwards every module is in the mode it had, frozen parts too."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from acclimate.models.aspp import ASPP
 from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import AUXILIARY, MAIN, Level, Output, SegmentationNetwork
 
 RATES = (1, 4, 8, 12)
 """The head's default dilation rates: from the neighbouring positions to most of a 256x128 image."""
@@ -70,8 +70,8 @@ class SmallNetwork(SegmentationNetwork):
         middle = self.layer2(self.layer1(self.stem(images)))
         last = self.layer3(middle)
         if self.auxiliary_head is None:
-            return Output(self.head(last), None, last, None)
-        return Output(self.head(last), self.auxiliary_head(middle), last, middle)
+            return Output({MAIN: Level(self.head(last), last)})
+        return Output({MAIN: Level(self.head(last), last), AUXILIARY: Level(self.auxiliary_head(middle), middle)})
 
     def heads(self) -> list[nn.Module]:
         return [self.head] if self.auxiliary_head is None else [self.auxiliary_head, self.head]

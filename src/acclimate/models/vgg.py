@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from acclimate.models.aspp import ASPP
 from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import MAIN, Level, Output, SegmentationNetwork
 from acclimate.models.weights import is_imagenet, load_backbone, read_tensors, torchvision_tensors
 
 _WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
@@ -45,7 +45,7 @@ class DeepLabV2VGG16(SegmentationNetwork):
 
     def segment(self, images: Tensor) -> Output:
         features = self.features(images)
-        return Output(self.classifier(features), None, features, None)
+        return Output({MAIN: Level(self.classifier(features), features)})
 
     def heads(self) -> list[nn.Module]:
         return [self.classifier]

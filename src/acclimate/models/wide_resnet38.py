@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, ParameterGroup, SegmentationNetwork, trainable
+from acclimate.models.network import MAIN, Level, Output, ParameterGroup, SegmentationNetwork, trainable
 from acclimate.models.weights import load_backbone, read_tensors
 
 _EPSILON = 1.001e-5
@@ -98,7 +98,7 @@ class WideResNet38(SegmentationNetwork):
             features = block(features)
         features = functional.relu(self.bn7(features))
         logits = self.linear(functional.relu(self.conv6a(features), inplace=True))
-        return Output(logits, None, features, None)
+        return Output({MAIN: Level(logits, features)})
 
     def heads(self) -> list[nn.Module]:
         return [self.conv6a, self.linear]

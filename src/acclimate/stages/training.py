@@ -33,13 +33,13 @@ from acclimate.methods import (
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.modules import load_modules, save_modules
-from acclimate.models.network import SegmentationNetwork
+from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
-from acclimate.training.snapshots import Snapshots, evaluating
+from acclimate.training.snapshots import Snapshots
 
 MODEL, MODULES = "model.safetensors", "modules.safetensors"
 
@@ -97,7 +97,7 @@ class TrainRequest:
         network = method.network
 
         def score() -> dict[str, float]:
-            with evaluating(network):
+            with evaluation_mode(network):
                 return scores_without_labels([network], data, input_size=self.input_size, device=device)
 
         def write(place: Path, step: int) -> None:

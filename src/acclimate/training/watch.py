@@ -109,8 +109,8 @@ class Watch:
 
     def _count(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Output):
-            classes = output.main.shape[1]
-            counts = torch.bincount(output.main.detach().argmax(dim=1).flatten(), minlength=classes).float()
+            classes = output.logits.shape[1]
+            counts = torch.bincount(output.logits.detach().argmax(dim=1).flatten(), minlength=classes).float()
             self._counts = counts if self._counts is None else self._counts + counts
 
     def look(self) -> None:

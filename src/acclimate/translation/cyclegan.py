@@ -121,7 +121,7 @@ class CycleGan(Learner[Batch]):
 
     def _seen(self, pictures: Tensor) -> Tensor:
         assert self.perceptual is not None
-        logits: Tensor = self.perceptual((pictures + 1) / 2).main
+        logits: Tensor = self.perceptual((pictures + 1) / 2).logits
         return logits
 
     def method_state(self) -> dict[str, Any]:
