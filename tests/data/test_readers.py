@@ -102,6 +102,31 @@ def test_carla_labels_must_have_a_red_channel(tmp_path: Path) -> None:
         open_dataset(spec, split="all").label(0)
 
 
+# --- IDD-Lite -----------------------------------------------------------------------------------------------------
+
+
+def test_idd_lite_reads_the_released_layout_and_the_flat_one_alike(tmp_path: Path) -> None:
+    released = open_dataset(formats.write_idd_lite(tmp_path / "released"), split="val")
+    assert list(released.names) == [f"{number % 2}/{number:06d}_image" for number in (0, 2, 4, 1, 3)]
+    for number in range(5):
+        formats.save_image(tmp_path / f"flat/val/{number % 2}_{number:06d}.jpg", number)
+        ids = formats.some_ids(number, (*range(7), 255))
+        formats.save(tmp_path / f"flat/val_labels/{number % 2}_{number:06d}.png", formats.grey(ids))
+    flat = open_dataset(f"idd-lite:{tmp_path / 'flat'}", split="val")
+    for index in range(5):
+        np.testing.assert_array_equal(flat.image(index), released.image(index))
+        np.testing.assert_array_equal(flat.label(index), released.label(index))
+    np.testing.assert_array_equal(flat.label(3), formats.some_ids(1, (*range(7), 255)))
+
+
+@pytest.mark.skipif(not (REAL / "idd-lite").is_dir(), reason="IDD-Lite is not here")
+def test_the_real_idd_lite_is_read() -> None:
+    dataset = open_dataset(f"idd-lite:{REAL / 'idd-lite'}", split="val")
+    assert len(dataset) == 102
+    assert dataset.image(0).shape == (227, 320, 3)
+    assert set(np.unique(dataset.label(0))) <= {*range(7), VOID}
+
+
 # --- GTA5 ---------------------------------------------------------------------------------------------------------
 
 

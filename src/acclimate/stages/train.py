@@ -82,7 +82,7 @@ def train(
     }
     if fabric.is_global_zero:
         save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
-        request.save(folder / MODEL, cast(Any, method.network))
+        request.save(folder / MODEL, cast(Any, method.result()))
         if snapshots is not None and (step := snapshots.install([MODULES, MODEL])) is not None:
             summary["chosen_step"] = step
     fabric.barrier()

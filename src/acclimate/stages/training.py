@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,11 +22,9 @@ from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.methods import (
-    AdaptingOptions,
     Method,
-    MethodOptions,
     Setting,
-    WeakLabelOptions,
+    Statistic,
     method_class,
     method_options,
 )
@@ -94,7 +92,7 @@ class TrainRequest:
         settings, data = self.training.snapshots, self.label_free
         if settings is None or data is None:
             return None
-        network = method.network
+        network = cast(SegmentationNetwork, method.result())
 
         def score() -> dict[str, float]:
             with evaluation_mode(network):
@@ -122,12 +120,9 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
                 f"({request.network.name}); start from a checkpoint of the same network"
             )
     options = method_options(request.method, request.options)
-    ratios = None
-    if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
-        ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
-    further = _image_level(request, options, cache)
-    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios, **further)
-    method = method_class(request.method)(network, options=options, setting=setting)
+    kind = method_class(request.method)
+    setting = Setting(optimizer=request.training.optimizer, **_statistics(request, kind.needs(options), cache))
+    method = kind(network, options=options, setting=setting)
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
     return method
@@ -148,19 +143,22 @@ def _expect_same_network(started: SegmentationNetwork, network: SegmentationNetw
         )
 
 
-def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
-    """What pseudo weak-labels need to know of both domains; nothing for other methods."""
-    if not isinstance(options, WeakLabelOptions):
-        return {}
-    sizes = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
-    shares: dict[str, dict[str, torch.Tensor]] = {}
-    if options.pwl_labels == "image":
+def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
+    """What the method asks to know of the data, as :class:`Setting` takes it."""
+    found: dict[str, Any] = {}
+    if "class ratios" in needs:
+        found["class_ratios"] = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
+    if "class sizes" in needs:
+        found["class_sizes"] = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    if "class shares" in needs:
         domains = {"source": request.source}
         if request.target is not None and request.pseudo_labelled:
             domains["target"] = request.target
-        for name, dataset in domains.items():
-            shares[name] = {image: torch.from_numpy(s) for image, s in shares_of_images(dataset, cache).items()}
-    return {"class_sizes": sizes, "class_shares": shares}
+        found["class_shares"] = {
+            name: {image: torch.from_numpy(share) for image, share in shares_of_images(dataset, cache).items()}
+            for name, dataset in domains.items()
+        }
+    return found
 
 
 def _batches(

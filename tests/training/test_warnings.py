@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from acclimate.training.watch import LONG, Watch, ensure_finite, ensure_finite_state
 from test_fit import Sitting, stop_at
 from toy import ToyNetwork, batch, make_method
 
 from acclimate.errors import UserError
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.interrupt import Interrupted
-from acclimate.training.watch import LONG, Watch, ensure_finite, ensure_finite_state
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
