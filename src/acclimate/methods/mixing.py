@@ -79,7 +79,7 @@ def mixed(source: Tensor, target: Tensor, masks: Tensor) -> Tensor:
     Args:
         masks: (B, H, W) bool.
     """
-    return torch.where(masks.unsqueeze(1) if source.dim() == 4 else masks, source, target)
+    return torch.where(masks.unsqueeze(1) if target.dim() == 4 else masks, source, target)
 
 
 def paired(source: Tensor, count: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acclimate.methods.masking import block_masks, hidden
+from acclimate.methods.masked_consistency import block_masks, hidden
 from acclimate.models.preprocessing import PREPROCESSINGS, Preprocessing
 
 
