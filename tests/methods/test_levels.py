@@ -50,6 +50,6 @@ def test_pseudo_labels_keep_the_proportions_of_the_levels() -> None:
     method = make_method("minent", DetailNetwork(0.25), pseudo_label_weight=0.8)
     target = target_batch(0, labels=True)
     terms = method.pseudo_labels(method.target_output(target), target)
-    assert {name: weight for name, (_, weight) in terms.items()} == pytest.approx(
+    assert {name: term.weight for name, term in terms.items()} == pytest.approx(
         {"pseudo-labels": 0.6, "detail pseudo-labels": 0.2}
     )

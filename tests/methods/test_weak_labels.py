@@ -34,7 +34,8 @@ def test_the_joint_loss_by_hand(labels: str) -> None:
     source = batch(0)
     known = {name: torch.tensor([0.2, 0.0, 0.4]) for name in source.names}
     method = make({"class_shares": {"source": known}}, pwl_labels=labels, pwl_eta=0.5, pwl_weight=0.3)
-    value, weight = first_losses(method)["source image labels"]
+    term = first_losses(method)["source image labels"]
+    value, weight = term.value, term.weight
     assert weight == 0.3
     assert source.labels is not None
     shares = torch.stack(list(known.values())) if labels == "image" else class_shares(source.labels, CLASSES)
@@ -92,7 +93,7 @@ def test_the_target_has_pixels_and_its_own_image_labels() -> None:
     known = dict(zip(target.names, torch.tensor([[0.2, 0.0, 0.4], [0.0, 0.0, 0.0]]), strict=True))
     method = make({"class_shares": {"target": known}}, pwl_eta=0.5, pwl_weight=0.3, pwl_source="all")
     terms = list(method.losses(batch(0), target, 0))[1]
-    assert {name: weight for name, (_, weight) in terms.items()} == {"pseudo-labels": 1.0, "target image labels": 0.3}
+    assert {name: term.weight for name, term in terms.items()} == {"pseudo-labels": 1.0, "target image labels": 0.3}
     output = ToyNetwork()(target.images)
     logits = method.classifier(output.features)[0]
     wanted = torch.tensor([1.0, 0.0, 0.0])  # 0.2 > 0.5 * 0.3; 0.4 < 0.5 * 0.9

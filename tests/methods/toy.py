@@ -101,7 +101,7 @@ def make_method(
     torch.manual_seed(1)
     setting = Setting(
         optimizer=optimizer or OptimizerSettings(learning_rate=0.01),
-        source_ratios=torch.tensor([0.5, 0.3, 0.2]),
+        class_ratios=torch.tensor([0.5, 0.3, 0.2]),
     )
     return cls(network or ToyNetwork(), options=method_options(name, options), setting=setting)
 
@@ -115,9 +115,9 @@ def descend(method: Method, source: Batch, target: Batch | None, step: int = 0) 
     """Backpropagates a step's losses in order, as the loop does, without stepping; returns their values."""
     values: dict[str, float] = {}
     for losses in method.losses(source, target, step):
-        for name, (value, _) in losses.items():
+        for name, term in losses.items():
             assert name not in values, f"two losses of one step are called {name}"
-            values[name] = value.item()
+            values[name] = term.value.item()
         if losses:
-            torch.stack([weight * value for value, weight in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
+            torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
     return values
