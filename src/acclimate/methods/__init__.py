@@ -20,6 +20,7 @@ from acclimate.methods.base import (
     Statistic,
     Term,
 )
+from acclimate.methods.dacs import Dacs
 from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
@@ -39,6 +40,7 @@ METHODS: dict[str, type[Method]] = {
         MinEnt,
         AdvEnt,
         FineGrained,
+        Dacs,
         SelfDistillation,
         WeakLabels,
     )

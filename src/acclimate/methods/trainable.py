@@ -97,6 +97,10 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         freed before those of the other are made; then it steps every optimiser.
         """
 
+    def terms(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:
+        """All of a step: :meth:`losses`, and behind them what options add to any method."""
+        yield from self.losses(source, target, step)
+
     def after_step(self, step: int) -> None:
         """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
 

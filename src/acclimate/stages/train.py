@@ -50,6 +50,8 @@ def train(
     method.to(fabric.device)
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
+        if isinstance(method, Method) and method.teacher is not None:
+            method.teacher.to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(folder)
     position = resumed(method, checkpoints, fabric)
     source: Iterator[Any]

@@ -164,7 +164,7 @@ def train_step(
     for optimizer in method.optimizers.values():
         optimizer.zero_grad(set_to_none=True)
     record: dict[str, Term] = {}
-    terms = method.losses(source, target, step)
+    terms = method.terms(source, target, step)
     while (losses := _next_losses(terms, fabric)) is not None:
         weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
         if weighted:
