@@ -98,7 +98,7 @@ def test_carla_holds_out_the_end_of_each_drive(tmp_path: Path) -> None:
 def test_carla_labels_must_have_a_red_channel(tmp_path: Path) -> None:
     spec = formats.write_carla(tmp_path, dry=3, wet=0)
     formats.save(tmp_path / "CameraSeg" / "000_0000.png", formats.grey(formats.some_ids(0, [1])))
-    with pytest.raises(UserError, match=r"000_0000\.png has mode L; CARLA labels are RGB"):
+    with pytest.raises(UserError, match=r"000_0000\.png has mode L; CARLA labels are 8-bit RGB"):
         open_dataset(spec, split="all").label(0)
 
 
@@ -206,7 +206,7 @@ def test_deep_and_huge_images_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     formats.save(tmp_path / "deep.png", Image.fromarray(np.full((3, 3), 40000, dtype=np.uint16)))
     with pytest.raises(UserError, match=r"deep\.png has more than 8 bits per channel"):
         read_image(tmp_path / "deep.png")
-    monkeypatch.setattr("acclimate.data.readers.files.MAX_PIXELS", 100)
+    monkeypatch.setattr("acclimate.io.images.MAX_PIXELS", 100)
     formats.save_image(tmp_path / "huge.png")
     with pytest.raises(UserError, match=r"huge\.png has 20x12 pixels, more than"):
         read_image(tmp_path / "huge.png")

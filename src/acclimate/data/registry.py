@@ -14,7 +14,8 @@ from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.camvid import CamVid
 from acclimate.data.readers.carla import Carla
 from acclimate.data.readers.cityscapes import Cityscapes
-from acclimate.data.readers.folder import Folder, described_class_space, read_description
+from acclimate.data.readers.description import described_class_space, read_description
+from acclimate.data.readers.folder import Folder
 from acclimate.data.readers.gta5 import Gta5
 from acclimate.data.readers.idd_lite import IddLite
 from acclimate.data.readers.mapillary import Mapillary, Mapillary2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset, folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from acclimate.data.readers.listing import Listing, found, paired
 
 IMAGE_END, LABEL_END = "_image", "_label"
 
@@ -33,9 +34,9 @@ class IddLite(FileDataset):
             return paired(images, found(labels, LABEL_SUFFIXES) if labels.is_dir() else None)
         labels = self.root / "gtFine" / self.split
         # beside the labels lie those of instances, *_inst_label.png
-        ids = [entry for entry in found(labels, LABEL_SUFFIXES) if not entry[0].endswith("_inst_label")]
+        classes = found(labels, LABEL_SUFFIXES).where(lambda name: not name.endswith("_inst_label"))
         return paired(
             found(self.root / "leftImg8bit" / self.split, IMAGE_SUFFIXES),
-            ids if labels.is_dir() else None,
+            classes if labels.is_dir() else None,
             label_name={IMAGE_END: LABEL_END},
         )
