@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from formats import image_files, label_files
 
-from acclimate.data.class_space import VOID
 from acclimate.data.registry import DATASETS, dataset_kinds, default_class_space, open_dataset, parse_spec
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 FILE_KINDS = sorted(name for name, kind in DATASETS.items() if kind.reader is not None)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from acclimate.labels import VOID
 from acclimate.precision import full_precision
-
-VOID = 255
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named, state_of
-from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image, resized_ids
+from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
 from acclimate.io.files import hash_of
+from acclimate.labels import VOID, resized_label
 
 
 class FileDataset(Dataset):
@@ -145,7 +146,7 @@ class FileDataset(Dataset):
                     f"{item.label} is {label.shape[1]}x{label.shape[0]} but its image {item.image.name} is "
                     f"{width}x{height}; a label must have its image's size"
                 )
-            label = resized_ids(label, (width, height))
+            label = resized_label(label, (width, height))
         return label
 
     def label_is_resized(self, index: int) -> bool:

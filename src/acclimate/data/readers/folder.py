@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.archives import ARCHIVE_SUFFIX, ArchivePath, Archives, Place, archives_named
 from acclimate.data.readers.base import FileDataset
@@ -19,6 +19,7 @@ from acclimate.data.readers.colours import COLOURS, ColourTable, parsed_colour
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired, read_ids
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.io.yaml import load_yaml
+from acclimate.labels import VOID
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"
