@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
-from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named, state_of
+from acclimate.data.content import digests_of
+from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named
 from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
@@ -157,9 +158,10 @@ class FileDataset(Dataset):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             mapping = {str(raw): train for raw, train in self.id_mapping().items()} if self._maps_labels() else None
-            files = []
-            for item in self.listing.items:
-                files.append([item.name, [state_of(path) for path in (item.image, item.label) if path is not None]])
+            digests = digests_of(
+                [(item.image, item.label) for item in self.listing.items], f"digests of {self.spec} {self.split}"
+            )
+            files = list(zip(self.names, digests, strict=True))
             self._fingerprint = hash_of([self.kind, self.split, list(self.class_space.classes), mapping, files])
         return self._fingerprint
 
