@@ -22,7 +22,7 @@ evaluation exchange methods pseudo
 models
 data
 io losses scenes
-errors precision
+errors labels precision
 """
 """From the command line down to what everything stands on; rooms of one floor do not know each other."""
 

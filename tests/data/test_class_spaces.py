@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import CLASS_SPACES, KNOWN_IDS, class_space
 from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 # the published tables, written out by hand: raw id -> train id
 CITYSCAPES_19 = {

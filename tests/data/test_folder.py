@@ -6,11 +6,12 @@ import formats
 import numpy as np
 import pytest
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.description import distinct_colours, read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 
 def test_own_classes_ids_and_colours(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.carla import of_split, reaches_top
 from acclimate.data.readers.files import image_size, read_image
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 

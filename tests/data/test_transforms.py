@@ -7,8 +7,8 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms.v2 import functional
 
-from acclimate.data.class_space import VOID
 from acclimate.data.transforms import ColourJitter, Transform, resized
+from acclimate.labels import VOID
 
 HEIGHT, WIDTH = 10, 16
 

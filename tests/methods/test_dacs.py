@@ -35,7 +35,9 @@ def batches(step: int) -> tuple[Batch, Batch]:
     source, target = precise(batch(step)), precise(batch(step + 50, labels=False))
     assert source.labels is not None
     coarse = source.labels[:, ::8, ::8]
-    source.labels = coarse.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)[:, : SOURCE_SIZE[0], : SOURCE_SIZE[1]]
+    source.labels = coarse.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)[
+        :, : SOURCE_SIZE[0], : SOURCE_SIZE[1]
+    ]
     return source, target
 
 
@@ -52,7 +54,9 @@ def trained(fabric: Fabric, name: str = "dacs", **options: object) -> tuple[Meth
 # --- the slow implementation ----------------------------------------------------------------------------------------
 
 
-def slow_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: float) -> torch.Tensor:
+def slow_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: float
+) -> torch.Tensor:
     """Pixel by pixel; logits (B, C, h, w) are enlarged here, with aligned corners."""
     height, width = labels.shape[1:]
     large = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)
@@ -83,7 +87,9 @@ class Slow:
         pixels = source.labels.numel()
         values = {}
 
-        def descend(name: str, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: float) -> None:
+        def descend(
+            name: str, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: float
+        ) -> None:
             output = self.student(images)
             main = slow_cross_entropy(output.levels["main"].logits, labels, weights, divisor)
             auxiliary = slow_cross_entropy(output.levels["auxiliary"].logits, labels, weights, divisor)
@@ -234,7 +240,7 @@ def test_any_adapting_method_can_have_masked_consistency(name: str, fabric: Fabr
                 key: float(term.value) for key, term in without.items()
             }
         assert terms["masked"].role == "adaptation"
-        assert 0 < float(terms["masked"].value)
+        assert float(terms["masked"].value) > 0
         assert terms["kept share"].role == "figure"
     assert any(not torch.equal(old, new) for old, new in zip(before, method.teacher.parameters(), strict=True))
 

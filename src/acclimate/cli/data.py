@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.cli.places import default_device, user_cache
+from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.files import user_cache
 
 
 def check_command(data: str, *, split: str | None, class_space: str | None) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.sample import Dataset, Image, Label
-from acclimate.data.transforms import Resample, resized, resized_label
+from acclimate.data.transforms import Resample, resized
 from acclimate.errors import UserError
 from acclimate.io.files import atomic, hash_of
 from acclimate.io.progress import progress as progress_bar
+from acclimate.labels import resized_label
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.mapillary_classes import V1_NAMES, V1_NINETEEN, V1_SEVEN, V2_NAMES, V2_NINETEEN, V2_SEVEN
 from acclimate.errors import UserError, unknown
+from acclimate.labels import VOID
 
 Colour = tuple[int, int, int]
 

@@ -9,10 +9,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from acclimate.data.cache import Progress, in_parallel, reported
-from acclimate.data.readers.files import resized_ids
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
 from acclimate.io.files import hash_of, write_bytes
+from acclimate.labels import resized_label
 
 _VERSION = 1
 SIZE = (512, 256)
@@ -73,8 +73,7 @@ def _counts(dataset: Dataset, size: tuple[int, int], progress: Progress | None) 
     rows, columns = np.indices((size[1], size[0]))
 
     def reduced(index: int) -> NDArray[np.uint8]:
-        label = dataset.label(index)
-        return label if (label.shape[1], label.shape[0]) == size else resized_ids(label, size)
+        return resized_label(dataset.label(index), size)
 
     count = len(dataset)
     for label in reported(in_parallel(reduced, count), count, f"spatial prior of {dataset.spec}", progress):

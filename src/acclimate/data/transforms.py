@@ -20,9 +20,8 @@ from pydantic import (
 )
 from torch import Tensor
 
-from acclimate.data.class_space import VOID
-from acclimate.data.readers.files import resized_ids
 from acclimate.data.sample import Image, Label
+from acclimate.labels import VOID, resized_label
 
 Resample = Literal["bicubic", "bilinear"]
 Size = tuple[PositiveInt, PositiveInt]
@@ -130,11 +129,6 @@ def resized(image: Image, size: tuple[int, int], resample: Resample = "bicubic")
     if (image.shape[1], image.shape[0]) == size:
         return image
     return np.asarray(PILImage.fromarray(image).resize(size, _RESAMPLING[resample]))
-
-
-def resized_label(label: Label, size: tuple[int, int]) -> Label:
-    """A label map at another size (width, height), nearest neighbour."""
-    return label if (label.shape[1], label.shape[0]) == size else resized_ids(label, size)
 
 
 def to_tensor(image: Image) -> Tensor:

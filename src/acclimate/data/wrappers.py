@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from acclimate.data.class_space import VOID
 from acclimate.data.readers.files import read_ids, read_image
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError
 from acclimate.io.files import hash_of, hash_of_file, read_json
+from acclimate.labels import VOID
 
 LABEL_FOLDER, MANIFEST = "labels", "manifest.json"
 IMAGE_FOLDER, TRANSLATION = "images", "translation.json"

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acclimate.data.class_space import VOID
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import resized, to_tensor
+from acclimate.labels import VOID
 from acclimate.models.resize import upsample
 
 HIGHER_IS_BETTER = {

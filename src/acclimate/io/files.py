@@ -15,6 +15,11 @@ from typing import Any
 from acclimate.errors import UserError
 
 
+def user_cache() -> Path:
+    """Where what can be computed again is kept: ``$XDG_CACHE_HOME/acclimate`` or ``~/.cache/acclimate``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; when the block ends well it becomes ``path``, otherwise it vanishes.

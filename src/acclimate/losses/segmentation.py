@@ -7,9 +7,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from acclimate.labels import VOID
 from acclimate.precision import full_precision
 
-VOID = 255
 Over = Literal["valid", "all"]
 
 

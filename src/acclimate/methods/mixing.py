@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import UserError
-from acclimate.losses.segmentation import VOID
+from acclimate.labels import VOID
 
 Mixing = Literal["classmix", "cutmix", "none"]
 ClassesOf = Literal["image", "batch"]

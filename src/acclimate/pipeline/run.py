@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acclimate.data.content import keep_digests_in
 from acclimate.data.tolerance import write_skipped
 from acclimate.evaluation.scores import Row, write_results
 from acclimate.io.environment import environment
@@ -46,6 +47,7 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     """
     sets = open_sets(recipe)
     store = Store(settings.store or settings.output.parent / ".stages")
+    keep_digests_in(store.root / "cache")
     fabric = launched_fabric("32-true")
     if recipe.bad_data == "skip":
         with fabric.rank_zero_first():

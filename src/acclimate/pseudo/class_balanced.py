@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acclimate.data.class_space import VOID
+from acclimate.labels import VOID
 from acclimate.models.resize import enlarged_rows
 from acclimate.pseudo.confidence import ScoreMaps
 from acclimate.pseudo.thresholds import Thresholds

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from acclimate.data.class_space import VOID
+from acclimate.labels import VOID
 from acclimate.pseudo.confidence import Confidence
 from acclimate.pseudo.histogram import BINS, ScoreHistogram, accumulate, countable
 from acclimate.pseudo.quality import VOIDS, Void, share_of

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from acclimate.data.class_space import VOID
 from acclimate.io.sheets import strip
+from acclimate.labels import VOID
 
 _LEFT_OUT = (0, 0, 0)
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acclimate.data.class_space import VOID
 from acclimate.errors import UserError
 from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.labels import VOID
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.quality import SelectionChange, SelectionQuality, quality_table
 

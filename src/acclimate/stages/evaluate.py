@@ -25,6 +25,7 @@ from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, score_row, write_scores
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
+from acclimate.labels import resized_label
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
@@ -207,7 +208,7 @@ def _write_pictures(
             label = None
             if dataset.has_labels:
                 label = f"{place}/label.png"
-                values = PILImage.fromarray(dataset.label(index)).resize(size, PILImage.Resampling.NEAREST)
+                values = PILImage.fromarray(resized_label(dataset.label(index), size))
                 save_picture(folder / label, _with_palette(values, request.class_space))
             seen = resized(image, request.input_size) if request.input_size else image
             prediction = predict(

@@ -118,6 +118,10 @@ class Archives:
                     raise UserError(f"{path} cannot be read as a zip archive ({error}); download it again") from error
             return self._handles[key]
 
+    def path_of(self, name: str) -> Path:
+        """The archive that holds a member."""
+        return self.paths[self.members[name][0]]
+
     def read(self, name: str) -> bytes:
         """The content of a member.
 
@@ -212,10 +216,6 @@ class ArchivePath:
         """The part of it below ``folder``."""
         return PurePosixPath(self.inside).relative_to(folder.inside or ".")
 
-    def state(self) -> list[int]:
-        """What changes with the content: size and checksum."""
-        return list(self.archives.members[self.inside][1:])
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArchivePath) and (self.inside, self.archives.paths) == (
             other.inside,
@@ -250,11 +250,3 @@ def archives_named(path: Path) -> list[Path]:
 def archives_in(folder: Path) -> list[Path]:
     """The archives that lie directly in a folder, sorted."""
     return sorted(entry for entry in folder.iterdir() if entry.suffix.lower() == ARCHIVE_SUFFIX and entry.is_file())
-
-
-def state_of(place: Place) -> list[int]:
-    """What changes when a file changes: size and time on disk, size and checksum in an archive."""
-    if isinstance(place, ArchivePath):
-        return place.state()
-    stat = place.stat()
-    return [stat.st_size, stat.st_mtime_ns]

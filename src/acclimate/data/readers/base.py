@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
-from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named, state_of
+from acclimate.data.content import digests_of
+from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named
 from acclimate.data.readers.files import (
     Ids,
     IdTable,
@@ -21,12 +22,12 @@ from acclimate.data.readers.files import (
     palette_of,
     read_ids,
     read_image,
-    resized_ids,
 )
 from acclimate.data.readers.listing import Listing
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
 from acclimate.io.files import hash_of
+from acclimate.labels import VOID, resized_label
 
 
 class FileDataset(Dataset):
@@ -218,7 +219,7 @@ class FileDataset(Dataset):
                     f"{item.label} is {label.shape[1]}x{label.shape[0]} but its image {item.image.name} is "
                     f"{width}x{height}{why}; a label must have its image's size"
                 )
-            label = resized_ids(label, (width, height))
+            label = resized_label(label, (width, height))
         return label
 
     def label_is_resized(self, index: int) -> bool:
@@ -229,19 +230,13 @@ class FileDataset(Dataset):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             mapping = {str(raw): train for raw, train in self.id_mapping().items()} if self._maps_labels() else None
-            files = []
-            for item in self.listing.items:
-                files.append([item.name, [state_of(path) for path in (item.image, item.label) if path is not None]])
-            self._fingerprint = hash_of(
-                [
-                    self.kind,
-                    self.split,
-                    list(self.class_space.classes),
-                    mapping,
-                    files,
-                    *([True] if self.others_are_void() else []),
-                ]
+            digests = digests_of(
+                [(item.image, item.label) for item in self.listing.items], f"digests of {self.spec} {self.split}"
             )
+            files = list(zip(self.names, digests, strict=True))
+            void = [True] if self.others_are_void() else []
+            mapped = [list(self.class_space.classes), mapping]
+            self._fingerprint = hash_of([self.kind, self.split, *mapped, files, *void])
         return self._fingerprint
 
     def _maps_labels(self) -> bool:

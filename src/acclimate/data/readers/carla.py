@@ -8,7 +8,6 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.class_space import VOID
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, refuse_lossy, refuse_several
@@ -16,6 +15,7 @@ from acclimate.data.readers.listing import ORPHAN, Files, Listing, found, paired
 from acclimate.data.sample import Label
 from acclimate.errors import UserError
 from acclimate.io.images import has_16_bits, opened, upright
+from acclimate.labels import VOID
 
 BONNET_TOP, FRAME_HEIGHT = 490, 600
 """From this row of 600 down, frames show the bonnet of the camera's own car (labelled vehicle)."""

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.archives import ArchivePath, Place
 from acclimate.data.readers.colours import COLOURS, parsed_colour
 from acclimate.errors import UserError, nearest
 from acclimate.io.reading import text_of
 from acclimate.io.yaml import MAX_CHARACTERS, read_yaml
+from acclimate.labels import VOID
 
 Colour = tuple[int, int, int]
 VOID_NAME = "void"

@@ -209,11 +209,6 @@ class IdTable:
         return mapped.astype(np.uint8)
 
 
-def resized_ids(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A label map at another size (width, height), nearest neighbour."""
-    return np.array(PILImage.fromarray(labels).resize(size, PILImage.Resampling.NEAREST))
-
-
 def _listed(values: list[str], most: int = 10) -> str:
     return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.readers.archives import ARCHIVE_SUFFIX, ArchivePath, Archives, Place, archives_named
 from acclimate.data.readers.base import FileDataset
@@ -27,6 +27,7 @@ from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids
 from acclimate.data.readers.listing import ORPHAN, Files, Listing, found, only, paired
 from acclimate.errors import UserError, nearest, unknown
 from acclimate.io.reading import text_of
+from acclimate.labels import VOID
 
 
 class Folder(FileDataset):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.readers.archives import Place, state_of
+from acclimate.data.content import digests_of
+from acclimate.data.readers.archives import Place
 from acclimate.data.readers.files import read_image
 from acclimate.data.sample import Image
 from acclimate.detection.sample import BoxedDataset, Boxes
@@ -110,8 +111,7 @@ class BoxedFiles(BoxedDataset):
         return self._boxes[index]
 
     def fingerprint(self) -> str:
-        files = []
-        for item in self.items:
-            places = (item.image, item.annotation)
-            files.append([item.name, [state_of(place) for place in places if place is not None]])
+        places = [(item.image, item.annotation) for item in self.items]
+        digests = digests_of(places, f"digests of {self.spec} {self.split}")
+        files = list(zip(self.names, digests, strict=True))
         return hash_of(["boxes", self.kind, self.split, list(self.class_space.classes), files])

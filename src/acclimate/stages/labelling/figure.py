@@ -8,10 +8,10 @@ from pathlib import Path
 
 from acclimate.evaluation.pictures import evenly_spaced, picture_size
 from acclimate.io.sheets import write_sheet
+from acclimate.labels import resized_label
 from acclimate.pseudo.asking import selected
 from acclimate.pseudo.confidence import CONFIDENCES, Confidence
 from acclimate.pseudo.figure import selection_figure
-from acclimate.pseudo.quality import nearest_label
 from acclimate.pseudo.thresholds import Thresholds
 from acclimate.stages.labelling.request import LabelRequest, ScoredImages
 
@@ -27,7 +27,7 @@ def write_figure(
         batch, maps = next(images(index))
         image = request.data.image(index)
         width, height = picture_size(image.shape[1], image.shape[0])
-        shown = partial(nearest_label, size=(height, width))
+        shown = partial(resized_label, size=(width, height))
         picked = {name: selected(maps, thresholds[name], request.selection)[0].cpu().numpy() for name in CONFIDENCES}
         strips.append(
             selection_figure(

@@ -16,10 +16,10 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import EvaluationBatch, images_in_order
 from acclimate.data.sample import Dataset
 from acclimate.io.files import hash_of, hash_of_file
+from acclimate.labels import resized_label
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.asking import asked
 from acclimate.pseudo.confidence import ScoreMaps
-from acclimate.pseudo.quality import nearest_label
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
 
@@ -102,5 +102,5 @@ def true_labels(batch: EvaluationBatch, maps: ScoreMaps) -> torch.Tensor | None:
     """The batch's own labels at the size of its maps, (B, H, W) uint8 train ids, void 255; None where it has none."""
     if batch.labels is None:
         return None
-    size = (maps.prediction.shape[1], maps.prediction.shape[2])
-    return torch.from_numpy(np.stack([nearest_label(item, size) for item in batch.labels])).to(maps.prediction.device)
+    size = (maps.prediction.shape[2], maps.prediction.shape[1])
+    return torch.from_numpy(np.stack([resized_label(item, size) for item in batch.labels])).to(maps.prediction.device)
