@@ -13,8 +13,8 @@ from acclimate.data.sample import Batch
 from acclimate.methods import METHODS, Method, MethodOptions, Setting, method_class, method_options
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.batch_norm import BatchNormSetting
-from acclimate.models.config import NetworkConfig
 from acclimate.models.network import Level, Output, SegmentationNetwork
+from acclimate.models.small import SmallOptions
 
 CLASSES = 3
 SOURCE_SIZE, TARGET_SIZE = (40, 56), (36, 48)
@@ -24,6 +24,8 @@ SOURCE_SIZE, TARGET_SIZE = (40, 56), (36, 48)
 class ToyNetwork(SegmentationNetwork):
     """Two strided convolutions and a head per level; remembers the images it was called on."""
 
+    name = "small"
+
     def __init__(
         self,
         *,
@@ -32,14 +34,15 @@ class ToyNetwork(SegmentationNetwork):
         dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
-        config = NetworkConfig(
-            name="small",
-            multi_level=multi_level,
-            batch_norm=batch_norm,
+        super().__init__(
+            SmallOptions(multi_level=multi_level),
+            CLASSES,
+            stride=4,
             preprocessing="imagenet",
+            batch_norm=batch_norm,
             head_learning_rate_multiple=10.0,
+            multi_level=multi_level,
         )
-        super().__init__(config, CLASSES, stride=4)
         torch.manual_seed(seed)
         self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         self.norm = nn.Identity() if batch_norm is None else nn.BatchNorm2d(4)
