@@ -201,7 +201,7 @@ def test_who_decides_how_many_branches_count(
     assert isinstance(first, NetworkLayout)
     tensors = fitted(head(live), first).tensors
     config, remarks = first.settle(first.network, tensors, Asked(layout, option, "a.pth"))
-    assert config.branches == branches
+    assert config.options.branches == branches
     assert remark in "; ".join(remarks)
 
 
@@ -226,7 +226,7 @@ def test_the_command_names_what_it_found_and_the_card_remembers(
     assert "recognised DeepLab-V2 on VGG-16 (AdaptSegNet)" in shown
     assert "head: 4 of 4 branches are summed (as --branches says)" in shown
     card = read_card(output)
-    assert (card.class_space, card.input_size, card.network.branches) == ("cityscapes-19", (2048, 1024), 4)
+    assert (card.class_space, card.input_size, card.network.options.branches) == ("cityscapes-19", (2048, 1024), 4)
     assert card.note is not None
     assert "imported from vgg.pth (SHA-256 " in card.note
     assert "head: 4 of 4 branches are summed" in card.note

@@ -63,7 +63,7 @@ def test_a_whole_network_gives_the_authors_logits(trunk: authors.State, folder: 
 def check_summary(result: Imported) -> None:
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.preprocessing, config.batch_norm) == ("wide-resnet38", "imagenet", "global")
+    assert (config.name, config.options.preprocessing, config.options.batch_norm) == ("wide-resnet38", "imagenet", "global")
     assert (result.card.class_space, result.card.input_size) == ("cityscapes-16", (2048, 1024))
     assert "recognised Wide ResNet-38, model A1 (CBST, MLSL)" in result.summary()
     assert "classes: 16 (cityscapes-16)" in result.summary()
