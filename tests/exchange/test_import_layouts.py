@@ -140,8 +140,14 @@ def test_fadas_resnet(body: authors.State, files: tuple[Path, Path], frozen: boo
     result = imported(content, files)
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.options.backbone, config.options.preprocessing) == ("deeplab-v2", "torchvision/resnet101", "imagenet")
-    assert (config.options.batch_norm, config.options.batch_norm_epsilon) == (("frozen", 0.0) if frozen else ("trained", None))
+    assert (config.name, config.options.backbone, config.options.preprocessing) == (
+        "deeplab-v2",
+        "torchvision/resnet101",
+        "imagenet",
+    )
+    assert (config.options.batch_norm, config.options.batch_norm_epsilon) == (
+        ("frozen", 0.0) if frozen else ("trained", None)
+    )
     pixels = authors.imagenet_pixels(IMAGES)
     expected = {
         epsilon: authors.head(head, "", authors.fada_features(state, pixels, epsilon=epsilon), live=4)

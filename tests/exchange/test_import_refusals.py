@@ -18,9 +18,9 @@ from torch import Tensor
 
 from acclimate.cli.app import main
 from acclimate.errors import UserError
+from acclimate.exchange.heads import ImportOptions, trained_branches
 from acclimate.exchange.importing import import_weights
 from acclimate.exchange.layouts import LAYOUTS, BodyLayout, NetworkLayout, fitted, recognise
-from acclimate.exchange.settling import Asked, trained_branches
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.models import read_card
 
@@ -200,7 +200,7 @@ def test_who_decides_how_many_branches_count(
     first = LAYOUTS[0]
     assert isinstance(first, NetworkLayout)
     tensors = fitted(head(live), first).tensors
-    config, remarks = first.settle(first.network, tensors, Asked(layout, option, "a.pth"))
+    config, remarks = first.complete(first.network, tensors, ImportOptions(layout, option, "a.pth"))
     assert config.options.branches == branches
     assert remark in "; ".join(remarks)
 

@@ -26,8 +26,8 @@ from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, un
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.io.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
-from acclimate.io.sheets import strip, write_sheet
 from acclimate.models.checkpoint import load_network
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
@@ -281,8 +281,8 @@ def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: P
             "target (another scene)": target.image(other),
         }
         size = size or picture_size(panels["source"].shape[1], panels["source"].shape[0])
-        rows.append(strip([(title, _shrunk(image, size)) for title, image in panels.items()]))
-    write_sheet(path, rows)
+        rows.append(side_by_side([(title, _shrunk(image, size)) for title, image in panels.items()]))
+    write_stacked(path, rows)
 
 
 def _shrunk(image: Image, size: tuple[int, int]) -> Image:
