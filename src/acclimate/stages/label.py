@@ -191,9 +191,8 @@ def _true_labels(batch: EvaluationBatch, maps: ScoreMaps) -> Tensor | None:
     if batch.labels is None:
         return None
     size = (maps.prediction.shape[2], maps.prediction.shape[1])
-    return torch.from_numpy(np.stack([resized_label(item, (size[1], size[0])) for item in batch.labels])).to(
-        maps.prediction.device
-    )
+    labels = np.stack([resized_label(item, size) for item in batch.labels])
+    return torch.from_numpy(labels).to(maps.prediction.device)
 
 
 def _count_scores(
