@@ -21,7 +21,7 @@ class Fixed(nn.Module):
         self.logits = logits
 
     def forward(self, images: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(main=self.logits)
+        return SimpleNamespace(logits=self.logits)
 
 
 class Pixelwise(nn.Module):
@@ -32,7 +32,7 @@ class Pixelwise(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(3, classes, 3, padding=1), nn.BatchNorm2d(classes), nn.Dropout(0.5))
 
     def forward(self, images: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(main=self.body(images))
+        return SimpleNamespace(logits=self.body(images))
 
 
 IMAGES = torch.zeros(1, 3, 4, 4)

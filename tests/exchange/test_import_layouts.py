@@ -76,7 +76,7 @@ def test_multi_level(
     result = imported({**caffe_body, **auxiliary, **main}, files, old=written_by == "adaptsegnet", layout=layout)
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.multi_level, config.branches) == ("deeplab-v2-resnet101", True, live)
+    assert (config.name, config.options.multi_level, config.options.branches) == ("deeplab-v2-resnet101", True, live)
     assert (config.preprocessing, config.batch_norm) == ("caffe", "published")
     assert (result.card.class_space, result.card.input_size) == ("cityscapes-19", (1024, 512))
     middle, last = caffe_features
@@ -92,7 +92,7 @@ def test_single_level_of_adaptsegnet_and_bdl(
     parallel = {f"module.{key}": value for key, value in {**caffe_body, **state}.items()}
     result = imported(parallel, files, layout="bdl")
     assert result.card is not None
-    assert (result.card.network.multi_level, result.card.network.branches) == (False, 2)
+    assert (result.card.network.options.multi_level, result.card.network.options.branches) == (False, 2)
     assert result.card.class_space == "cityscapes-16"
     output = ours(files)
     assert list(output.levels) == ["main"]
@@ -176,7 +176,7 @@ def test_initial_weights_start_a_network(
     assert "deeplab-v2-resnet101" in result.summary()
     config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, weights=str(files[1]))
     network = build_network(config, 7).eval()
-    assert network.config.preprocessing == "caffe"
+    assert network.config.options.preprocessing == "caffe"
     with torch.no_grad():
         output = network(IMAGES)
     for found, expected in zip((output.levels["auxiliary"].features, output.features), caffe_features, strict=True):

@@ -118,7 +118,7 @@ def test_single_level_keys_hold_one_head_on_the_last_layer() -> None:
 
 
 def test_preprocessing_and_branches() -> None:
-    assert build().config.preprocessing == "caffe"
+    assert build().config.options.preprocessing == "caffe"
     network = build(branches=2, multi_level=True)
     assert count(network) == 44_601_560
     heads = network.parameter_groups()[1]

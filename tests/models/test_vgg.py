@@ -50,4 +50,4 @@ def test_both_rules_for_the_heads_learning_rate() -> None:
         fada = build_network(options, 19)
     assert [group.learning_rate_multiple for group in adaptsegnet.parameter_groups()] == [1, 1]
     assert [group.learning_rate_multiple for group in fada.parameter_groups()] == [1, 10]
-    assert (adaptsegnet.config.preprocessing, fada.config.preprocessing) == ("caffe", "caffe-vgg")
+    assert (adaptsegnet.config.options.preprocessing, fada.config.options.preprocessing) == ("caffe", "caffe-vgg")

@@ -82,7 +82,7 @@ def test_the_projection_reads_the_activated_input_and_the_identity_the_raw_one()
 
 def test_running_statistics_and_trained_affine_are_the_default() -> None:
     network = build()
-    assert network.config.batch_norm == "global"
+    assert network.config.options.batch_norm == "global"
     assert network.train().training
     assert not network.bn7.training  # type: ignore[union-attr]
     assert network.bn7.weight.requires_grad  # type: ignore[union-attr]

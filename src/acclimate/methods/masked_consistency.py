@@ -1,6 +1,7 @@
-"""MIC: the teacher's labels of a whole image, learned from what is left of it when blocks are hidden (Hoyer et al. 2023).
+"""MIC: the teacher's labels of a whole image, learned from what is left of it when blocks are hidden.
 
-It is an option of every method that adapts; :class:`acclimate.methods.base.Method` adds its term to their own.
+Hoyer et al. 2023. It is an option of every method that adapts; :class:`acclimate.methods.base.Method` adds its term to
+their own.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def block_masks(
     """
     height, width = size
     side = max(1, round(block / 100 * height))
-    visible = torch.rand(count, math.ceil(height / side), math.ceil(width / side)) >= ratio
+    grid = (count, math.ceil(height / side), math.ceil(width / side))
+    visible = torch.rand(grid, dtype=torch.float32) >= ratio
     squares = visible.repeat_interleave(side, dim=1).repeat_interleave(side, dim=2)
     return squares[:, :height, :width].to(device)
 

@@ -72,7 +72,7 @@ class PseudoLabels(NamedTuple):
 
     Attributes:
         labels: (B, H, W) int64, the most probable class of every pixel.
-        weights: (B, H, W) float32 in [0, 1], how much each pixel's loss counts; 0 in the margins.
+        weights: (B, H, W) in [0, 1], how much each pixel's loss counts; 0 in the margins.
         probability: (B, H, W) of the label.
         kept_share: scalar, the share of pixels above the threshold.
     """
@@ -144,7 +144,7 @@ class Teacher(nn.Module):
 def weighed(probabilities: Tensor, options: TeacherOptions) -> PseudoLabels:
     """Labels, weights and the kept share of (B, C, H, W) probabilities."""
     probability, labels = probabilities.max(dim=1)
-    sure = (probability >= options.threshold).float()
+    sure = (probability >= options.threshold).to(probability.dtype)
     if options.confidence == "batch":
         weights = sure.mean().expand_as(sure)
     elif options.confidence == "image":

@@ -6,6 +6,7 @@ from acclimate.models.discriminator import FineGrainedDiscriminator, OutputDiscr
 from acclimate.models.network import Level, Output, ParameterGroup, Region, SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import NETWORKS, build_network
 from acclimate.models.resize import upsample
+from acclimate.models.wrapped import wrap
 
 __all__ = [
     "NETWORKS",
@@ -25,4 +26,5 @@ __all__ = [
     "read_card",
     "save_network",
     "upsample",
+    "wrap",
 ]

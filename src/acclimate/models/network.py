@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from acclimate.models.batch_norm import freeze_affine, set_epsilon, use_running_statistics
-from acclimate.models.config import NetworkConfig
-from acclimate.models.preprocessing import Preprocessing
+from acclimate.models.batch_norm import BatchNormSetting, freeze_affine, set_epsilon, use_running_statistics
+from acclimate.models.config import NetworkConfig, NetworkOptions
+from acclimate.models.preprocessing import Preprocessing, PreprocessingName
 
 MAIN, AUXILIARY = "main", "auxiliary"
 """The level that is evaluated, which every network has, and AdaptSegNet's second one on mid-level features."""
@@ -97,30 +97,45 @@ class SegmentationNetwork(nn.Module, ABC):
     :meth:`heads`. Everything works under bfloat16 autocast and in the channels-last memory format.
 
     Attributes:
-        config: every option at the value it was built with.
+        name: how recipes call it.
+        summary: one line for a person choosing.
+        Options: its options, with their defaults.
+        config: its name and every option at the value it was built with.
         classes: number of classes C.
         stride: input pixels per output position.
+        levels: names of the levels of every output, ``main`` first.
     """
 
-    config: NetworkConfig
-    classes: int
-    stride: int
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[NetworkOptions]]
 
-    def __init__(self, config: NetworkConfig, classes: int, *, stride: int) -> None:
+    def __init__(
+        self,
+        options: NetworkOptions,
+        classes: int,
+        *,
+        stride: float,
+        preprocessing: PreprocessingName,
+        batch_norm: BatchNormSetting | None = None,
+        head_learning_rate_multiple: float = 1.0,
+        multi_level: bool = False,
+    ) -> None:
         super().__init__()
-        if config.preprocessing is None:
-            raise ValueError("a network is built from a config whose preprocessing is settled")
-        self.config = config
+        self.config = NetworkConfig(name=self.name, options=options)
         self.classes = classes
         self.stride = stride
-        self.preprocessing = Preprocessing(config.preprocessing)
+        self.levels: tuple[str, ...] = (MAIN, AUXILIARY) if multi_level else (MAIN,)
+        self.batch_norm = batch_norm
+        self.head_learning_rate_multiple = head_learning_rate_multiple
+        self.preprocessing = Preprocessing(preprocessing)
 
-    def finish(self) -> None:
+    def finish(self, *, batch_norm_epsilon: float | None = None) -> None:
         """Applies the batch-norm setting once all layers exist."""
-        if self.config.batch_norm is not None:
-            freeze_affine(self, self.config.batch_norm)
-        if self.config.batch_norm_epsilon is not None:
-            set_epsilon(self, self.config.batch_norm_epsilon, setting=self.config.batch_norm)
+        if self.batch_norm is not None:
+            freeze_affine(self, self.batch_norm)
+        if batch_norm_epsilon is not None:
+            set_epsilon(self, batch_norm_epsilon, setting=self.batch_norm)
         self.train(self.training)
 
     def forward(self, images: Tensor) -> Output:
@@ -135,36 +150,31 @@ class SegmentationNetwork(nn.Module, ABC):
     def heads(self) -> list[nn.Module]:
         """The modules that turn features into logits; a multi-level network's auxiliary head comes first."""
 
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """Names of the levels of every output in training, ``main`` first."""
-        return (MAIN, AUXILIARY) if self.config.multi_level else (MAIN,)
-
     def feature_channels(self) -> dict[str, int]:
         """Channels of the features of each level, ``main`` first."""
-        names = [AUXILIARY, MAIN] if self.config.multi_level else [MAIN]
+        names = self.levels[::-1]
         first = {
             name: next(module for module in head.modules() if isinstance(module, nn.Conv2d))
             for name, head in zip(names, self.heads(), strict=False)
         }
-        return {name: first[name].in_channels for name in reversed(names)}
+        return {name: first[name].in_channels for name in self.levels}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Body and heads, the latter at ``config.head_learning_rate_multiple`` times the learning rate."""
+        """Body and heads, the latter at ``head_learning_rate_multiple`` times the learning rate."""
         heads = trainable(parameter for head in self.heads() for parameter in head.parameters())
         in_heads = {id(parameter) for parameter in heads}
         body = [parameter for parameter in trainable(self.parameters()) if id(parameter) not in in_heads]
         groups = [
             ParameterGroup("body", body),
-            ParameterGroup("heads", heads, learning_rate_multiple=self.config.head_learning_rate_multiple or 1.0),
+            ParameterGroup("heads", heads, learning_rate_multiple=self.head_learning_rate_multiple),
         ]
         return [group for group in groups if group.params]
 
     def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode, except that batch norms obey the config's setting."""
+        """Training or evaluation mode, except that batch norms obey their setting."""
         super().train(mode)
-        if self.config.batch_norm is not None:
-            use_running_statistics(self, self.config.batch_norm)
+        if self.batch_norm is not None:
+            use_running_statistics(self, self.batch_norm)
         return self
 
 

@@ -128,19 +128,23 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
     return method
 
 
-_FREE = {"weights", "batch_norm", "batch_norm_epsilon", "head_learning_rate_multiple", "multi_level"}
-"""Options in which a network may differ from the one it starts from: they change how it learns, or add a head."""
-
-
 def _expect_same_network(started: SegmentationNetwork, network: SegmentationNetwork, path: Path) -> None:
-    before, now = started.config.model_dump(), network.config.model_dump()
-    different = [key for key in now if key not in _FREE and now[key] != before[key]]
+    before, now = _what_it_is(started), _what_it_is(network)
+    different = [key for key in now if now[key] != before.get(key)]
     if different:
-        wanted = ", ".join(f"{key}: {before[key]}" for key in different)
+        wanted = ", ".join(f"{key}: {before.get(key)}" for key in different)
         raise UserError(
             f"{path} holds another network than the one to train; it has {wanted}, where the recipe's network has "
             f"{', '.join(f'{key}: {now[key]}' for key in different)}; set network in the recipe to what it has"
         )
+
+
+def _what_it_is(network: SegmentationNetwork) -> dict[str, Any]:
+    """A network's name and options, without those that only change how it learns."""
+    options = network.config.options
+    return {"name": network.config.name} | {
+        key: value for key, value in options.model_dump().items() if key not in options.learning
+    }
 
 
 def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
