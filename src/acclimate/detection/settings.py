@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from acclimate.detection.transforms import BoxTransform
 from acclimate.training.settings import TrainingSettings
 
@@ -17,6 +15,5 @@ class DetectionTraining(TrainingSettings):
 
     source_transform: BoxTransform = BoxTransform()  # type: ignore[assignment] # boxes move with their images
     target_transform: BoxTransform = BoxTransform()  # type: ignore[assignment]
-    source_sampling: Literal["shuffled"] = "shuffled"
     mining: None = None
     snapshots: None = None

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import Field, NonNegativeFloat
 
+from acclimate.data.photometric import Photometric, strongly_augmented
 from acclimate.data.sample import Batch
 from acclimate.methods.base import AdaptingOptions, Losses, Method
 from acclimate.methods.mixing import ClassesOf, Mixing, ensure_same_size, masks_of, mixed, paired
-from acclimate.methods.strong import Photometric, strongly_augmented
 from acclimate.methods.teacher import TeacherOptions
 
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
 
-from acclimate.methods.strong import STRONG, Photometric, strongly_augmented
+from acclimate.data.photometric import STRONG, Photometric, strongly_augmented
 
 
 class MaskedConsistency(BaseModel):

@@ -11,13 +11,13 @@ import torch
 from lightning_fabric import Fabric
 
 from acclimate.data.cache import cached
-from acclimate.data.class_shares import shares_of_images
+from acclimate.data.class_counts import class_counts
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.crops import Focus
 from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
-from acclimate.data.sampling import ClassBalanced, Sampler, class_presence
 from acclimate.data.stats import stats
-from acclimate.data.transforms import Focus, Transform
+from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
@@ -159,7 +159,7 @@ def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path)
         if request.target is not None and request.pseudo_labelled:
             domains["target"] = request.target
         found["class_shares"] = {
-            name: {image: torch.from_numpy(share) for image, share in shares_of_images(dataset, cache).items()}
+            name: {image: torch.from_numpy(row) for image, row in class_counts(dataset, cache).shares_by_name().items()}
             for name, dataset in domains.items()
         }
     return found
@@ -172,9 +172,7 @@ def _batches(
     on_target = method_class(request.method).trains_on != "source"
 
     part = source_part(request.source, settings.source_portion, seed=request.seed)
-    sampler: Sampler | None = None
-    if settings.source_sampling == "class-balanced":
-        sampler = ClassBalanced(class_presence(part, cache), seed=request.seed)
+    sampler = settings.source_sampling.sampler(part, seed=request.seed, cache=cache)
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:

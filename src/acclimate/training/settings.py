@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
@@ -46,8 +47,7 @@ class TrainingSettings(BaseModel):
         clip_gradients: the largest norm of all gradients of an optimiser together; longer ones are
             scaled down to it. None: as they are.
         batch_size: source images per step, over all processes.
-        source_sampling: ``shuffled``, each source image once per epoch; ``class-balanced``, rare classes more often, as
-            FADA draws its source (:class:`acclimate.data.sampling.ClassBalanced`).
+        source_sampling: which source images are drawn, and what their crops should hold; see :class:`Sampling`.
         target_batch_size: target images per step; None: ``batch_size``.
         optimizer: see :class:`OptimizerSettings`.
         precision: ``bf16-mixed`` where the processor has bfloat16 instructions, else ``32-true``; ``auto`` looks.
@@ -70,7 +70,7 @@ class TrainingSettings(BaseModel):
     clip_gradients: PositiveFloat | None = None
     batch_size: PositiveInt = 1
     target_batch_size: PositiveInt | None = None
-    source_sampling: Literal["shuffled", "class-balanced"] = "shuffled"
+    source_sampling: Sampling = Sampling()
     optimizer: OptimizerSettings = OptimizerSettings()
     precision: Precision = "auto"
     channels_last: bool = True
