@@ -33,7 +33,7 @@ from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.loop import fit
+from acclimate.training.loop import Training, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.translation.apply import load_generator, save_translator, translated_image
@@ -207,10 +207,8 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             stream=name,
         )
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
-        fitted = fit(
+        task = Training(
             translator,
-            source=streams["source"],
-            target=streams["target"],
             settings=training,
             fabric=fabric,
             checkpoints=checkpoints,
@@ -219,6 +217,7 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             seed=request.seed,
             title=request.title,
         )
+        fitted = fit(task, streams["source"], streams["target"])
     if fabric.is_global_zero:
         save_translator(folder / TRANSLATOR, translator, note={"seed": request.seed, "steps": training.steps})
     fabric.barrier()
