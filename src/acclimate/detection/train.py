@@ -25,7 +25,7 @@ from acclimate.methods import checked_options
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """Everything a ``train`` stage of a detection recipe depends on; see ``SegmentationTraining`` in ``stages/training.py``."""
+    """Everything a ``train`` stage of a detection recipe depends on, as :class:`SegmentationTraining` for networks."""
 
     method: str
     options: dict[str, Any]

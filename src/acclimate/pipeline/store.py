@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, read_json, remove_leftovers, write_json
+from acclimate.io.files import hash_of, hash_of_file, read_json, remove_leftovers, write_json
 
-STAGE_FORMAT = 1
+log = logging.getLogger(__name__)
+
+STAGE_FORMAT = 2
 """Raised when a stage's meaning changes, so that results of the older meaning are not taken for the new one's."""
 
 
@@ -33,10 +36,28 @@ class Store:
         """Where that stage is, or will be."""
         return self.root / key
 
-    def finished(self, key: str) -> dict[str, Any] | None:
-        """The summary of a finished stage; None while it is not finished."""
-        path = self.folder(key) / "done.json"
-        return dict(read_json(path)) if path.exists() else None
+    def finished(self, key: str, products: Sequence[str] = ()) -> dict[str, Any] | None:
+        """The summary of a finished stage; None while it is not finished, or where a product of it is gone or changed.
+
+        Args:
+            products: the files the stage is known by, whose checksums were kept when it was finished.
+        """
+        folder = self.folder(key)
+        path = folder / "done.json"
+        if not path.exists():
+            return None
+        try:
+            content = read_json(path)
+            kept, summary = dict(content["products"]), dict(content["summary"])
+        except (UserError, KeyError, TypeError, ValueError):
+            log.warning("%s is damaged: the stage is done again", path)
+            return None
+        for name in products:
+            file = folder / name
+            if not file.is_file() or kept.get(name) != hash_of_file(file):
+                log.warning("%s is gone or is not what the stage left: the stage is done again", file)
+                return None
+        return summary
 
     @contextmanager
     def working_on(self, key: str, identity: dict[str, Any]) -> Iterator[Path]:
@@ -60,9 +81,11 @@ class Store:
             write_json(folder / "stage.json", identity)
             yield folder
 
-    def finish(self, key: str, summary: dict[str, Any]) -> None:
-        """Marks a stage as finished."""
-        write_json(self.folder(key) / "done.json", summary)
+    def finish(self, key: str, summary: dict[str, Any], products: Sequence[str] = ()) -> None:
+        """Marks a stage as finished, with the checksums of its products."""
+        folder = self.folder(key)
+        kept = {name: hash_of_file(folder / name) for name in products}
+        write_json(folder / "done.json", {"summary": summary, "products": kept})
 
 
 @contextmanager

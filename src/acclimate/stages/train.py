@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from pydantic import Field
 
 from acclimate.data.wrappers import Translated
 from acclimate.errors import UserError
@@ -38,9 +39,9 @@ class TrainStage(StageSettings):
 
     verb = "train"
     train: str
-    options: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    network: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    network: dict[str, Any] = Field(default_factory=dict)
     pseudo_labels: str | None = None
     start: str | None = None
     source: str | None = None
@@ -144,9 +145,7 @@ class TrainRequest(Protocol):
         """The method with its network, initialised from the request's seed and start."""
         ...
 
-    def batches(
-        self, first_step: int, *, cache: Path, fabric: Fabric
-    ) -> tuple[Iterator[Any], Iterator[Any] | None]:
+    def batches(self, first_step: int, *, cache: Path, fabric: Fabric) -> tuple[Iterator[Any], Iterator[Any] | None]:
         """The batches of both domains from ``first_step`` on."""
         ...
 

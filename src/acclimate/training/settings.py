@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
+from acclimate.io.identity import speed_only
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.rounds import Mining
-from acclimate.io.identity import speed_only
 from acclimate.training.schedule import Schedule
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]

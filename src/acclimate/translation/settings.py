@@ -17,8 +17,8 @@ from pydantic import (
 from typing_extensions import Self
 
 from acclimate.data.transforms import Transform
-from acclimate.models.cyclegan import Upsampling
 from acclimate.io.identity import speed_only
+from acclimate.models.cyclegan import Upsampling
 from acclimate.training.schedule import Schedule
 
 Translator = Literal["cyclegan", "histogram", "mean-std"]
