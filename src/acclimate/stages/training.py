@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -111,6 +112,10 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     """The method with its network, initialised from the request's seed and start."""
     torch.manual_seed(request.seed)
     network = build_network(request.network, len(request.class_space))
+    options = method_options(request.method, request.options)
+    kind = method_class(request.method)
+    needs = kind.needs(options)
+    initial = deepcopy(network) if "initial network" in needs else None
     if request.start is not None:
         started, card = load_network(request.start)
         expect_classes(card, request.class_space, request.start)
@@ -121,9 +126,12 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
                 f"{request.start} holds another network ({card.network.name}) than the one to train "
                 f"({request.network.name}); start from a checkpoint of the same network"
             )
-    options = method_options(request.method, request.options)
-    kind = method_class(request.method)
-    setting = Setting(optimizer=request.training.optimizer, **_statistics(request, kind.needs(options), cache))
+    setting = Setting(
+        optimizer=request.training.optimizer,
+        class_names=request.class_space.classes,
+        initial=initial,
+        **_statistics(request, needs, cache),
+    )
     method = kind(network, options=options, setting=setting)
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
