@@ -220,7 +220,7 @@ def test_recipes_that_do_not_exist(tmp_path: Path) -> None:
         ({"training__step": 8}, "'steps'"),
         ({"training__optimizer__learning_rat": 8}, "'learning_rate'"),
         ({"training__source_transform": {"flipp": True}}, "'flip'"),
-        ({"training__source_transform": {"colour_jitter": {"bright": 1}}}, "'brightness'"),
+        ({"training__source_transform": {"photometric": {"bright": 1}}}, "'brightness'"),
         ({"stages__base__optoins": {}}, "'options'"),
         ({"stages__again__options": {"adversarial_wieght": 1}}, "'adversarial_weight'"),
         ({"stages__again__training": {"batchsize": 1}}, "'batch_size'"),

@@ -161,14 +161,15 @@ class TrainingItems(TorchDataset[Any]):
         raise NotImplementedError
 
     def __getitem__(self, position: int) -> Item | Failed:
-        index, keep = self.sampler.draw(position)
+        draw = self.sampler.draw(position)
+        index = draw.index
         try:
             image = self.dataset.image(index)
             annotation = self.annotation(index, image) if self.annotated else None
         except UserError as error:
             return Failed(str(error))
         generator = item_generator(self.seed, self.stream, _AUGMENTATION, position)
-        wish = () if keep is None else (keep,)
+        wish = () if draw.keep is None else (draw.keep,)
         return (*self.transform(image, annotation, generator, *wish), self.dataset.names[index])
 
 

@@ -22,8 +22,8 @@ from acclimate.errors import UserError
 
 SUB_EPOCH = 3000
 """Draws after which FADA forgets which classes it has seen."""
-LEAST_SHARE = 3000 / (1914 * 1052)
-"""DAFormer's 3,000 pixels, as a fraction of a GTA5 picture."""
+LEAST_SHARE = 0.00149
+"""DAFormer's 3,000 pixels of the 1914x1052 of a GTA5 picture."""
 _ORDER, _BALANCED, _RARE = 0, 2, 3
 
 
@@ -210,7 +210,7 @@ def _drawn(sampler: ClassBalanced, number: int) -> NDArray[np.int64]:
 
 
 class RareClass:
-    """DAFormer's rare-class sampling (section 3.2): a class, then an image that has enough of it, then a crop that shows it.
+    """DAFormer's rare-class sampling (section 3.2): a class is drawn, an image with enough of it, a crop that shows it.
 
     P(c) is proportional to exp((1 - f_c) / T), where f_c is the class's fraction of all labelled pixels. The image is
     drawn uniformly among those that have more than ``least_share`` of their pixels in the class, and the crop is drawn

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
+
+from acclimate.data.sampling import Sampling
 from acclimate.detection.transforms import BoxTransform
 from acclimate.training.settings import TrainingSettings
 
@@ -22,6 +25,13 @@ class DetectionTraining(TrainingSettings):
     snapshots: None = None
     milestones: tuple[int, ...] = ()
     warm_up: int = 0
+
+    @field_validator("source_sampling")
+    @classmethod
+    def _no_label_maps_to_count(cls, value: Sampling) -> Sampling:
+        if value.kind != "shuffled":
+            raise ValueError(f"detection draws its source shuffled; {value.kind} counts the pixels of label maps")
+        return value
 
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``."""
