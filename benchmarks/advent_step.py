@@ -150,12 +150,12 @@ def plain_step(network, source, target, learning_rate):  # type: ignore[no-untyp
         for d in discriminators:
             d.requires_grad_(False)
         output = network(source.images)
-        source_logits = [enlarge(output.main), enlarge(output.auxiliary)]
+        source_logits = [enlarge(output.logits), enlarge(output.levels["auxiliary"].logits)]
         segmentation = [F.cross_entropy(logits, source.labels, ignore_index=255) for logits in source_logits]
         (segmentation[0] + 0.1 * segmentation[1]).backward()
 
         output = network(target.images)
-        target_logits = [enlarge(output.main), enlarge(output.auxiliary)]
+        target_logits = [enlarge(output.logits), enlarge(output.levels["auxiliary"].logits)]
         fooled = [d(information(logits)) for d, logits in zip(discriminators, target_logits, strict=True)]
         adversarial = [bce(f, torch.zeros_like(f)) for f in fooled]
         (0.001 * adversarial[0] + 0.0002 * adversarial[1]).backward()
@@ -227,7 +227,7 @@ def forward_pair(network, source, target, *, joint: bool):  # type: ignore[no-un
         network.zero_grad()
         for images in [torch.cat([source, target])] if joint else [source, target]:
             with fabric.autocast():
-                loss = network(images).main.float().square().mean()
+                loss = network(images).logits.float().square().mean()
             loss.backward()
         return {"nothing": 0.0}
 

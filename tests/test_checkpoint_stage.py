@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_said(overrides: dict[str, Any], message: str, give
 def test_a_network_that_would_compute_something_else_is_refused(given: Path, tmp_path: Path) -> None:
     """Its tensors fit, and it would silently cost many points."""
     network, card = load_network(given)
-    network.config = network.config.model_copy(update={"preprocessing": "caffe"})
+    network.config = network.config.with_options(preprocessing="caffe")
     save_network(given, network, card=card)
     assert read_card(given).network.preprocessing == "caffe"
     with pytest.raises(UserError, match="preprocessing: caffe"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from acclimate.evaluation.predict import predict
     from acclimate.models.checkpoint import load_network, save_network
     from acclimate.models.registry import build_network
+    from acclimate.models.wrapped import wrap
     from acclimate.pipeline.run import Run, run
     from acclimate.recipe.load import Recipe, load_recipe
     from acclimate.report.page import write_report
@@ -35,6 +36,7 @@ _HOME = {
     "predict": "acclimate.evaluation.predict",
     "run": "acclimate.pipeline.run",
     "save_network": "acclimate.models.checkpoint",
+    "wrap": "acclimate.models.wrapped",
     "write_report": "acclimate.report.page",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "predict",
     "run",
     "save_network",
+    "wrap",
     "write_report",
 ]
 

@@ -16,7 +16,6 @@ from acclimate.errors import unknown
 from acclimate.methods import METHODS, checked_options
 from acclimate.methods.trainable import Trainable
 from acclimate.models.config import NetworkConfig
-from acclimate.models.registry import settled
 from acclimate.training.settings import TrainingSettings
 
 TaskName = Literal["segmentation", "detection"]
@@ -66,7 +65,7 @@ TASKS: dict[str, Task] = {
         "segmentation",
         METHODS,
         NetworkConfig,
-        settled,
+        lambda config: None,
         TrainingSettings,
         ("checkpoint", "train", "translate", "label", "evaluate"),
     ),

@@ -115,6 +115,17 @@ def write_carla(folder: Path, *, dry: int = 20, wet: int = 10, labels: Mapping[s
     return f"carla:{folder}"
 
 
+def write_idd_lite(folder: Path, *, images: int = 5) -> str:
+    """``leftImg8bit/ gtFine/`` as released, with the labels of instances beside those of classes."""
+    for split in ("train", "val"):
+        for number in range(images):
+            stem = f"{split}/{number % 2}/{number:06d}"
+            save_image(folder / "leftImg8bit" / f"{stem}_image.jpg", number)
+            save(folder / "gtFine" / f"{stem}_label.png", grey(some_ids(number, (*range(7), 255))))
+            save(folder / "gtFine" / f"{stem}_inst_label.png", grey(some_ids(number, range(200))))
+    return f"idd-lite:{folder}"
+
+
 def write_gta5(folder: Path, *, images: int = 5, labels: Mapping[str, Ids] | None = None) -> str:
     """``images/ labels/``, palette labels."""
     for number in range(1, images + 1):
@@ -213,6 +224,7 @@ WRITERS = {
     "cityscapes": write_cityscapes,
     "folder": write_folder,
     "gta5": write_gta5,
+    "idd-lite": write_idd_lite,
     "mapillary": write_mapillary,
     "mapillary-2": write_mapillary_2,
     "synthia": write_synthia,
@@ -224,7 +236,7 @@ def label_files(folder: Path) -> list[Path]:
     """The label files of the train split, sorted."""
     parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
     files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
-    return sorted(path for path in set(files) if "instance" not in path.name)
+    return sorted(path for path in set(files) if "inst" not in path.name)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
-from acclimate.data.readers.folder import distinct_colours, read_description
+from acclimate.data.readers.description import distinct_colours, read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
 from acclimate.labels import VOID
@@ -78,7 +78,7 @@ def test_the_class_space_goes_by_the_sets_name(tmp_path: Path) -> None:
     ("yaml", "message"),
     [
         ("imagse: a\nclasses: [x]\n", r"the key 'images' is missing; unknown key 'imagse'; did you mean 'images'"),
-        ("images: a\n", "the key 'classes' is missing"),
+        ("images: a\nlabels: b\n", "the key 'classes' is missing"),
         ("images: a\nclasses: [grass]\nids: {1: gras}\n", "ids: 1 is 'gras', .* did you mean 'grass'"),
         ("images: a\nclasses: [{name: x, color: [1, 2, 3]}]\n", "unknown key 'classes.0.color'; did you mean 'colour'"),
         ("images: a\nclasses: [x, x]\n", "a name appears twice"),
@@ -99,7 +99,7 @@ def test_what_is_wrong_in_the_yaml_is_told(tmp_path: Path, yaml: str, message: s
 
 
 def test_a_folder_instead_of_its_yaml(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is a folder; name the YAML"):
+    with pytest.raises(UserError, match=r"is a folder without a dataset.yaml"):
         open_dataset(f"folder:{tmp_path}")
 
 

@@ -8,7 +8,7 @@ import torch
 
 from acclimate.data.registry import open_dataset
 from acclimate.data.spatial_prior import normalised_prior, spatial_prior
-from acclimate.models.network import Output
+from acclimate.models.network import Level, Output
 from acclimate.pseudo.asking import asked
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
@@ -51,7 +51,7 @@ class Constant(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> Output:
         logits = torch.tensor([0.6, 0.3, 0.1]).log().view(1, 3, 1, 1).expand(len(images), 3, 2, 2)
-        return Output(logits.clone(), None, None, None)
+        return Output({"main": Level(logits.clone())})
 
 
 def test_probabilities_are_multiplied_and_not_renormalised() -> None:

@@ -21,7 +21,7 @@ class Strided(nn.Module):
     """Logits at half resolution from pixels alone, as far as average pooling lets them."""
 
     def forward(self, images: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(main=F.avg_pool2d(images, 2))
+        return SimpleNamespace(logits=F.avg_pool2d(images, 2))
 
 
 class ColumnNumber(nn.Module):
@@ -29,7 +29,7 @@ class ColumnNumber(nn.Module):
 
     def forward(self, images: Tensor) -> SimpleNamespace:
         columns = torch.arange(images.shape[3], dtype=torch.float32).expand(1, 1, *images.shape[2:])
-        return SimpleNamespace(main=torch.cat([columns, torch.full_like(columns, 1.75)], dim=1))
+        return SimpleNamespace(logits=torch.cat([columns, torch.full_like(columns, 1.75)], dim=1))
 
 
 def identity(images: Tensor) -> Tensor:

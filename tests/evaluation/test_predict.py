@@ -21,7 +21,7 @@ class Fixed(nn.Module):
         self.logits = logits
 
     def forward(self, images: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(main=self.logits)
+        return SimpleNamespace(logits=self.logits)
 
 
 class Pixelwise(nn.Module):
@@ -32,7 +32,7 @@ class Pixelwise(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(3, classes, 3, padding=1), nn.BatchNorm2d(classes), nn.Dropout(0.5))
 
     def forward(self, images: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(main=self.body(images))
+        return SimpleNamespace(logits=self.body(images))
 
 
 IMAGES = torch.zeros(1, 3, 4, 4)
@@ -112,7 +112,7 @@ def test_flip_averages_with_the_mirrored_image_turned_back() -> None:
     images = torch.rand(1, 3, 6, 8)
     network.eval()
     with torch.no_grad():
-        mean = (network(images).main + network(images.flip(3)).main.flip(3)) / 2
+        mean = (network(images).logits + network(images.flip(3)).logits.flip(3)) / 2
     network.train()
     result = predict([network], images, size=(6, 8), flip=True)
     torch.testing.assert_close(result.entropy, -(mean.softmax(1) * mean.log_softmax(1)).sum(1) / math.log(3))
@@ -127,9 +127,9 @@ def test_scales_average_resized_inputs() -> None:
     network = Pixelwise(3).eval()
     images = torch.rand(1, 3, 6, 8)
     with torch.no_grad():
-        large = network(F.interpolate(images, size=(12, 16), mode="bilinear", align_corners=True)).main
+        large = network(F.interpolate(images, size=(12, 16), mode="bilinear", align_corners=True)).logits
         large = F.interpolate(large, size=(6, 8), mode="bilinear", align_corners=True)
-        mean = (network(images).main + large) / 2
+        mean = (network(images).logits + large) / 2
     result = predict([network], images, size=(6, 8), scales=(1.0, 2.0))
     torch.testing.assert_close(
         result.entropy, -(mean.softmax(1) * mean.log_softmax(1)).sum(1) / math.log(3), atol=1e-5, rtol=1e-4

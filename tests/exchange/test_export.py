@@ -40,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def logits_of(network: SegmentationNetwork, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return network(images).main
+        return network(images).logits
 
 
 def test_onnx_at_any_size_without_our_code(

@@ -76,14 +76,13 @@ def test_multi_level(
     result = imported({**caffe_body, **auxiliary, **main}, files, old=written_by == "adaptsegnet", layout=layout)
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.multi_level, config.branches) == ("deeplab-v2-resnet101", True, live)
+    assert (config.name, config.options.multi_level, config.options.branches) == ("deeplab-v2-resnet101", True, live)
     assert (config.preprocessing, config.batch_norm) == ("caffe", "published")
     assert (result.card.class_space, result.card.input_size) == ("cityscapes-19", (1024, 512))
     middle, last = caffe_features
     output = ours(files)
-    assert output.auxiliary is not None
-    same(output.main, authors.head(main, "layer6.", last, live=live))
-    same(output.auxiliary, authors.head(auxiliary, "layer5.", middle, live=live))
+    same(output.logits, authors.head(main, "layer6.", last, live=live))
+    same(output.levels["auxiliary"].logits, authors.head(auxiliary, "layer5.", middle, live=live))
 
 
 def test_single_level_of_adaptsegnet_and_bdl(
@@ -93,11 +92,11 @@ def test_single_level_of_adaptsegnet_and_bdl(
     parallel = {f"module.{key}": value for key, value in {**caffe_body, **state}.items()}
     result = imported(parallel, files, layout="bdl")
     assert result.card is not None
-    assert (result.card.network.multi_level, result.card.network.branches) == (False, 2)
+    assert (result.card.network.options.multi_level, result.card.network.options.branches) == (False, 2)
     assert result.card.class_space == "cityscapes-16"
     output = ours(files)
-    assert output.auxiliary is None
-    same(output.main, authors.head(state, "layer5.", caffe_features[1], live=2))
+    assert list(output.levels) == ["main"]
+    same(output.logits, authors.head(state, "layer5.", caffe_features[1], live=2))
 
 
 def test_adaptsegnets_vgg(files: tuple[Path, Path]) -> None:
@@ -111,7 +110,7 @@ def test_adaptsegnets_vgg(files: tuple[Path, Path]) -> None:
     expected = authors.head(
         state, "classifier.", authors.vgg_features(state, "features.", authors.caffe_pixels(IMAGES)), live=2
     )
-    same(ours(files).main, expected)
+    same(ours(files).logits, expected)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -150,9 +149,9 @@ def test_fadas_resnet(body: authors.State, files: tuple[Path, Path], frozen: boo
     }
     right, wrong = (expected[0.0], expected[1e-5]) if frozen else (expected[1e-5], expected[0.0])
     output = ours(files)
-    assert output.main.shape == (1, 19, 7, 10)
-    same(output.main, right)
-    assert (output.main - wrong).abs().max() > 100 * TOLERANCE
+    assert output.logits.shape == (1, 19, 7, 10)
+    same(output.logits, right)
+    assert (output.logits - wrong).abs().max() > 100 * TOLERANCE
 
 
 def test_fadas_vgg(files: tuple[Path, Path]) -> None:
@@ -165,7 +164,7 @@ def test_fadas_vgg(files: tuple[Path, Path]) -> None:
     assert (result.card.network.preprocessing, result.card.network.branches) == ("caffe-vgg", 4)
     pixels = authors.caffe_pixels(IMAGES, mean=(103.939, 116.779, 123.68))
     expected = authors.head(head, "", authors.vgg_features(state, "backbone.", pixels), live=4)
-    same(ours(files).main, expected)
+    same(ours(files).logits, expected)
 
 
 def test_initial_weights_start_a_network(
@@ -177,10 +176,10 @@ def test_initial_weights_start_a_network(
     assert "deeplab-v2-resnet101" in result.summary()
     config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, weights=str(files[1]))
     network = build_network(config, 7).eval()
-    assert network.config.preprocessing == "caffe"
+    assert network.config.options.preprocessing == "caffe"
     with torch.no_grad():
         output = network(IMAGES)
-    for found, expected in zip((output.auxiliary_features, output.features), caffe_features, strict=True):
+    for found, expected in zip((output.levels["auxiliary"].features, output.features), caffe_features, strict=True):
         same(found, expected)
 
 

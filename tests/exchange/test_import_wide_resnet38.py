@@ -53,7 +53,7 @@ def test_a_whole_network_gives_the_authors_logits(trunk: authors.State, folder: 
     network, card = load_network(output)
     assert card == result.card
     with torch.no_grad():
-        found = network(IMAGES).main
+        found = network(IMAGES).logits
         expected = wide_resnet_authors.logits(state, authors.imagenet_pixels(IMAGES), classes=16)
     assert found.shape == (1, 16, 13, 14)
     assert 0.1 < expected.std() < 10  # neither dead nor exploded

@@ -40,6 +40,25 @@ def test_many_channels_are_computed_another_way_with_the_same_result_and_gradien
         torch.testing.assert_close(gradient, reference)
 
 
+def test_every_backward_pass_counts_once() -> None:
+    torch.manual_seed(0)
+    aspp = ASPP(_MANY_CHANNELS, 3, rates=(1, 2, 3))
+    features = torch.randn(2, _MANY_CHANNELS, 5, 6)
+    gradients = {}
+    for foldable in (True, False):
+        aspp.foldable = foldable
+        aspp.zero_grad()
+        for _ in range(3):
+            aspp(features).sum().backward()
+        gradients[foldable] = [parameter.grad.clone() for parameter in aspp.parameters()]
+        biases = [layer.bias.grad for layer in aspp.conv2d_list]
+        assert len({bias.untyped_storage().data_ptr() for bias in biases}) == 3
+        for bias in biases:
+            assert bias.tolist() == [3 * 2 * 5 * 6] * 3
+    for folded, plain in zip(gradients[True], gradients[False], strict=True):
+        torch.testing.assert_close(folded, plain, atol=1e-3, rtol=1e-4)
+
+
 def test_two_branches_leave_the_others_out_and_frozen_but_named() -> None:
     torch.manual_seed(0)
     aspp = ASPP(4, 3, branches=2)

@@ -24,7 +24,7 @@ def test_dilation_keeps_the_features_at_the_old_positions(name: str, output_stri
     original = torchvision.models.get_model(name).double().eval()
     original.load_state_dict(backbone.state_dict(), strict=False)
     images = torch.rand(1, 3, 64, 96, dtype=torch.float64)
-    _, dense = backbone(images)
+    dense = backbone(images)[-1]
     if name == "mobilenet_v2":
         expected = original.features(images)
     else:
@@ -57,15 +57,16 @@ def test_any_backbone_gives_two_levels_at_the_stride(backbone: str, output_strid
         output = network(torch.zeros(2, 3, 64, 128))
     size = (64 // output_stride, 128 // output_stride)
     assert network.stride == output_stride
-    assert output.main.shape == output.auxiliary.shape == (2, 7, *size)
-    assert output.features.shape == (2, network.backbone.channels, *size)
-    assert output.auxiliary_features.shape == (2, network.backbone.middle_channels, *size)
-    assert network.config.rates == ((6, 12, 18, 24) if output_stride == 8 else (3, 6, 9, 12))
+    assert output.logits.shape == output.levels["auxiliary"].logits.shape == (2, 7, *size)
+    assert output.features.shape == (2, network.backbone.channels[-1], *size)
+    assert output.levels["auxiliary"].features.shape == (2, network.backbone.channels[-2], *size)
+    assert network.config.options.rates == ((6, 12, 18, 24) if output_stride == 8 else (3, 6, 9, 12))
 
 
 def test_mobilenets_middle_features_are_those_before_its_last_stride() -> None:
     backbone = build_backbone("torchvision/mobilenet_v2", output_stride=16, weights=None)
-    assert (backbone.middle_channels, backbone.channels) == (96, 1280)
+    assert backbone.channels == [16, 24, 32, 96, 1280]
+    assert backbone.strides == [2, 4, 8, 16, 16]
 
 
 @pytest.mark.skipif(not MOBILENET.is_file(), reason="the ImageNet weights of MobileNetV2 are not on this machine")

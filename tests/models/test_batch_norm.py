@@ -32,7 +32,7 @@ def test_running_statistics_and_gradients_in_training(setting: str) -> None:
     _, moves, affine = SETTINGS[setting]
     network = build(setting)
     before = statistics(network).clone()
-    network(torch.rand(2, 3, 32, 48)).main.square().mean().backward()
+    network(torch.rand(2, 3, 32, 48)).logits.square().mean().backward()
     assert torch.equal(before, statistics(network)) is not moves
     for layer in batch_norms(network):
         assert (layer.weight.grad is not None) is affine
@@ -46,8 +46,8 @@ def test_what_an_image_is_normalised_with(setting: str) -> None:
     uses_batch, _, _ = SETTINGS[setting]
     network = build(setting)
     image, companions = torch.rand(1, 3, 32, 48), torch.rand(3, 3, 32, 48) * 0.2
-    alone = network(image).main
-    together = network(torch.cat([image, companions])).main[:1]
+    alone = network(image).logits
+    together = network(torch.cat([image, companions])).logits[:1]
     assert torch.allclose(alone, together, atol=1e-4) is not uses_batch
 
 
@@ -58,7 +58,7 @@ def test_evaluation_always_uses_running_statistics_and_moves_nothing(setting: st
     network.eval()
     before = copy.deepcopy(network.state_dict())
     image = torch.rand(1, 3, 32, 48)
-    torch.testing.assert_close(network(image).main, network(image.expand(4, -1, -1, -1)).main[:1])
+    torch.testing.assert_close(network(image).logits, network(image.expand(4, -1, -1, -1)).logits[:1])
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 

@@ -45,15 +45,14 @@ def test_counts_of_the_parts() -> None:
 )
 def test_output_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
     output = build(multi_level=True)(torch.zeros(1, 3, *size, device="meta"))
-    assert output.main.shape == output.auxiliary.shape == (1, 19, *expected)
+    assert output.logits.shape == output.levels["auxiliary"].logits.shape == (1, 19, *expected)
     assert output.features.shape == (1, 2048, *expected)
-    assert output.auxiliary_features.shape == (1, 1024, *expected)
+    assert output.levels["auxiliary"].features.shape == (1, 1024, *expected)
 
 
 def test_a_single_level_network_has_no_auxiliary_output() -> None:
     output = build()(torch.zeros(1, 3, 64, 64, device="meta"))
-    assert output.auxiliary is None
-    assert output.auxiliary_features is None
+    assert list(output.levels) == ["main"]
 
 
 def test_strides_and_dilations() -> None:
@@ -119,7 +118,7 @@ def test_single_level_keys_hold_one_head_on_the_last_layer() -> None:
 
 
 def test_preprocessing_and_branches() -> None:
-    assert build().config.preprocessing == "caffe"
+    assert build().config.options.preprocessing == "caffe"
     network = build(branches=2, multi_level=True)
     assert count(network) == 44_601_560
     heads = network.parameter_groups()[1]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from acclimate.models import NETWORKS, NetworkConfig, Output, SegmentationNetwork, build_network, upsample
+from acclimate.models.encoder_decoder import EncoderDecoder
 
 CLASSES = 5
 
@@ -16,21 +17,40 @@ def config(name: str, *, multi_level: bool = False) -> NetworkConfig:
     options: dict[str, object] = {"name": name}
     if name == "deeplab-v2":
         options |= {"backbone": "torchvision/mobilenet_v2", "head": "small-aspp"}
-    return NetworkConfig.parse(options | {"multi_level": multi_level})
+    if name == "encoder-decoder":
+        options |= {"backbone": "timm/pvt_v2_b0", "drop_path": 0.0}
+    return NetworkConfig.parse(options | ({"multi_level": True} if multi_level else {}))
+
+
+HEAVY = ("dinov2-b", "dinov2-l", "pvt-daformer", "convnext-upernet")
+"""Networks that are tried on the meta device only."""
 
 
 def variants() -> list[NetworkConfig]:
-    levels = {name: (False, True) if "multi_level" in NETWORKS[name].options else (False,) for name in NETWORKS}
-    return [config(name, multi_level=multi_level) for name in NETWORKS for multi_level in levels[name]]
+    return [
+        config(name, multi_level=multi_level)
+        for name, network in NETWORKS.items()
+        for multi_level in ((False, True) if "multi_level" in network.Options.model_fields else (False,))
+        if not (multi_level and issubclass(network, EncoderDecoder) and name != "encoder-decoder")
+    ]
 
 
-VARIANTS = pytest.mark.parametrize("variant", variants(), ids=lambda v: v.name + ("+" if v.multi_level else ""))
+def named(variant: NetworkConfig) -> str:
+    return variant.name + ("+" if getattr(variant.options, "multi_level", False) else "")
+
+
+VARIANTS = pytest.mark.parametrize("variant", variants(), ids=named)
+LIGHT = pytest.mark.parametrize("variant", [v for v in variants() if v.name not in HEAVY], ids=named)
 
 
 @functools.lru_cache(maxsize=1)
-def real(variant: NetworkConfig) -> SegmentationNetwork:
+def _real(content: str) -> SegmentationNetwork:
     torch.manual_seed(0)
-    return build_network(variant, CLASSES)
+    return build_network(NetworkConfig.model_validate_json(content), CLASSES)
+
+
+def real(variant: NetworkConfig) -> SegmentationNetwork:
+    return _real(variant.model_dump_json())
 
 
 @VARIANTS
@@ -50,12 +70,12 @@ def test_sizes_and_levels(variant: NetworkConfig) -> None:
         network = build_network(variant, CLASSES).eval()
         output = network(torch.zeros(2, 3, 128, 192))
     assert isinstance(output, Output)
-    assert output.main.shape[:2] == (2, CLASSES)
-    assert abs(output.main.shape[2] - 128 / network.stride) <= 1
-    assert abs(output.main.shape[3] - 192 / network.stride) <= 1
-    assert output.features.shape[-2:] == output.main.shape[-2:]
-    assert (output.auxiliary is not None) is variant.multi_level
-    assert (output.auxiliary_features is not None) is variant.multi_level
+    assert output.logits.shape[:2] == (2, CLASSES)
+    assert abs(output.logits.shape[2] - 128 / network.stride) <= 1
+    assert abs(output.logits.shape[3] - 192 / network.stride) <= 1
+    assert tuple(output.levels) == network.levels == (("main", "auxiliary") if named(variant)[-1] == "+" else ("main",))
+    found = {name: level.features.shape[1] for name, level in output.levels.items()}
+    assert found == network.feature_channels()
 
 
 @VARIANTS
@@ -68,16 +88,16 @@ def test_its_settled_config_builds_it_again(variant: NetworkConfig) -> None:
     assert network.config.model_validate_json(network.config.model_dump_json()) == network.config
 
 
-@VARIANTS
+@LIGHT
 def test_every_trainable_parameter_learns_in_bfloat16_and_channels_last(variant: NetworkConfig) -> None:
     network = real(variant).train().to(memory_format=torch.channels_last)
     network.zero_grad()
     images = torch.rand(2, 3, 64, 96).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(images)
-    loss = upsample(output.main, (64, 96)).log_softmax(1)[:, 0].mean()
-    if output.auxiliary is not None:
-        loss = loss + upsample(output.auxiliary, (64, 96)).log_softmax(1)[:, 0].mean()
+    loss = upsample(output.logits, (64, 96)).log_softmax(1)[:, 0].mean()
+    if "auxiliary" in output.levels:
+        loss = loss + upsample(output.levels["auxiliary"].logits, (64, 96)).log_softmax(1)[:, 0].mean()
     loss.backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is not None) is parameter.requires_grad, name
@@ -87,21 +107,21 @@ def test_every_trainable_parameter_learns_in_bfloat16_and_channels_last(variant:
     assert all(grad.abs().sum() > 0 for grad in heads)
 
 
-@VARIANTS
+@LIGHT
 def test_bfloat16_agrees_with_float32(variant: NetworkConfig) -> None:
     network = real(variant).eval()
     images = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        exact = network(images).main
+        exact = network(images).logits
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = network(images).main.float()
+            rounded = network(images).logits.float()
     assert (rounded - exact).norm() < 0.05 * exact.norm()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_is_described(name: str) -> None:
-    assert len(NETWORKS[name].description) > 20
-    assert NETWORKS[name].build.__doc__
+    assert len(NETWORKS[name].summary) > 20
+    assert NETWORKS[name].__doc__
 
 
 def test_upsampling_aligns_corners_and_leaves_bfloat16() -> None:

@@ -32,7 +32,7 @@ def build(options: dict[str, Any], classes: int = 19) -> SegmentationNetwork:
 
 def test_fadas_resnet_is_torchvisions_dilated_one() -> None:
     network = build(FADA)
-    assert network(torch.zeros(1, 3, 720, 1280, device="meta")).main.shape == (1, 19, 90, 160)
+    assert network(torch.zeros(1, 3, 720, 1280, device="meta")).logits.shape == (1, 19, 90, 160)
     # the body of 1.3, the head on 2048 channels
     assert sum(p.numel() for p in network.parameters()) == 42_500_160 + 1_400_908
     with torch.device("meta"):
@@ -74,7 +74,7 @@ def test_a_running_variance_of_zero_is_named() -> None:
 
 def test_the_epsilon_is_left_alone_unless_asked_for() -> None:
     assert {layer.eps for layer in batch_norms(build({**FADA, "batch_norm_epsilon": None}))} == {1e-5}
-    with pytest.raises(UserError, match=r"'deeplab-v2-resnet101' has no option 'batch_norm_epsilon'"):
+    with pytest.raises(UserError, match=r"deeplab-v2-resnet101: unknown key 'batch_norm_epsilon'"):
         build({"name": "deeplab-v2-resnet101", "batch_norm_epsilon": 0})
 
 
@@ -116,7 +116,7 @@ def test_first_imagenet_weights_bring_their_preprocessing(monkeypatch: pytest.Mo
             f"acclimate.models.{module}.load_{'weights' if module == 'deeplab' else 'backbone'}", nothing
         )
     monkeypatch.setattr("acclimate.models.vgg.torchvision_tensors", nothing)
-    assert build({"name": name, "weights": "imagenet-v1"}).config.preprocessing == "imagenet"
+    assert build({"name": name, "weights": "imagenet-v1"}).config.options.preprocessing == "imagenet"
     assert any("imagenet-v1" in arguments for arguments in asked)
 
 

@@ -20,7 +20,7 @@ def test_published_parameter_counts(classes: int, parameters: int) -> None:
 def test_keys_strides_and_dilations_of_adaptsegnets_checkpoint() -> None:
     with torch.device("meta"):
         network = build_network(NetworkConfig(name="deeplab-v2-vgg16"), 19)
-        assert network(torch.zeros(1, 3, 720, 1280)).main.shape == (1, 19, 90, 160)
+        assert network(torch.zeros(1, 3, 720, 1280)).logits.shape == (1, 19, 90, 160)
     indices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31]
     expected = {f"features.{index}.{kind}" for index in indices for kind in ("weight", "bias")}
     expected |= {f"classifier.conv2d_list.{branch}.{kind}" for branch in range(4) for kind in ("weight", "bias")}
@@ -50,4 +50,4 @@ def test_both_rules_for_the_heads_learning_rate() -> None:
         fada = build_network(options, 19)
     assert [group.learning_rate_multiple for group in adaptsegnet.parameter_groups()] == [1, 1]
     assert [group.learning_rate_multiple for group in fada.parameter_groups()] == [1, 10]
-    assert (adaptsegnet.config.preprocessing, fada.config.preprocessing) == ("caffe", "caffe-vgg")
+    assert (adaptsegnet.config.options.preprocessing, fada.config.options.preprocessing) == ("caffe", "caffe-vgg")

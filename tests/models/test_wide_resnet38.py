@@ -22,7 +22,7 @@ def test_published_parameter_counts() -> None:
 
 def test_output_stride_and_blocks() -> None:
     network = build()
-    assert network(torch.zeros(1, 3, 500, 500, device="meta")).main.shape == (1, 19, 63, 63)
+    assert network(torch.zeros(1, 3, 500, 500, device="meta")).logits.shape == (1, 19, 63, 63)
     names = [
         "2a",
         "2b1",
@@ -82,7 +82,7 @@ def test_the_projection_reads_the_activated_input_and_the_identity_the_raw_one()
 
 def test_running_statistics_and_trained_affine_are_the_default() -> None:
     network = build()
-    assert network.config.batch_norm == "global"
+    assert network.config.options.batch_norm == "global"
     assert network.train().training
     assert not network.bn7.training  # type: ignore[union-attr]
     assert network.bn7.weight.requires_grad  # type: ignore[union-attr]
@@ -106,4 +106,4 @@ def test_the_head_is_two_convolutions_with_a_relu_between() -> None:
     torch.manual_seed(0)
     images = torch.randn(1, 3, 6, 7)
     expected = network.linear(network.conv6a(images.clamp(min=0)).clamp(min=0))
-    torch.testing.assert_close(network.segment(images).main, expected)
+    torch.testing.assert_close(network.segment(images).logits, expected)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from acclimate.models.network import Output
+from acclimate.models.network import Level, Output
 from acclimate.pseudo.asking import asked
 from acclimate.pseudo.sisc import LabelInference, averaged_probabilities, patch_windows
 from acclimate.pseudo.thresholds import Selection
@@ -27,7 +27,7 @@ class PositionNetwork(nn.Module):
         self.batches.append(len(images))
         width = images.shape[3]
         share = ((torch.arange(width) + 1.0) / (width + 2.0)).expand(len(images), 1, images.shape[2], width)
-        return Output(torch.cat([(1 - share).log(), share.log()], dim=1), None, None, None)
+        return Output({"main": Level(torch.cat([(1 - share).log(), share.log()], dim=1))})
 
 
 def averaged(inference: LabelInference, *, height: int = 12, width: int = 20, name: str = "a") -> np.ndarray:

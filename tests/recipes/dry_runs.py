@@ -236,7 +236,7 @@ def _small_network(network: dict[str, Any], *, detection: bool) -> dict[str, Any
 
 def _short(training: dict[str, Any], factor: float, *, detection: bool, shared: bool = True) -> dict[str, Any]:
     """One step, on pictures of the recipe's proportions."""
-    kept = {key: value for key, value in training.items() if key in ("optimizer", "power")}
+    kept = {key: value for key, value in training.items() if key in ("optimizer", "schedule")}
     for key in ("source_transform", "target_transform"):
         if key in training:
             transform = dict(training[key])

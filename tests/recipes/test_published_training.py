@@ -58,7 +58,7 @@ def test_the_stages_of_fada() -> None:
         assert network.weights == "imagenet-v1"
         rows[name] = (
             network.batch_norm, network.batch_norm_epsilon, training.batch_size, training.optimizer.learning_rate,
-            training.steps, training.schedule_steps,
+            training.steps, training.schedule.horizon,
         )  # fmt: skip
     assert rows == {
         "source-only": ("frozen", 0, 8, 0.0005, 20_000, 31_250),

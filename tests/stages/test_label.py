@@ -69,7 +69,7 @@ def test_labels_equal_a_direct_computation(checkpoint: Path, data: Dataset, tmp_
     network, _ = load_network(checkpoint)
     images = torch.stack([Transform(size=SIZE)(data.image(i), None, np.random.default_rng())[0] for i in range(5)])
     with torch.no_grad():
-        low = torch.cat([network(image[None]).main for image in images]).double().softmax(dim=1)
+        low = torch.cat([network(image[None]).logits for image in images]).double().softmax(dim=1)
     maps = F.interpolate(low, size=(32, 64), mode="bilinear", align_corners=True).numpy()
     predicted = maps.argmax(axis=1)
     if confidence == "softmax":

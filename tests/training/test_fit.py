@@ -110,7 +110,7 @@ def test_dropout_is_at_work() -> None:
     """The comparison above would be blind to the random generator otherwise."""
     network = ToyNetwork(dropout=0.3)
     images = batch(0).images
-    assert not torch.equal(network(images).main, network(images).main)
+    assert not torch.equal(network(images).logits, network(images).logits)
 
 
 def test_seeds_differ(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
 from acclimate.training import loop
 from acclimate.training.settings import Choice, SnapshotSettings
-from acclimate.training.snapshots import Snapshots, evaluating, forget_snapshots
+from acclimate.training.snapshots import Snapshots, forget_snapshots
 
 LOWER, HIGHER = "mean entropy", "information maximisation"
 
@@ -119,14 +119,6 @@ def test_a_damaged_index_is_said(tmp_path: Path) -> None:
 
 def test_every_score_can_choose() -> None:
     assert set(get_args(Choice)) == {"last", *HIGHER_IS_BETTER}
-
-
-def test_each_module_gets_its_own_mode_back() -> None:
-    network = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout())
-    network[0].eval()
-    with evaluating(network):
-        assert not any(module.training for module in network.modules())
-    assert [module.training for module in network.modules()] == [True, False, True]
 
 
 RECIPE = """

@@ -47,6 +47,21 @@ class Listing(str, Enum):
     suites = "suites"
 
 
+@app.callback()
+def everywhere(
+    networks: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--network", help="python:package.module:factory, code that checkpoints may name (repeatable)"),
+    ] = None,
+) -> None:
+    """Unsupervised domain adaptation for semantic segmentation."""
+    if networks:
+        from acclimate.models.wrapped import allow_code
+
+        for name in networks:
+            allow_code(name)
+
+
 @app.command()
 def demo(
     output: Output = Path("runs/demo"),

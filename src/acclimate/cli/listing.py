@@ -27,7 +27,7 @@ def listing(what: str) -> list[tuple[str, str]]:
         from acclimate.detection.networks import DETECTORS
         from acclimate.models.registry import NETWORKS
 
-        return [*((name, entry.description) for name, entry in NETWORKS.items()), *DETECTORS.items()]
+        return [*((name, entry.summary) for name, entry in NETWORKS.items()), *DETECTORS.items()]
     if what == "datasets":
         from acclimate.data.registry import dataset_kinds
         from acclimate.detection.registry import BOXED_DATASETS

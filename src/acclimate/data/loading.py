@@ -162,14 +162,14 @@ class TrainingItems(TorchDataset[Any]):
 
     def __getitem__(self, position: int) -> Item | Failed:
         draw = self.sampler.draw(position)
-        index = draw.index
+        index, keep = draw.index, draw.keep
         try:
             image = self.dataset.image(index)
             annotation = self.annotation(index, image) if self.annotated else None
         except UserError as error:
             return Failed(str(error))
         generator = item_generator(self.seed, self.stream, _AUGMENTATION, position)
-        wish = () if draw.keep is None else (draw.keep,)
+        wish = () if keep is None else (keep,)
         return (*self.transform(image, annotation, generator, *wish), self.dataset.names[index])
 
 

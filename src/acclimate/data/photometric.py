@@ -168,6 +168,15 @@ def augmented(
     return result.contiguous(memory_format=torch.channels_last) if channels_last else result
 
 
+STRONG = Photometric.model_validate("weak")
+"""What DAFormer, HRDA, MIC and VFM-UDA do to mixed and masked images."""
+
+
+def strongly_augmented(images: Tensor, strong: Photometric | None) -> Tensor:
+    """:func:`augmented`, each image by itself; the same tensor where ``strong`` is None."""
+    return images if strong is None else augmented(images, strong)
+
+
 def blurred(images: Tensor, sigma: float) -> Tensor:
     """Gaussian blur with reflected borders.
 

@@ -210,7 +210,7 @@ def _drawn(sampler: ClassBalanced, number: int) -> NDArray[np.int64]:
 
 
 class RareClass:
-    """DAFormer's rare-class sampling (section 3.2): a class is drawn, an image with enough of it, a crop that shows it.
+    """DAFormer's rare-class sampling (section 3.2): a class, an image that has enough of it, a crop that shows it.
 
     P(c) is proportional to exp((1 - f_c) / T), where f_c is the class's fraction of all labelled pixels. The image is
     drawn uniformly among those that have more than ``least_share`` of their pixels in the class, and the crop is drawn

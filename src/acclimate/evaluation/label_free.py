@@ -159,7 +159,7 @@ def predicted_probabilities(
     for index in indices:
         image = data.image(index)
         pixels = to_tensor(resized(image, input_size) if input_size else image)[None].to(device)
-        members = [network(pixels).main.float() for network in networks]
+        members = [network(pixels).logits.float() for network in networks]
         size = (members[0].shape[2], members[0].shape[3])
         logits = sum(
             float(share) * (member if member.shape[2:] == size else upsample(member, size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Resample
+from acclimate.models.network import evaluation_mode
 from acclimate.models.resize import enlarged_rows, upsample
 
 _ELEMENTS_AT_ONCE = 1 << 23
@@ -163,10 +163,10 @@ def _normalised_weights(weights: Sequence[float] | None, count: int) -> list[flo
 
 def _low_resolution_maps(network: nn.Module, images: Tensor, views: _Views) -> Iterator[Tensor]:
     def answer(view: Tensor) -> Tensor:
-        logits: Tensor = network(view).main.float()
+        logits: Tensor = network(view).logits.float()
         return logits.softmax(dim=1) if views.resample == "probabilities" else logits
 
-    with _evaluation_mode(network):
+    with evaluation_mode(network):
         for scale in views.scales:
             view = images
             if scale != 1.0:
@@ -236,15 +236,3 @@ def _normalised_entropy(rows: Tensor, are_probabilities: bool) -> Tensor:
         entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=1)
     normalised: Tensor = entropy / math.log(rows.shape[1])
     return normalised.clamp_(0.0, 1.0)
-
-
-@contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the block; afterwards every module is in the mode it had, frozen parts too."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

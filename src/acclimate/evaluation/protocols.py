@@ -110,6 +110,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("cityscapes-7", "cityscapes-7", description="the 7 super-classes of the Mapillary Vistas experiments"),
         Protocol("camvid-11", "camvid-11", description="CamVid, its 11 classes"),
         Protocol("carla-camvid-10", "carla-camvid-10", description="CamVid, the ten classes CARLA captures share"),
+        Protocol("carla-iddlite-7", "carla-iddlite-7", description="IDD-Lite, its seven classes (from CARLA captures)"),
+        Protocol("camvid-iddlite", "camvid-iddlite", description="IDD-Lite, its seven classes (from CamVid)"),
         Protocol("scenes", "scenes", description="the built-in street scenes"),
     )
 }

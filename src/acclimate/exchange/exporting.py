@@ -46,7 +46,7 @@ class Exported(nn.Module):
         self.enlarge = enlarge
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images).main
+        logits: Tensor = self.network(images).logits
         if self.enlarge:
             logits = upsample(logits, (images.shape[2], images.shape[3]))
         return logits

@@ -103,13 +103,13 @@ def _vgg_features() -> nn.Module:
     return nn.ModuleDict({"features": torchvision.models.vgg16(weights=None).features})
 
 
-_RESNET = NetworkConfig(name="deeplab-v2-resnet101", preprocessing="caffe")
+_RESNET = NetworkConfig.parse({"name": "deeplab-v2-resnet101", "preprocessing": "caffe"})
 LAYOUTS: tuple[Layout, ...] = (
     NetworkLayout(
         "multi-level DeepLab-V2 on ResNet-101 (AdaptSegNet, ADVENT, ESL, DADA)",
         ("adaptsegnet", "advent"),
         renaming.kept,
-        _RESNET.model_copy(update={"multi_level": True}),
+        _RESNET.with_options(multi_level=True),
         partial(settling.told_branches, usual=4),
     ),
     NetworkLayout(
@@ -123,28 +123,30 @@ LAYOUTS: tuple[Layout, ...] = (
         "DeepLab-V2 on VGG-16 (AdaptSegNet)",
         ("adaptsegnet",),
         renaming.kept,
-        NetworkConfig(name="deeplab-v2-vgg16", preprocessing="caffe"),
+        NetworkConfig.parse({"name": "deeplab-v2-vgg16", "preprocessing": "caffe"}),
         partial(settling.told_branches, usual=2),
     ),
     NetworkLayout(
         "DeepLab-V2 on torchvision's ResNet-101 (FADA)",
         ("fada",),
         renaming.fada_resnet,
-        NetworkConfig(name="deeplab-v2", backbone="torchvision/resnet101", preprocessing="imagenet"),
+        NetworkConfig.parse({"name": "deeplab-v2", "backbone": "torchvision/resnet101", "preprocessing": "imagenet"}),
         settling.fada_batch_norm,
     ),
     NetworkLayout(
         "DeepLab-V2 on VGG-16 (FADA)",
         ("fada",),
         renaming.fada_vgg,
-        NetworkConfig(name="deeplab-v2-vgg16", preprocessing="caffe-vgg", head_learning_rate_multiple=10.0),
+        NetworkConfig.parse(
+            {"name": "deeplab-v2-vgg16", "preprocessing": "caffe-vgg", "head_learning_rate_multiple": 10.0}
+        ),
         settling.all_branches,
     ),
     NetworkLayout(
         "Wide ResNet-38, model A1 (CBST, MLSL)",
         ("cbst",),
         renaming.wide_resnet38,
-        NetworkConfig(name="wide-resnet38", preprocessing="imagenet"),
+        NetworkConfig.parse({"name": "wide-resnet38", "preprocessing": "imagenet"}),
         settling.without_branches,
         class_bias="linear.bias",
         input_size=(2048, 1024),

@@ -53,7 +53,7 @@ def told_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: A
     remarks = [f"head: {chosen} of 4 branches are summed ({why})"]
     if found is not None and found != chosen:
         remarks.append(f"warning: by their values {found} branches were trained; compare with --branches {found}")
-    return config.model_copy(update={"branches": chosen}), remarks
+    return config.with_options(branches=chosen), remarks
 
 
 def all_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: Asked) -> Settled:
@@ -75,9 +75,9 @@ def fada_batch_norm(config: NetworkConfig, tensors: Mapping[str, Tensor], asked:
     """
     config, remarks = all_branches(config, tensors, asked)
     if _counts_batches(tensors):
-        return config.model_copy(update={"batch_norm": "trained"}), [*remarks, "batch norm: trained"]
+        return config.with_options(batch_norm="trained"), [*remarks, "batch norm: trained"]
     _refuse_zero_variances(tensors, asked.where)
-    frozen = config.model_copy(update={"batch_norm": "frozen", "batch_norm_epsilon": 0.0})
+    frozen = config.with_options(batch_norm="frozen", batch_norm_epsilon=0.0)
     return frozen, [*remarks, "batch norm: frozen, without epsilon"]
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from acclimate.data.sample import Batch
 from acclimate.losses import Domain, class_domain_loss, class_encoding, entropy_loss
 from acclimate.losses.fine_grained import Encoding
-from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting, Term
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.models.discriminator import FineGrainedDiscriminator
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import AUXILIARY, MAIN, Output, SegmentationNetwork
 from acclimate.models.resize import upsample
 
 
@@ -70,9 +70,8 @@ class FineGrained(Method):
 
     def __init__(self, network: SegmentationNetwork, *, options: FineGrainedOptions, setting: Setting) -> None:
         super().__init__(network, options=options, setting=setting)
-        channels = network.feature_channels()
-        if options.levels == "last":
-            channels = {"main": channels["main"]}
+        levels = (MAIN, AUXILIARY) if options.levels == "all" else (MAIN,)
+        channels = {level: count for level, count in network.feature_channels().items() if level in levels}
         classes = 1 if options.encoding == "binary" else network.classes
         self.discriminators = nn.ModuleDict(
             {
@@ -96,7 +95,7 @@ class FineGrained(Method):
         terms = {}
         self.discriminators.requires_grad_(False)
         for level, loss in self._domain_losses(features, target_encoding, "source"):  # eq. 3
-            terms[f"adversarial {level}"] = (loss, self._adversarial_weight(level))
+            terms[f"adversarial {level}"] = Term(loss, self._adversarial_weight(level), "adversarial")
         self.discriminators.requires_grad_(True)
         terms |= self._entropy(output)
         terms |= self.class_prior(output) | self.pseudo_labels(output, target)
@@ -107,9 +106,9 @@ class FineGrained(Method):
 
         terms = {}
         for level, loss in self._domain_losses(source_features, source_encoding, "source"):  # eq. 2
-            terms[f"discriminator {level} on source"] = (loss, 0.5)
+            terms[f"discriminator {level} on source"] = Term(loss, 0.5, "discriminator")
         for level, loss in self._domain_losses(target_features, target_encoding, "target"):
-            terms[f"discriminator {level} on target"] = (loss, 0.5)
+            terms[f"discriminator {level} on target"] = Term(loss, 0.5, "discriminator")
         yield terms
 
     def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
@@ -117,20 +116,17 @@ class FineGrained(Method):
         if not self.options.temperature_in_losses:
             return output
         temperature = self.options.temperature
-        return output._replace(
-            main=output.main / temperature,
-            auxiliary=None if output.auxiliary is None else output.auxiliary / temperature,
-        )
+        return output.with_logits(lambda level: level.logits / temperature)
 
     def _encoding(self, output: Output) -> Tensor:
         options = self.options
         temperature = 1.0 if options.temperature_in_losses else options.temperature
-        return class_encoding(output.main, options.encoding, temperature=temperature, clip=options.clip)
+        return class_encoding(output.logits, options.encoding, temperature=temperature, clip=options.clip)
 
     def _features(self, output: Output, *, detach: bool) -> dict[str, Tensor]:
         features = {}
         for level in self.discriminators:
-            values = output.features if level == "main" else output.auxiliary_features
+            values = output.levels[level].features
             assert values is not None
             features[level] = values.detach() if detach else values
         return features
@@ -154,5 +150,5 @@ class FineGrained(Method):
             return {}
         weight = options.entropy_weight * (options.adversarial_weight if options.entropy_placement == "inside" else 1.0)
         if options.entropy_reduction == "sum":
-            weight *= output.main.shape[-2] * output.main.shape[-1]
-        return {"entropy": (entropy_loss(output.main), weight)}
+            weight *= output.logits.shape[-2] * output.logits.shape[-1]
+        return {"entropy": Term(entropy_loss(output.logits), weight)}

@@ -8,7 +8,8 @@ from pydantic import Field, NonNegativeFloat
 
 from acclimate.data.sample import Batch
 from acclimate.losses import entropy_loss
-from acclimate.methods.base import AdaptingOptions, Losses, Method
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Term
+from acclimate.models.network import AUXILIARY
 
 
 class MinEntOptions(AdaptingOptions):
@@ -42,9 +43,9 @@ class MinEnt(Method):
         yield self.supervised(source)[0]  # eq. 1
 
         output = self.target_output(target)
-        entropy = entropy_loss(output.main, highest=options.entropy_range)  # eq. 2-3
-        terms: Losses = {"entropy": (entropy, options.entropy_weight)}
-        if output.auxiliary is not None and options.auxiliary_entropy_weight > 0:
-            auxiliary = entropy_loss(output.auxiliary, highest=options.entropy_range)
-            terms["auxiliary entropy"] = (auxiliary, options.auxiliary_entropy_weight)
+        entropy = entropy_loss(output.logits, highest=options.entropy_range)  # eq. 2-3
+        terms: Losses = {"entropy": Term(entropy, options.entropy_weight)}
+        if AUXILIARY in output.levels and options.auxiliary_entropy_weight > 0:
+            auxiliary = entropy_loss(output.levels[AUXILIARY].logits, highest=options.entropy_range)
+            terms["auxiliary entropy"] = Term(auxiliary, options.auxiliary_entropy_weight)
         yield terms | self.class_prior(output) | self.pseudo_labels(output, target)

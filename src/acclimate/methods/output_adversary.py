@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from acclimate.data.sample import Batch
 from acclimate.losses import Domain, domain_loss
 from acclimate.losses.adversarial import AdversarialLoss
-from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting, Term
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.models.discriminator import OutputDiscriminator
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.network import AUXILIARY, MAIN, Output, SegmentationNetwork
 
 
 class OutputAdversaryOptions(AdaptingOptions):
@@ -48,7 +48,7 @@ class OutputAdversary(Method):
 
     def __init__(self, network: SegmentationNetwork, *, options: OutputAdversaryOptions, setting: Setting) -> None:
         super().__init__(network, options=options, setting=setting)
-        levels = ["main", "auxiliary"] if network.config.multi_level else ["main"]
+        levels = [level for level in (MAIN, AUXILIARY) if level in network.levels]
         self.discriminators = nn.ModuleDict(
             {level: OutputDiscriminator(network.classes, width=options.discriminator_width) for level in levels}
         )
@@ -73,7 +73,7 @@ class OutputAdversary(Method):
         self.discriminators.requires_grad_(False)
         for level, loss in self._domain_losses(maps, "source"):
             weight = self.options.adversarial_weight if level == "main" else self.options.auxiliary_adversarial_weight
-            terms[f"adversarial {level}"] = (loss, weight)
+            terms[f"adversarial {level}"] = Term(loss, weight, "adversarial")
         self.discriminators.requires_grad_(True)
         terms |= self.class_prior(output) | self.pseudo_labels(output, target)
         target_maps = {level: values.detach() for level, values in maps.items()}
@@ -82,7 +82,7 @@ class OutputAdversary(Method):
         del terms
 
         yield {
-            f"discriminator {level} on {domain}": (loss, 0.5)
+            f"discriminator {level} on {domain}": Term(loss, 0.5, "discriminator")
             for domain, values in (("source", source_maps), ("target", target_maps))
             for level, loss in self._domain_losses(values, domain)  # type: ignore[arg-type]
         }
@@ -91,8 +91,7 @@ class OutputAdversary(Method):
         maps = {}
         with torch.set_grad_enabled(not detach):
             for level in self.discriminators:
-                logits = output.main if level == "main" else output.auxiliary
-                assert logits is not None
+                logits = output.levels[level].logits
                 maps[level] = self.discriminator_input(logits.detach() if detach else logits)
         return maps
 

@@ -3,23 +3,28 @@
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, read_card, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.discriminator import FineGrainedDiscriminator, OutputDiscriminator
-from acclimate.models.network import Output, ParameterGroup, SegmentationNetwork
+from acclimate.models.network import Level, Output, ParameterGroup, Region, SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import NETWORKS, build_network
 from acclimate.models.resize import upsample
+from acclimate.models.wrapped import wrap
 
 __all__ = [
     "NETWORKS",
     "FineGrainedDiscriminator",
+    "Level",
     "ModelCard",
     "NetworkConfig",
     "Output",
     "OutputDiscriminator",
     "ParameterGroup",
+    "Region",
     "SegmentationNetwork",
     "build_network",
+    "evaluation_mode",
     "expect_classes",
     "load_network",
     "read_card",
     "save_network",
     "upsample",
+    "wrap",
 ]

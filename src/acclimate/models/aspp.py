@@ -66,8 +66,13 @@ def _folded(features: Tensor, convolutions: list[nn.Conv2d]) -> Tensor:
     # folding is not covered by autocast and adds up many terms
     products = products.to(torch.promote_types(products.dtype, torch.float32)).flatten(2)
     size = (features.shape[2], features.shape[3])
-    biases = [layer.bias for layer in convolutions if layer.bias is not None]
-    logits = torch.stack(biases).sum(dim=0).view(1, -1, 1, 1)
+    biases: list[Tensor] = [layer.bias for layer in convolutions if layer.bias is not None]
+    # one after the other: the sum of a stack would hand every bias a view of one gradient, in which later backward
+    # passes then add up
+    total = biases[0]
+    for bias in biases[1:]:
+        total = total + bias
+    logits = total.view(1, -1, 1, 1)
     for layer, product in zip(convolutions, products.chunk(len(convolutions), dim=1), strict=True):
         rate = layer.dilation[0]
         logits = logits + functional.fold(product, size, kernel_size=3, dilation=rate, padding=rate)

@@ -20,11 +20,12 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.io.checksums import digest_of
 from acclimate.io.files import atomic
-from acclimate.models.config import NetworkConfig, problems
+from acclimate.models.config import CODE, NetworkConfig, problems
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.models.wrapped import allow_code, code_is_allowed
 
-FORMAT = 1
+FORMAT = 2
 """Version of the card; raised when old programs could no longer read new files."""
 
 _KEY, _DIGEST = "acclimate", "sha256"
@@ -90,7 +91,7 @@ def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -
             f"the card describes {card.network.name!r} with {len(card.classes)} classes, the network is "
             f"{network.config.name!r} with {network.classes}"
         )
-    card = card.model_copy(update={"network": network.config.model_copy(update={"weights": None})})
+    card = card.model_copy(update={"network": network.config.without_weights()})
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic(Path(path)) as temporary:
         try:
@@ -111,6 +112,9 @@ def read_card(path: Path) -> ModelCard:
     content = read_card_content(path)
     if content.get("task", "segmentation") != "segmentation":
         raise UserError(f"{path} holds a network for {content['task']}, but a segmentation network is needed here")
+    if content.get("format") == 1 and isinstance(network := content.get("network"), dict):
+        # the first format wrote every option of any network, those it lacked as null or false
+        content["network"] = {key: value for key, value in network.items() if value is not None and value is not False}
     try:
         return ModelCard.model_validate(content)
     except ValidationError as error:
@@ -154,25 +158,28 @@ def read_card_content(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[SegmentationNetwork, ModelCard]:
+def load_network(
+    path: Path, *, device: torch.device | str = "cpu", network: SegmentationNetwork | str | None = None
+) -> tuple[SegmentationNetwork, ModelCard]:
     """The network of a checkpoint, in evaluation mode, and its card. The global random state is left as it was.
 
     Args:
         path: a file that :func:`save_network` wrote.
         device: where the network goes.
+        network: for a checkpoint of a network of one's own: that network, which gets the tensors, or its reference
+            ``python:package.module:factory``, which is imported. A file alone never imports code: it has to be named
+            here, in a recipe of this process or on the command line.
 
     Raises:
-        UserError: the file is missing, truncated or of another program, or its tensors are not those of the network
-            that its card describes.
+        UserError: the file is missing, truncated or of another program, its tensors are not those of the network that
+            its card describes, or that network is code that nobody named.
     """
     path = Path(path)
     card = read_card(path)
-    # building draws random weights, which are overwritten: loading a model must not change what a seed means
-    with torch.random.fork_rng(devices=[]):
-        try:
-            network = build_network(card.network.model_copy(update={"weights": None}), len(card.classes))
-        except UserError as error:
-            raise UserError(f"{path}: its card describes a network that cannot be built: {error}") from error
+    if not isinstance(network, SegmentationNetwork):
+        network = _built(path, card, network)
+    elif network.classes != len(card.classes):
+        raise UserError(f"{path} is of {len(card.classes)} classes, the given network of {network.classes}")
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
@@ -184,6 +191,29 @@ def load_network(path: Path, *, device: torch.device | str = "cpu") -> tuple[Seg
         summary = " ".join(str(error).split())[:400]
         raise UserError(f"{path}: its tensors are not those of the network in its card: {summary}") from error
     return network.to(device).eval(), card
+
+
+def _built(path: Path, card: ModelCard, reference: str | None) -> SegmentationNetwork:
+    """The network that a card describes, with random weights.
+
+    Raises:
+        UserError: it cannot be built, or is code that the user has not named.
+    """
+    name = card.network.name
+    if reference is not None:
+        allow_code(reference)
+    if name.startswith(CODE) and not code_is_allowed(name):
+        raise UserError(
+            f"{path} holds a network that is built by code of your own, {name}, and a file of weights must not be what "
+            f"imports code: if you trust it, name it yourself with --network {name}, or in Python with "
+            "load_network(path, network=...)"
+        )
+    # building draws random weights, which are overwritten: loading a model must not change what a seed means
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return build_network(card.network.without_weights(), len(card.classes))
+        except UserError as error:
+            raise UserError(f"{path}: its card describes a network that cannot be built: {error}") from error
 
 
 class Classified(Protocol):

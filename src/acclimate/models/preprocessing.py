@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from acclimate.precision import full_precision
 
-PreprocessingName: TypeAlias = Literal["imagenet", "half", "caffe", "caffe-vgg"]
+PreprocessingName: TypeAlias = Literal["imagenet", "half", "clip", "caffe", "caffe-vgg", "none"]
 
 
 class _Constants(NamedTuple):
@@ -24,10 +24,14 @@ PREPROCESSINGS: dict[PreprocessingName, _Constants] = {
     "imagenet": _Constants(False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # RGB to [-1, 1]; some of timm's weights
     "half": _Constants(False, 1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    # RGB; OpenAI's CLIP and EVA-02
+    "clip": _Constants(False, 1.0, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     # BGR, 0-255, mean subtracted; the published DeepLab-V2 of AdaptSegNet, ADVENT, ESL and BDL
     "caffe": _Constants(True, 255.0, (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),
     # BGR, 0-255, the mean of Caffe's own VGG-16; FADA's VGG-16
     "caffe-vgg": _Constants(True, 255.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)),
+    # RGB as it is, for networks that normalise by themselves
+    "none": _Constants(False, 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """Channel order, scale, mean and standard deviation by name; mean and deviation are in the stated order and scale."""
 
@@ -56,6 +60,11 @@ class Preprocessing(nn.Module):
         if self.bgr:
             images = images.flip(1)
         return (full_precision(images) - self.mean) / self.std
+
+    @property
+    def mean_colour(self) -> Tensor:
+        """The RGB colour in [0, 1], (1, 3, 1, 1), that becomes 0."""
+        return self.mean.flip(1) if self.bgr else self.mean
 
     def extra_repr(self) -> str:
         return self.name

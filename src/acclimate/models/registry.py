@@ -1,110 +1,67 @@
-"""All networks by name, with the options each one has."""
+"""All networks by name: those that ship, those of installed packages and those of the user's own code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Any
 
-from acclimate.errors import UserError, nearest, unknown
-from acclimate.models.config import NetworkConfig
+from acclimate.errors import UserError, unknown
+from acclimate.models.config import CODE, CodeOptions, NetworkConfig, NetworkOptions
 from acclimate.models.deeplab import DeepLabV2, DeepLabV2ResNet101
+from acclimate.models.encoder_decoder import EncoderDecoder
 from acclimate.models.network import SegmentationNetwork
-from acclimate.models.small import RATES as SMALL_RATES
+from acclimate.models.pairs import PAIRS
 from acclimate.models.small import SmallNetwork
 from acclimate.models.vgg import DeepLabV2VGG16
 from acclimate.models.wide_resnet38 import WideResNet38
+from acclimate.models.wrapped import from_code
+
+_SHIPPED: tuple[type[SegmentationNetwork], ...] = (
+    DeepLabV2ResNet101,
+    DeepLabV2VGG16,
+    DeepLabV2,
+    WideResNet38,
+    SmallNetwork,
+    EncoderDecoder,
+    *PAIRS,
+)
+
+NETWORKS: dict[str, type[SegmentationNetwork]] = {network.name: network for network in _SHIPPED}
+"""The networks that ship, by the name a recipe gives."""
+
+GROUP = "acclimate.networks"
+"""Entry points of this group add networks: subclasses of SegmentationNetwork by the name of the entry."""
 
 
-@dataclass(frozen=True)
-class NetworkEntry:
-    """A network that can be asked for by name.
-
-    Attributes:
-        build: makes it from a config, whose options are settled, and the number of classes.
-        description: one line for a person choosing.
-        options: the options it has and their defaults; a default of None is settled by the network itself, as its
-            docstring says.
-    """
-
-    build: Callable[[NetworkConfig, int], SegmentationNetwork]
-    description: str
-    options: Mapping[str, Any]
-
-
-NETWORKS: dict[str, NetworkEntry] = {
-    "deeplab-v2-resnet101": NetworkEntry(
-        DeepLabV2ResNet101,
-        "DeepLab-V2 on ResNet-101 as published (AdaptSegNet, ADVENT, ESL, BDL)",
-        {
-            "multi_level": False,
-            "batch_norm": "published",
-            "weights": None,
-            "branches": 4,
-            "head_learning_rate_multiple": 10.0,
-            "preprocessing": None,
-        },
-    ),
-    "deeplab-v2-vgg16": NetworkEntry(
-        DeepLabV2VGG16,
-        "DeepLab-V2 on VGG-16 (AdaptSegNet, FADA)",
-        {"weights": None, "branches": 4, "head_learning_rate_multiple": 1.0, "preprocessing": None},
-    ),
-    "deeplab-v2": NetworkEntry(
-        DeepLabV2,
-        "DeepLab-V2's heads on a dilated torchvision or timm backbone",
-        {
-            "backbone": "torchvision/resnet50",
-            "multi_level": False,
-            "batch_norm": "published",
-            "batch_norm_epsilon": None,
-            "weights": None,
-            "output_stride": 8,
-            "head": "aspp",
-            "head_channels": 96,
-            "rates": None,
-            "head_learning_rate_multiple": 10.0,
-            "preprocessing": None,
-        },
-    ),
-    "wide-resnet38": NetworkEntry(
-        WideResNet38,
-        "Wide ResNet-38, model A1, with a two-layer head (CBST, MLSL)",
-        {"batch_norm": "global", "weights": None, "preprocessing": "imagenet"},
-    ),
-    "small": NetworkEntry(
-        SmallNetwork,
-        "a compact residual network for the built-in scenes, trained from scratch",
-        {
-            "multi_level": False,
-            "batch_norm": "trained",
-            "width": 32,
-            "rates": SMALL_RATES,
-            "head_learning_rate_multiple": 0.2,
-            "preprocessing": "imagenet",
-        },
-    ),
-}
-"""The networks a recipe can name."""
-
-
-def settled(config: NetworkConfig) -> NetworkConfig:
-    """The config with every option of its network at its value.
+def network_named(name: str) -> type[SegmentationNetwork]:
+    """The network of that name, of the package's own or of an installed one's.
 
     Raises:
-        UserError: an unknown network, or an option that the network does not have.
+        UserError: there is none.
     """
-    if config.name not in NETWORKS:
-        raise unknown("network", config.name, NETWORKS)
-    options = NETWORKS[config.name].options
-    given = config.set_options()
-    for key in given:
-        if key not in options:
-            raise UserError(
-                f"network {config.name!r} has no option {key!r}{nearest(key, options)} (its options: "
-                f"{', '.join(sorted(options))}); remove it or choose another network"
-            )
-    return config.model_copy(update={key: given.get(key, default) for key, default in options.items()})
+    if name in NETWORKS:
+        return NETWORKS[name]
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in registered:
+        raise unknown("network", name, [*NETWORKS, *registered])
+    network = registered[name].load()
+    if not (isinstance(network, type) and issubclass(network, SegmentationNetwork)):
+        raise UserError(
+            f"the entry point {name!r} in {GROUP} ({registered[name].value}) is no subclass of SegmentationNetwork; "
+            f"the package that registers it must be mended, or name its factory as '{CODE}package.module:factory'"
+        )
+    network.name = name
+    return network
+
+
+def options_of(name: str) -> type[NetworkOptions]:
+    """The options of the network of that name; for ``python:`` code, anything. Imports no code that ``name`` names.
+
+    Raises:
+        UserError: there is no such network.
+    """
+    return CodeOptions if name.startswith(CODE) else network_named(name).Options
 
 
 def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
@@ -113,13 +70,15 @@ def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
     Its ``config`` attribute has every option settled, so that a checkpoint does not depend on later defaults.
 
     Args:
-        config: name and options; options left at None take the network's default.
+        config: name and options. Code that a name ``python:...`` names is imported and run.
         classes: number of classes C, at least 2.
 
     Raises:
-        UserError: an unknown network, an option that the network does not have, or weights that cannot be had.
+        UserError: weights or code that cannot be had, or options that contradict each other.
     """
     if classes < 2:
         raise ValueError(f"a segmentation network needs at least two classes, not {classes}")
-    config = settled(config)
-    return NETWORKS[config.name].build(config, classes)
+    if config.name.startswith(CODE):
+        return from_code(config, classes)
+    build: Callable[[Any, int], SegmentationNetwork] = network_named(config.name)
+    return build(config.options, classes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
 from acclimate.models.aspp import ASPP
-from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.batch_norm import BatchNormSetting
+from acclimate.models.config import NetworkOptions
+from acclimate.models.network import AUXILIARY, MAIN, Level, Output, SegmentationNetwork
+from acclimate.models.preprocessing import PreprocessingName
 
 RATES = (1, 4, 8, 12)
 """The head's default dilation rates: from the neighbouring positions to most of a 256x128 image."""
@@ -36,6 +39,26 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(features)) + shortcut, inplace=True)
 
 
+class SmallOptions(NetworkOptions):
+    """Settings of the small network.
+
+    Attributes:
+        multi_level: add an auxiliary head on the mid-level features (AdaptSegNet, ADVENT).
+        batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
+        width: channels of the first convolution.
+        rates: dilation rates of the head's parallel convolutions.
+        head_learning_rate_multiple: learning rate of the heads relative to the body's.
+        preprocessing: what is subtracted from the image.
+    """
+
+    multi_level: bool = False
+    batch_norm: BatchNormSetting = "trained"
+    width: int = Field(default=32, ge=4, le=512)
+    rates: tuple[int, ...] = Field(default=RATES, min_length=1)
+    head_learning_rate_multiple: PositiveFloat = 0.2
+    preprocessing: PreprocessingName = "imagenet"
+
+
 class SmallNetwork(SegmentationNetwork):
     """A stem, two residual blocks that halve the resolution to stride 8, two dilated ones, and a summing head.
 
@@ -47,10 +70,21 @@ class SmallNetwork(SegmentationNetwork):
     makes the loss steepest in their weights. With it SGD is stable from 0.02 to 0.05; without it, 0.05 is too much.
     """
 
-    def __init__(self, config: NetworkConfig, classes: int) -> None:
-        super().__init__(config, classes, stride=8)
-        width = config.width or 32
-        rates = config.rates or RATES
+    name = "small"
+    summary = "a compact residual network for the built-in scenes, trained from scratch"
+    Options = SmallOptions
+
+    def __init__(self, options: SmallOptions, classes: int) -> None:
+        super().__init__(
+            options,
+            classes,
+            stride=8,
+            preprocessing=options.preprocessing,
+            batch_norm=options.batch_norm,
+            head_learning_rate_multiple=options.head_learning_rate_multiple,
+            multi_level=options.multi_level,
+        )
+        width, rates = options.width, options.rates
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
@@ -63,15 +97,15 @@ class SmallNetwork(SegmentationNetwork):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.head = ASPP(3 * width, classes, rates=rates)
-        self.auxiliary_head = ASPP(3 * width, classes, rates=rates) if config.multi_level else None
+        self.auxiliary_head = ASPP(3 * width, classes, rates=rates) if options.multi_level else None
         self.finish()
 
     def segment(self, images: Tensor) -> Output:
         middle = self.layer2(self.layer1(self.stem(images)))
         last = self.layer3(middle)
         if self.auxiliary_head is None:
-            return Output(self.head(last), None, last, None)
-        return Output(self.head(last), self.auxiliary_head(middle), last, middle)
+            return Output({MAIN: Level(self.head(last), last)})
+        return Output({MAIN: Level(self.head(last), last), AUXILIARY: Level(self.auxiliary_head(middle), middle)})
 
     def heads(self) -> list[nn.Module]:
         return [self.head] if self.auxiliary_head is None else [self.auxiliary_head, self.head]

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from acclimate.models.aspp import ASPP
-from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, SegmentationNetwork
+from acclimate.models.config import NetworkOptions
+from acclimate.models.network import MAIN, Level, Output, SegmentationNetwork
+from acclimate.models.preprocessing import PreprocessingName
 from acclimate.models.weights import is_imagenet, load_backbone, read_tensors, torchvision_tensors
 
 _WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
 # torchvision's index of a layer -> ours: its pool4 (23) is not here
 _CONV5 = {24: 23, 26: 25, 28: 27}
+
+
+class DeepLabV2VGG16Options(NetworkOptions):
+    """Settings of the network on VGG-16.
+
+    Attributes:
+        weights: of the convolutions: ``imagenet`` (torchvision's, downloaded once), the path of a safetensors file, or
+            None for random ones.
+        branches: how many of the head's convolutions are summed; 2 reproduces code that returned too early.
+        head_learning_rate_multiple: learning rate of the head relative to the body's.
+        preprocessing: what is subtracted from the image; None: what goes with the weights.
+    """
+
+    weights: str | None = None
+    branches: int = Field(default=4, ge=1, le=4)
+    head_learning_rate_multiple: PositiveFloat = 1.0
+    preprocessing: PreprocessingName | None = None
 
 
 class DeepLabV2VGG16(SegmentationNetwork):
@@ -27,12 +46,21 @@ class DeepLabV2VGG16(SegmentationNetwork):
     ``imagenet`` weights are torchvision's and bring the preprocessing ``imagenet``.
     """
 
-    def __init__(self, config: NetworkConfig, classes: int) -> None:
-        if config.preprocessing is None:
-            config = config.model_copy(update={"preprocessing": "imagenet" if is_imagenet(config.weights) else "caffe"})
-        super().__init__(config, classes, stride=8)
+    name = "deeplab-v2-vgg16"
+    summary = "DeepLab-V2 on VGG-16 (AdaptSegNet, FADA)"
+    Options = DeepLabV2VGG16Options
+
+    def __init__(self, options: DeepLabV2VGG16Options, classes: int) -> None:
+        preprocessing = options.preprocessing or ("imagenet" if is_imagenet(options.weights) else "caffe")
+        super().__init__(
+            options.model_copy(update={"preprocessing": preprocessing}),
+            classes,
+            stride=8,
+            preprocessing=preprocessing,
+            head_learning_rate_multiple=options.head_learning_rate_multiple,
+        )
         convolutions = _vgg16()
-        _load(convolutions, config.weights)
+        _load(convolutions, options.weights)
         self.features = nn.Sequential(
             *convolutions,
             nn.Conv2d(512, 1024, kernel_size=3, padding=4, dilation=4),
@@ -40,12 +68,12 @@ class DeepLabV2VGG16(SegmentationNetwork):
             nn.Conv2d(1024, 1024, kernel_size=3, padding=4, dilation=4),
             nn.ReLU(inplace=True),
         )
-        self.classifier = ASPP(1024, classes, branches=config.branches)
+        self.classifier = ASPP(1024, classes, branches=options.branches)
         self.finish()
 
     def segment(self, images: Tensor) -> Output:
         features = self.features(images)
-        return Output(self.classifier(features), None, features, None)
+        return Output({MAIN: Level(self.classifier(features), features)})
 
     def heads(self) -> list[nn.Module]:
         return [self.classifier]

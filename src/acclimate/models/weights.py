@@ -40,17 +40,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_backbone(backbone: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
+def load_backbone(
+    backbone: nn.Module, tensors: Mapping[str, Tensor], *, where: str, unused: tuple[str, ...] = ()
+) -> None:
     """Copies ``tensors`` into ``backbone``: all its keys must be there, in its shapes, and nothing else.
 
-    Excepted are an ImageNet classifier, which is left out, and batch norm's counters, which old files lack.
+    Excepted are an ImageNet classifier, which is left out, and batch norm's counters, which old files lack. Half
+    precision becomes the backbone's own.
+
+    Args:
+        backbone: what is filled.
+        tensors: by the backbone's keys.
+        where: what to call the tensors in errors.
+        unused: how further keys begin that may be left out.
 
     Raises:
         UserError: keys are missing, unexpected or of another shape; nothing has been copied then.
     """
     expected = backbone.state_dict()
     missing = [key for key in expected if key not in tensors and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in tensors if key not in expected and not key.startswith(_CLASSIFIERS)]
+    unexpected = [key for key in tensors if key not in expected and not key.startswith((*_CLASSIFIERS, *unused))]
     shapes = [
         f"{key} is {tuple(tensors[key].shape)}, not {tuple(value.shape)}"
         for key, value in expected.items()
@@ -101,14 +110,20 @@ def torchvision_tensors(name: str, weights: str = IMAGENET) -> dict[str, Tensor]
     return downloaded(f"torchvision/{name}", load)
 
 
-def load_weights(backbone: nn.Module, weights: str | None, *, torchvision_name: str) -> None:
-    """Fills a backbone whose keys are those of torchvision's ``torchvision_name``, as the option ``weights`` says."""
+def load_weights(
+    backbone: nn.Module, weights: str | None, *, torchvision_name: str, unused: tuple[str, ...] = ()
+) -> None:
+    """Fills a backbone whose keys are those of torchvision's ``torchvision_name``, as the option ``weights`` says.
+
+    Keys that begin as ``unused`` says are left out.
+    """
     if weights is None:
         return
     if is_imagenet(weights):
-        load_backbone(backbone, torchvision_tensors(torchvision_name, weights), where=f"torchvision/{torchvision_name}")
+        tensors, where = torchvision_tensors(torchvision_name, weights), f"torchvision/{torchvision_name}"
     else:
-        load_backbone(backbone, read_tensors(Path(weights)), where=weights)
+        tensors, where = read_tensors(Path(weights)), weights
+    load_backbone(backbone, tensors, where=where, unused=unused)
 
 
 def _listed(what: str, items: list[str], *, shown: int = 5) -> str:

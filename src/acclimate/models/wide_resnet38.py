@@ -13,8 +13,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acclimate.models.config import NetworkConfig
-from acclimate.models.network import Output, ParameterGroup, SegmentationNetwork, trainable
+from acclimate.models.batch_norm import BatchNormSetting
+from acclimate.models.config import NetworkOptions
+from acclimate.models.network import MAIN, Level, Output, ParameterGroup, SegmentationNetwork, trainable
+from acclimate.models.preprocessing import PreprocessingName
 from acclimate.models.weights import load_backbone, read_tensors
 
 _EPSILON = 1.001e-5
@@ -65,6 +67,20 @@ class PreActivationBlock(nn.Module):
         return features + shortcut
 
 
+class WideResNet38Options(NetworkOptions):
+    """Settings of Wide ResNet-38.
+
+    Attributes:
+        batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
+        weights: of the trunk: the path of a safetensors file, or None for random ones.
+        preprocessing: what is subtracted from the image.
+    """
+
+    batch_norm: BatchNormSetting = "global"
+    weights: str | None = None
+    preprocessing: PreprocessingName = "imagenet"
+
+
 class WideResNet38(SegmentationNetwork):
     """Wide ResNet-38 A1 at output stride 8: 124,033,363 parameters with 19 classes.
 
@@ -72,11 +88,15 @@ class WideResNet38(SegmentationNetwork):
     biases, batch norm's included, at twice that and without weight decay. No auxiliary head.
     """
 
-    def __init__(self, config: NetworkConfig, classes: int) -> None:
-        super().__init__(config, classes, stride=8)
+    name = "wide-resnet38"
+    summary = "Wide ResNet-38, model A1, with a two-layer head (CBST, MLSL)"
+    Options = WideResNet38Options
+
+    def __init__(self, options: WideResNet38Options, classes: int) -> None:
+        super().__init__(options, classes, stride=8, preprocessing=options.preprocessing, batch_norm=options.batch_norm)
         trunk = wide_resnet38_trunk()
-        if config.weights is not None:
-            load_backbone(trunk, read_tensors(Path(config.weights)), where=config.weights)
+        if options.weights is not None:
+            load_backbone(trunk, read_tensors(Path(options.weights)), where=options.weights)
         for name, layer in trunk.items():
             self.add_module(name, layer)
         self.conv6a = nn.Conv2d(4096, 512, kernel_size=3, padding=12, dilation=12)
@@ -98,7 +118,7 @@ class WideResNet38(SegmentationNetwork):
             features = block(features)
         features = functional.relu(self.bn7(features))
         logits = self.linear(functional.relu(self.conv6a(features), inplace=True))
-        return Output(logits, None, features, None)
+        return Output({MAIN: Level(logits, features)})
 
     def heads(self) -> list[nn.Module]:
         return [self.conv6a, self.linear]

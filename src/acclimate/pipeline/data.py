@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.data.registry import default_class_space, open_dataset
+from acclimate.data.seen_classes import first_look
 from acclimate.data.tolerance import without_bad_files
 from acclimate.detection.protocols import DetectionProtocol, detection_protocol
 from acclimate.detection.registry import open_boxes
@@ -69,12 +70,14 @@ def open_sets(recipe: Recipe) -> Sets:
                 "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
                 "such as adapt"
             )
-        if not tolerant:
-            evaluation.label(0)  # labels of other classes are found now rather than after hours of training
+        first_look(evaluation, tolerant=tolerant)  # rather than after hours of training
+    source = open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant)
+    if source.has_labels:
+        first_look(source, tolerant=tolerant)
     return Sets(
         class_space=space,
         protocol=protocol,
-        source=open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant),
+        source=source,
         target=open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant),
         evaluation=evaluation,
     )

@@ -40,7 +40,7 @@ def asked(
         prior: (C, h', w') spatial prior in [0, 1] that multiplies the probabilities; enlarged to the maps' size.
     """
     if inference.plain and prior is None:
-        logits = network(images).main
+        logits = network(images).logits
         maps = score_maps(logits, size=size, resample=selection.resample)
         if selection.decision == "class-balanced":
             low = logits.float() if selection.resample == "probabilities" else upsample(logits, size)

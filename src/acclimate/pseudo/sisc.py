@@ -152,8 +152,8 @@ def _of_one_size(windows: list[Window], at_once: int) -> list[list[Window]]:
 
 def _probabilities(network: SegmentationNetwork, images: Tensor, inference: LabelInference) -> Tensor:
     """(B, C, h, w) float32 at the network's stride, averaged with the mirrored images' if asked."""
-    found: Tensor = network(images).main.float().softmax(dim=1)
+    found: Tensor = network(images).logits.float().softmax(dim=1)
     if inference.flip:
-        mirrored: Tensor = network(images.flip(3)).main.float().softmax(dim=1).flip(3)
+        mirrored: Tensor = network(images.flip(3)).logits.float().softmax(dim=1).flip(3)
         found = (found + mirrored) / 2
     return found

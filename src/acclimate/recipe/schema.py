@@ -10,6 +10,7 @@ from acclimate.data.tolerance import BadData
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import Resample
 from acclimate.io.validation import validated
+from acclimate.models.wrapped import allow_code
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe.text import merged
@@ -174,9 +175,11 @@ class Recipe(_Strict):
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
         values = merged(self.network, stage.network)
-        return validated(
+        config: Any = validated(
             task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
         )
+        allow_code(config.name)
+        return config
 
     def training_settings(self, stage: TrainStage, *, where: str = "") -> TrainingSettings:
         """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""

@@ -50,6 +50,8 @@ def train(
     method.to(fabric.device)
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
+        if isinstance(method, Method) and method.teacher is not None:
+            method.teacher.to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(folder)
     position = resumed(method, checkpoints, fabric)
     source: Iterator[Any]
@@ -82,7 +84,7 @@ def train(
     }
     if fabric.is_global_zero:
         save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
-        request.save(folder / MODEL, cast(Any, method.network))
+        request.save(folder / MODEL, cast(Any, method.result()))
         if snapshots is not None and (step := snapshots.install([MODULES, MODEL])) is not None:
             summary["chosen_step"] = step
     fabric.barrier()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,24 +22,22 @@ from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.methods import (
-    AdaptingOptions,
     Method,
-    MethodOptions,
     Setting,
-    WeakLabelOptions,
+    Statistic,
     method_class,
     method_options,
 )
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.modules import load_modules, save_modules
-from acclimate.models.network import SegmentationNetwork
+from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
-from acclimate.training.snapshots import Snapshots, evaluating
+from acclimate.training.snapshots import Snapshots
 
 MODEL, MODULES = "model.safetensors", "modules.safetensors"
 
@@ -94,10 +92,10 @@ class TrainRequest:
         settings, data = self.training.snapshots, self.label_free
         if settings is None or data is None:
             return None
-        network = method.network
+        network = cast(SegmentationNetwork, method.result())
 
         def score() -> dict[str, float]:
-            with evaluating(network):
+            with evaluation_mode(network):
                 return scores_without_labels([network], data, input_size=self.input_size, device=device)
 
         def write(place: Path, step: int) -> None:
@@ -122,46 +120,49 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
                 f"({request.network.name}); start from a checkpoint of the same network"
             )
     options = method_options(request.method, request.options)
-    ratios = None
-    if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
-        ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
-    further = _image_level(request, options, cache)
-    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios, **further)
-    method = method_class(request.method)(network, options=options, setting=setting)
+    kind = method_class(request.method)
+    setting = Setting(optimizer=request.training.optimizer, **_statistics(request, kind.needs(options), cache))
+    method = kind(network, options=options, setting=setting)
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
     return method
 
 
-_FREE = {"weights", "batch_norm", "batch_norm_epsilon", "head_learning_rate_multiple", "multi_level"}
-"""Options in which a network may differ from the one it starts from: they change how it learns, or add a head."""
-
-
 def _expect_same_network(started: SegmentationNetwork, network: SegmentationNetwork, path: Path) -> None:
-    before, now = started.config.model_dump(), network.config.model_dump()
-    different = [key for key in now if key not in _FREE and now[key] != before[key]]
+    before, now = _what_it_is(started), _what_it_is(network)
+    different = [key for key in now if now[key] != before.get(key)]
     if different:
-        wanted = ", ".join(f"{key}: {before[key]}" for key in different)
+        wanted = ", ".join(f"{key}: {before.get(key)}" for key in different)
         raise UserError(
             f"{path} holds another network than the one to train; it has {wanted}, where the recipe's network has "
             f"{', '.join(f'{key}: {now[key]}' for key in different)}; set network in the recipe to what it has"
         )
 
 
-def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
-    """What pseudo weak-labels need to know of both domains; nothing for other methods."""
-    if not isinstance(options, WeakLabelOptions):
-        return {}
-    sizes = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
-    shares: dict[str, dict[str, torch.Tensor]] = {}
-    if options.pwl_labels == "image":
+def _what_it_is(network: SegmentationNetwork) -> dict[str, Any]:
+    """A network's name and options, without those that only change how it learns."""
+    options = network.config.options
+    return {"name": network.config.name} | {
+        key: value for key, value in options.model_dump().items() if key not in options.learning
+    }
+
+
+def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
+    """What the method asks to know of the data, as :class:`Setting` takes it."""
+    found: dict[str, Any] = {}
+    if "class ratios" in needs:
+        found["class_ratios"] = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
+    if "class sizes" in needs:
+        found["class_sizes"] = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    if "class shares" in needs:
         domains = {"source": request.source}
         if request.target is not None and request.pseudo_labelled:
             domains["target"] = request.target
-        for name, dataset in domains.items():
-            counts = class_counts(dataset, cache)
-            shares[name] = {image: torch.from_numpy(row) for image, row in counts.shares_by_name().items()}
-    return {"class_sizes": sizes, "class_shares": shares}
+        found["class_shares"] = {
+            name: {image: torch.from_numpy(row) for image, row in class_counts(dataset, cache).shares_by_name().items()}
+            for name, dataset in domains.items()
+        }
+    return found
 
 
 def _batches(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -13,14 +14,14 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.io.progress import progress
-from acclimate.methods.trainable import AnyBatch, Learner, Losses
+from acclimate.methods.trainable import AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.gathering import gathered
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.schedule import set_learning_rates
 from acclimate.training.snapshots import Snapshots
-from acclimate.training.watch import Watch, ensure_finite, ensure_finite_state
+from acclimate.training.warnings import TrainingWarnings, ensure_finite, ensure_finite_state
 
 
 class LoopSettings(Protocol):
@@ -34,6 +35,8 @@ class LoopSettings(Protocol):
     def checkpoint_minutes(self) -> float: ...
     @property
     def log_every(self) -> int: ...
+    @property
+    def clip_gradients(self) -> float | None: ...
 
     def learning_rate_factor(self, step: int) -> float:
         """What every rate is multiplied by at a step."""
@@ -83,7 +86,7 @@ def fit(
         UserError: a loss or the state to be saved is no longer finite.
     """
     method.train()
-    watch = Watch(method, rows=history.rows)
+    warnings = TrainingWarnings(method, rows=history.rows)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -91,8 +94,6 @@ def fit(
     silent = not fabric.is_global_zero
     with stop_request() as stop, progress(title, settings.steps, done=position.step, silent=silent) as bar:
         for step in range(position.step, settings.steps):
-            # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
-            torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
@@ -103,8 +104,11 @@ def fit(
             last = done == settings.steps
             scored = snapshots is not None and snapshots.due(done, last=last)
             logged = last or scored or done % settings.log_every == 0
-            with watch.predictions(active=logged):
-                record = train_step(method, source_batch, target_batch, step, fabric=fabric)
+            with warnings.predictions(active=logged):
+                terms = train_step(
+                    method, source_batch, target_batch, step, fabric=fabric, seed=seed, clip=settings.clip_gradients
+                )
+            record = {name: term.value for name, term in terms.items()}
             ensure_finite(record, done, names=names)
             now = time.monotonic()
             position.step, position.seconds = done, seconds_before + now - begin
@@ -115,7 +119,7 @@ def fit(
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
                 bar.advance(1, _add_row(history, position, {**record, "learning rate": rate, **scores}))
-                watch.look()
+                warnings.look({name: term.role for name, term in terms.items()})
             else:
                 bar.advance()
             if saving:
@@ -136,30 +140,52 @@ def _add_row(history: History, position: Position, values: dict[str, Tensor | fl
 
 
 def train_step(
-    method: Learner[AnyBatch], source: AnyBatch, target: AnyBatch | None, step: int, *, fabric: Fabric
-) -> dict[str, Tensor]:
+    method: Learner[AnyBatch],
+    source: AnyBatch,
+    target: AnyBatch | None,
+    step: int,
+    *,
+    fabric: Fabric,
+    seed: int = 0,
+    clip: float | None = None,
+) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
+    Everything random inside it (dropout, masks, class draws) is a function of seed, step and process, so that no
+    generator's state has to be stored.
+
+    Args:
+        clip: the largest norm of an optimiser's gradients together; None: as they are.
+
     Returns:
-        The unweighted value of every loss, detached.
+        Every term of the step, its value detached.
     """
+    torch.manual_seed(step_seed(seed, step, fabric.global_rank))
     for optimizer in method.optimizers.values():
         optimizer.zero_grad(set_to_none=True)
-    record: dict[str, Tensor] = {}
-    terms = method.losses(source, target, step)
+    record: dict[str, Term] = {}
+    terms = method.terms(source, target, step)
     while (losses := _next_losses(terms, fabric)) is not None:
-        weighted = [weight * value for value, weight in losses.values() if weight != 0]
+        weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
         if weighted:
             torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
-        record.update({name: value.detach() for name, (value, _) in losses.items()})
+        record.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
     if fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
     method.after_step(step)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)
     return record
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """63 well-mixed bits of three numbers, the same on every machine and in every version of Python."""
+    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.rounds import Mining
-from acclimate.training.schedule import poly
+from acclimate.training.schedule import Schedule
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Choice = Literal[
@@ -43,9 +43,9 @@ class TrainingSettings(BaseModel):
 
     Attributes:
         steps: optimiser steps; the checkpoint that counts is the last one's, unless ``snapshots`` choose another.
-        schedule_steps: the maximum of the poly schedule, at which the learning rate would reach zero. The published
-            codes use 250,000 and stop at 120,000 to 150,000. None: ``steps``.
-        power: of the poly schedule.
+        schedule: of the learning rates; see :class:`acclimate.training.schedule.Schedule`.
+        clip_gradients: the largest norm of all gradients of an optimiser together; longer ones are
+            scaled down to it. None: as they are.
         batch_size: source images per step, over all processes.
         source_sampling: which source images are drawn, and what their crops should hold; see :class:`Sampling`.
         target_batch_size: target images per step; None: ``batch_size``.
@@ -66,8 +66,8 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: PositiveInt = 120_000
-    schedule_steps: PositiveInt | None = None
-    power: NonNegativeFloat = 0.9
+    schedule: Schedule = Schedule()
+    clip_gradients: PositiveFloat | None = None
     batch_size: PositiveInt = 1
     target_batch_size: PositiveInt | None = None
     source_sampling: Sampling = Sampling()
@@ -85,8 +85,8 @@ class TrainingSettings(BaseModel):
     snapshots: SnapshotSettings | None = None
 
     def learning_rate_factor(self, step: int) -> float:
-        """What every starting learning rate is multiplied by at ``step``: the poly schedule."""
-        return poly(step, steps=self.schedule_steps or self.steps, power=self.power)
+        """What every starting learning rate is multiplied by at ``step``."""
+        return self.schedule.factor(step, steps=self.steps)
 
 
 NARROWEST_BF16 = 16

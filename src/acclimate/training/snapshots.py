@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from acclimate.errors import UserError
 from acclimate.io.checksums import read_verified_json, write_verified_json
@@ -124,15 +121,3 @@ def forget_snapshots(folder: Path) -> None:
     """Removes the weights of a finished stage's snapshots, unless they are to be kept; the scores stay."""
     if (folder / INDEX).exists() and not read_verified_json(folder / INDEX)["keep"]:
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Puts a network into evaluation mode for the block, and every module of it back as it was afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

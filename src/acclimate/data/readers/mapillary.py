@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from acclimate.data.readers.listing import Listing, found, paired
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "train": ("training", "train"),

@@ -14,7 +14,8 @@ import numpy as np
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.readers.base import folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, Ids, found, read_ids
+from acclimate.data.readers.files import IMAGE_SUFFIXES, Ids, read_ids
+from acclimate.data.readers.listing import found
 from acclimate.detection.classes import CITYSCAPES_THING_IDS, CITYSCAPES_THINGS
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError

@@ -6,7 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.readers.files import IMAGE_SUFFIXES, found
+from acclimate.data.readers.files import IMAGE_SUFFIXES
+from acclimate.data.readers.listing import found
 from acclimate.detection.classes import own_classes
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError

@@ -10,13 +10,14 @@ from test_fit import Sitting, stop_at
 from toy import ToyNetwork, batch, make_method
 
 from acclimate.errors import UserError
+from acclimate.methods.trainable import KEPT_SHARE, Role
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.interrupt import Interrupted
-from acclimate.training.watch import LONG, Watch, ensure_finite, ensure_finite_state
+from acclimate.training.warnings import LONG, TrainingWarnings, ensure_finite, ensure_finite_state
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "acclimate.training.watch"]
+    return [record.getMessage() for record in caplog.records if record.name == "acclimate.training.warnings"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -53,6 +54,9 @@ def test_diverging_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert state["step"] == 3
 
 
+ROLES: dict[str, Role] = {"segmentation": "supervised", "discriminator main on source": "discriminator"}
+
+
 def discriminator_rows(value: float, count: int) -> list[dict[str, float]]:
     name = "discriminator main on source"
     return [{"step": float(step), "segmentation": 1.0, name: value} for step in range(1, count + 1)]
@@ -71,25 +75,35 @@ def discriminator_rows(value: float, count: int) -> list[dict[str, float]]:
 def test_a_collapsed_discriminator(
     value: float, count: int, sign: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watch = Watch(make_method("advent"), rows=discriminator_rows(value, count))
+    warnings = TrainingWarnings(make_method("advent"), rows=discriminator_rows(value, count))
     with caplog.at_level(logging.WARNING):
-        watch.look()
-        watch.look()
+        warnings.look(ROLES)
+        warnings.look(ROLES)
     messages = told(caplog)
     assert len(messages) == (sign is not None), "told once"
     assert sign is None or sign in messages[0]
 
 
+@pytest.mark.parametrize(("share", "sign"), [(0.002, "next to nothing"), (0.4, None), (0.995, "everything")])
+def test_a_teacher_sure_of_nothing_or_of_everything(
+    share: float, sign: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"step": float(step), KEPT_SHARE: share} for step in range(LONG)]
+    warnings = TrainingWarnings(make_method("source_only"), rows=rows)
+    warnings.look({KEPT_SHARE: "figure"})
+    assert [sign in message for message in told(caplog) if sign] == [True] * (sign is not None)
+
+
 def test_chance_of_the_least_squares_loss(caplog: pytest.LogCaptureFixture) -> None:
     method = make_method("adaptsegnet", adversarial_loss="least-squares")
-    Watch(method, rows=discriminator_rows(0.25, LONG)).look()
+    TrainingWarnings(method, rows=discriminator_rows(0.25, LONG)).look(ROLES)
     assert "at chance (0.250)" in told(caplog)[0]
 
 
 def test_a_class_that_vanishes_from_the_predictions(caplog: pytest.LogCaptureFixture) -> None:
     network = ToyNetwork()
     method = make_method("source_only", network)
-    watch = Watch(method, rows=[])
+    warnings = TrainingWarnings(method, rows=[])
     bias = network.head.bias
     assert bias is not None
     for favourite in [2] * 2 + [0] * LONG:
@@ -97,11 +111,11 @@ def test_a_class_that_vanishes_from_the_predictions(caplog: pytest.LogCaptureFix
             bias.fill_(0.0)
             bias[favourite] = 50.0
         assert not told(caplog)
-        with watch.predictions(active=True):
+        with warnings.predictions(active=True):
             network(batch(0).images)
-        with watch.predictions(active=False):
+        with warnings.predictions(active=False):
             network(batch(0).images)
-        watch.look()
+        warnings.look(ROLES)
     assert len(told(caplog)) == 1
     assert "class 2 was predicted earlier in this training (up to 100.0 %" in told(caplog)[0]
 

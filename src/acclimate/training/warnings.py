@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
-from acclimate.methods.trainable import Learner
+from acclimate.methods.trainable import KEPT_SHARE, Learner, Role
 from acclimate.models.network import Output
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ NEAR_ZERO = 0.01
 """A discriminator's loss below this means that it tells the domains apart without error."""
 NEAR_CHANCE = 0.001
 """A discriminator's loss this near to chance means that it has learnt nothing; a working one stays further off."""
+FEW = 0.01
+"""A teacher that keeps a smaller share of the pixels than this, or all but this, teaches little."""
 NOTEWORTHY = 0.001
 """The share of predicted pixels that a class must once have had for its vanishing to be a change."""
 
@@ -73,10 +75,8 @@ def ensure_finite_state(state: Any, step: int, *, where: str = "") -> None:
             ensure_finite_state(value, step, where=f"{where}.{index}")
 
 
-class Watch:
+class TrainingWarnings:
     """Looks at the rows of the history and at the classes predicted, and warns of each bad sign once.
-
-    Discriminators are known by their losses: every loss whose name begins with ``discriminator``.
 
     Args:
         method: the predictions of its network, if it has one, are counted during :meth:`predictions`.
@@ -109,17 +109,26 @@ class Watch:
 
     def _count(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Output):
-            classes = output.main.shape[1]
-            counts = torch.bincount(output.main.detach().argmax(dim=1).flatten(), minlength=classes).float()
+            classes = output.logits.shape[1]
+            counts = torch.bincount(output.logits.detach().argmax(dim=1).flatten(), minlength=classes).float()
             self._counts = counts if self._counts is None else self._counts + counts
 
-    def look(self) -> None:
-        """Warns of what the newest rows and predictions show."""
+    def look(self, roles: Mapping[str, Role]) -> None:
+        """Warns of what the newest rows and predictions show.
+
+        Args:
+            roles: of the step's terms, by name.
+        """
         recent = self._rows[-LONG:]
         if len(recent) == LONG:
-            for name in recent[-1]:
-                if name.startswith("discriminator") and all(name in row for row in recent):
-                    self._look_at(name, [row[name] for row in recent], int(recent[-1]["step"]))
+            for name, role in roles.items():
+                if not all(name in row for row in recent):
+                    continue
+                values, step = [row[name] for row in recent], int(recent[-1]["step"])
+                if role == "discriminator":
+                    self._look_at(name, values, step)
+                elif name == KEPT_SHARE:
+                    self._look_at_kept(values, step)
         if len(self._shares) > LONG:
             self._look_for_vanished()
 
@@ -135,6 +144,21 @@ class Watch:
                 name,
                 f"the loss '{name}' has stayed at chance ({self._chance:.3f}) up to step {step}: the discriminator "
                 "tells nothing apart; raise discriminator_learning_rate or lower the adversarial weight",
+            )
+
+    def _look_at_kept(self, values: list[float], step: int) -> None:
+        if all(value < FEW for value in values):
+            self._tell(
+                "kept share low",
+                f"the {KEPT_SHARE} has stayed below {100 * FEW:.0f} % up to step {step}: the teacher is sure of "
+                "next to nothing, so the target teaches nothing; lower the confidence threshold or train the source "
+                "model longer",
+            )
+        elif all(value > 1 - FEW for value in values):
+            self._tell(
+                "kept share high",
+                f"the {KEPT_SHARE} has stayed above {100 * (1 - FEW):.0f} % up to step {step}: the teacher is sure of "
+                "everything, right or wrong; raise the confidence threshold, and look at its predictions",
             )
 
     def _look_for_vanished(self) -> None:
