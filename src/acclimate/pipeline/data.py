@@ -15,6 +15,7 @@ from acclimate.detection.protocols import DetectionProtocol, detection_protocol
 from acclimate.detection.registry import open_boxes
 from acclimate.errors import UserError
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
+from acclimate.pipeline.sizes import check_input_sizes
 from acclimate.recipe.load import EvaluateStage, Recipe, Row
 
 P = TypeVar("P", bound=Protocol | DetectionProtocol)
@@ -74,11 +75,13 @@ def open_sets(recipe: Recipe) -> Sets:
     source = open_dataset(recipe.source, split=recipe.source_split, class_space=space, tolerant=tolerant)
     if source.has_labels:
         first_look(source, tolerant=tolerant)
+    opened = open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant)
+    check_input_sizes(recipe, source, opened, tolerant=tolerant)
     return Sets(
         class_space=space,
         protocol=protocol,
         source=source,
-        target=open_dataset(recipe.target, split=recipe.target_split, class_space=space, tolerant=tolerant),
+        target=opened,
         evaluation=evaluation,
     )
 
