@@ -1,6 +1,6 @@
 """Time and memory of ``acclimate check`` over growing numbers of tiny pictures: both should grow in proportion.
 
-    python benchmarks/check_many.py 2500 5000 10000 20000
+python benchmarks/check_many.py 2500 5000 10000 20000
 """
 
 from __future__ import annotations

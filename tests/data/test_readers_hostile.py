@@ -128,6 +128,16 @@ def test_a_text_without_end_is_read_up_to_its_limit(tmp_path: Path) -> None:
         read_yaml(path)
 
 
+def test_a_picture_that_will_be_slow_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acclimate.data.readers.files._slow_told", set())
+    Image.new("1", (6000, 5000)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").shape == (5000, 6000, 3)
+    read_image(tmp_path / "a.png")
+    assert ["a.png has 6000x5000 pixels" in message for message in caplog.messages] == [True]
+
+
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
 
