@@ -40,6 +40,9 @@ OTHER_PICTURES = (
 )  # fmt: skip
 """What else pictures and videos are called: not read, but not passed over in silence either."""
 
+# of bombs, whose sizes are looked at here, and of odd metadata, which nothing depends on
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PILImage.DecompressionBombError,
     # what Pillow's decoders of TIFF, WebP, JPEG 2000 and AVIF raise on damaged headers
@@ -69,10 +72,7 @@ def opened(place: Readable) -> Iterator[PILImage.Image]:
     """
     try:
         with stream_of(place) if isinstance(place, Path) else io.BytesIO(place.read_bytes()) as stream:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of bombs and odd metadata: sizes are looked at below
-                picture = PILImage.open(stream, formats=_formats())
-            with picture:
+            with PILImage.open(stream, formats=_formats()) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise UserError(
                         f"{place} has {picture.width}x{picture.height} pixels, more than the "

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from acclimate.data.tolerance import write_skipped
 from acclimate.evaluation.scores import Row
+from acclimate.pipeline.sizes import check_input_sizes
 from acclimate.pipeline.store import Store, link
 from acclimate.recipe.schema import Recipe
 from acclimate.stages.evaluate import EvaluateStage, ScoredModels
@@ -23,10 +24,12 @@ def opened(recipe: Recipe) -> RunData:
     """The data sets a recipe names.
 
     Raises:
-        UserError: a spec is missing or its data cannot be read.
+        UserError: a spec is missing, its data cannot be read, or pictures are too small for a method.
     """
     evaluated = [stage for stage in recipe.stages.values() if isinstance(stage, EvaluateStage)]
-    return task_named(recipe.task).open(recipe, evaluated)
+    data = task_named(recipe.task).open(recipe, evaluated)
+    check_input_sizes(recipe, data.source, data.target, tolerant=recipe.bad_data == "skip")
+    return data
 
 
 @dataclass
