@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from acclimate.data.class_shares import shares_of_images
+
 from acclimate.data.registry import open_dataset
 from acclimate.data.stats import stats
 
