@@ -18,7 +18,8 @@ recipe
 stages tasks
 detection translation
 report training
-evaluation exchange methods pseudo
+exchange methods pseudo
+evaluation
 models
 data
 io losses scenes

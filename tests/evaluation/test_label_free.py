@@ -73,12 +73,12 @@ def test_divergence_is_zero_for_equal_and_one_bit_for_disjoint_ratios() -> None:
 
 def test_all_scores_together() -> None:
     images = [torch.randn(4, 6, 7, generator=torch.Generator().manual_seed(n)).softmax(dim=0) for n in range(2)]
-    scores = label_free_scores(images, class_ratios=torch.full((4,), 0.25), pixels_per_image=10)
+    scores = label_free_scores(images, source_ratios=torch.full((4,), 0.25), pixels_per_image=10)
     assert list(scores) == list(HIGHER_IS_BETTER)
-    assert scores == label_free_scores(images, class_ratios=torch.full((4,), 0.25), pixels_per_image=10)
-    assert "class-ratio divergence" not in label_free_scores(images, class_ratios=None)
+    assert scores == label_free_scores(images, source_ratios=torch.full((4,), 0.25), pixels_per_image=10)
+    assert "class-ratio divergence" not in label_free_scores(images, source_ratios=None)
     with pytest.raises(ValueError, match="at least one image"):
-        label_free_scores([], class_ratios=None)
+        label_free_scores([], source_ratios=None)
 
 
 def test_rank_correlation_by_hand() -> None:

@@ -95,7 +95,7 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
         path = tmp_path / "images" / "frankfurt" / f"{name}_leftImg8bit.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-    config = NetworkConfig(name="small", weights=None)
+    config = NetworkConfig(name="small")
     network = build_network(config, len(space))
     model = tmp_path / "model.safetensors"
     card = ModelCard(

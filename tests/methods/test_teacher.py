@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 from toy import CLASSES, ToyNetwork, batch
 
 from acclimate.methods.teacher import Margins, Teacher, TeacherOptions, weighed
@@ -74,6 +75,23 @@ def test_batch_statistics_are_the_targets_own_and_dropout_is_off() -> None:
     torch.testing.assert_close(
         averaged, Teacher(student, TeacherOptions(batch_norm="average")).train().probabilities(images), rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "average"])
+def test_only_batch_norm_is_ever_in_training_mode(batch_norm: str) -> None:
+    """Libraries call stochastic depth by many names, so none is looked for."""
+    student = ToyNetwork()
+    student.dropout = nn.Sequential(StochasticDepth(0.5, "row"), nn.Dropout2d(0.5), nn.Dropout(0.5))  # type: ignore[assignment]
+    teacher = Teacher(student, TeacherOptions.model_validate({"batch_norm": batch_norm}))
+    for mode in (True, False):
+        teacher.train(mode)
+        for module in teacher.network.modules():
+            assert module.training == (batch_norm == "batch" and isinstance(module, nn.BatchNorm2d))
+
+
+def test_frozen_batch_norm_stays_frozen() -> None:
+    teacher = Teacher(ToyNetwork(batch_norm="frozen"), TeacherOptions(batch_norm="batch"))
+    assert not any(module.training for module in teacher.network.modules())
 
 
 def test_flipping_makes_labels_equivariant() -> None:

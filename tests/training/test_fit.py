@@ -18,7 +18,7 @@ from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History, read_history
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.loop import Fitted, Position, fit
+from acclimate.training.loop import Fitted, Position, Training, fit
 from acclimate.training.settings import TrainingSettings
 
 STEPS = 6
@@ -53,10 +53,8 @@ class Sitting:
             steps=STEPS, log_every=self.log_every, precision="32-true", checkpoint_minutes=self.checkpoint_minutes
         )
         with History(self.folder, first_step=self.position.step, tensorboard=False) as history:
-            return fit(
+            training = Training(
                 self.method,
-                source=self._source(),
-                target=self._target() if method_class(self.name).sees_target else None,
                 settings=settings,
                 fabric=Fabric(accelerator="cpu", devices=1),
                 checkpoints=self.checkpoints,
@@ -65,6 +63,7 @@ class Sitting:
                 seed=self.seed,
                 title="toy",
             )
+            return fit(training, self._source(), self._target() if method_class(self.name).sees_target else None)
 
     def _source(self) -> Iterator[Batch]:
         for step in range(self.first_step, STEPS):

@@ -51,6 +51,7 @@ def label_command(
 ) -> None:
     """Writes pseudo-labels, or prints the sweep of thresholds."""
     from acclimate.data.registry import open_dataset
+    from acclimate.evaluation.inference import Inference
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
@@ -65,8 +66,7 @@ def label_command(
         data=open_dataset(data, split=split, class_space=space),
         class_space=space,
         selection=selection,
-        input_size=card.input_size,
-        batch_size=1,
+        inference=Inference(size=card.input_size),
         title="label",
     )
     if sweep:

@@ -41,8 +41,7 @@ def evaluate_command(
         return
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data)
-    choices = inference_of(inference)
-    protocol = choices.applied(protocol)
+    protocol = protocol.asking(inference_of(inference), size=card.input_size)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
         method=card.method or "",
@@ -52,10 +51,8 @@ def evaluate_command(
         data=open_dataset(data, split=split, class_space=space),
         protocol=protocol,
         class_space=space,
-        input_size=card.input_size,
         pictured={},
         pictures=0,
-        inference=choices.chosen(),
     )
     row = evaluate(request, folder=None, title="evaluate", device=default_device())
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
@@ -92,18 +92,17 @@ class Teacher(nn.Module):
 
     def __init__(self, student: SegmentationNetwork, options: TeacherOptions) -> None:
         super().__init__()
-
         self.options = options
         self.network = deepcopy(student).requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Whatever the mode: batch norm as the options say, dropout and drop-path off."""
+        """Whatever the mode: batch norm as the options say, all else (dropout, stochastic depth) as in evaluation."""
         self.training = mode
         self.network.train(self.options.batch_norm == "batch")
         for module in self.network.modules():
-            if isinstance(module, _DropoutNd) or type(module).__name__ == "DropPath":
-                module.eval()
+            if not isinstance(module, _BatchNorm):
+                module.training = False
         return self
 
     @torch.no_grad()

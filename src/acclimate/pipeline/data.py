@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
@@ -14,6 +14,7 @@ from acclimate.data.tolerance import without_bad_files
 from acclimate.detection.protocols import DetectionProtocol, detection_protocol
 from acclimate.detection.registry import open_boxes
 from acclimate.errors import UserError
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import Protocol, protocol_for, protocol_of
 from acclimate.recipe.load import EvaluateStage, Recipe, Row
 
@@ -54,7 +55,7 @@ def open_sets(recipe: Recipe) -> Sets:
     if recipe.task == "detection":
         return _open_boxed_sets(recipe, recipe.source, recipe.target)
     protocol, space = protocol_and_classes(recipe.protocol, recipe.source)
-    protocol = recipe.inference.applied(protocol)
+    protocol = protocol.asking(recipe.inference, size=recipe.prediction_size())
     for stage in recipe.stages.values():
         if isinstance(stage, EvaluateStage):
             for row in stage.rows():
@@ -128,4 +129,4 @@ def protocol_of_row(protocol: P, row: Row) -> P:
     """The run's protocol, with the row's own way to average an ensemble."""
     if row.average is None or isinstance(protocol, DetectionProtocol):
         return protocol
-    return replace(protocol, average=row.average)
+    return cast("P", protocol.asking(Inference(average=row.average)))

@@ -30,7 +30,7 @@ from acclimate.pipeline.store import Store, link
 from acclimate.recipe.load import CheckpointStage, EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
 from acclimate.recipe.load import Row as RecipeRow
 from acclimate.stages.evaluate import EvaluateRequest, LabelFree, evaluate
-from acclimate.stages.label import LabelRequest, label, laid_over
+from acclimate.stages.label import LabelRequest, label, with_pseudo_labels
 from acclimate.stages.train import launched_fabric, train
 from acclimate.stages.training import MODEL, TrainRequest
 from acclimate.stages.translate import TranslateRequest, translate, translator_identity
@@ -188,7 +188,7 @@ class Chain:
         source = self.sets.source if method.trains_on == "source" else self.sets.target
         if method.trains_on == "pseudo-labels":
             assert labels is not None, "the recipe's check asks for pseudo-labels"
-            return laid_over(self.sets.target, labels.folder), None
+            return with_pseudo_labels(self.sets.target, labels.folder), None
         if translation is not None:
             source = Translated(source, translation.folder)
         if not source.has_labels:
@@ -196,7 +196,7 @@ class Chain:
                 f"stage {title.split()[0]} trains on the labels of {source.spec} ({source.split}), which has none"
             )
         if labels is not None:
-            return source, laid_over(self.sets.target, labels.folder)
+            return source, with_pseudo_labels(self.sets.target, labels.folder)
         return source, self.sets.target if method.sees_target else None
 
     def _translated(self, stage: TranslateStage, title: str) -> Done:
@@ -232,8 +232,8 @@ class Chain:
             "selection": stage.selection.identity(),
             "input_size": self.recipe.prediction_size(),
         }
-        if not stage.inference.plain:
-            identity["inference"] = stage.inference.identity()
+        if stage.inference != type(stage.inference)():
+            identity["inference"] = stage.inference.model_dump(mode="json", exclude={"patches_at_once"})
         if stage.spatial_prior:
             identity["spatial_prior"] = sets.source.fingerprint()
         key = self.store.key("label", identity)
@@ -243,9 +243,9 @@ class Chain:
                 data=sets.target,
                 class_space=sets.class_space,
                 selection=stage.selection,
-                input_size=self.recipe.prediction_size(),
+                inference=stage.inference.views(size=self.recipe.prediction_size()),
+                patches=stage.inference.in_patches(),
                 batch_size=stage.batch_size,
-                inference=stage.inference,
                 prior=spatial_prior(sets.source, self.store.root / "cache") if stage.spatial_prior else None,
                 title=title,
             )
@@ -297,8 +297,7 @@ class Chain:
             "weights": row.weights,
             "data": sets.evaluation.fingerprint(),
             "pictured": sets.source.fingerprint(),
-            "protocol": asdict(protocol),
-            "input_size": self.recipe.prediction_size(),
+            "protocol": asdict(protocol) | {"inference": _asked(protocol)},
             "pictures": stage.pictures,
         }
         if self._label_free(stage) is not None:
@@ -351,14 +350,11 @@ class Chain:
             found = DetectionEvaluateRequest(**shared, checkpoint=checkpoints[0], protocol=protocol)
             evaluate_detections(found, folder=folder, title=title, device=str(self.fabric.device))
             return
-        average = {} if row.average is None else {"average": row.average}
         request = EvaluateRequest(
             **shared,
             checkpoints=checkpoints,
             weights=row.weights,
             protocol=protocol,
-            input_size=self.recipe.prediction_size(),
-            inference={**self.recipe.inference.chosen(), **average},
             label_free=self._label_free(stage),
             boundary_width=stage.boundary_width,
         )
@@ -374,6 +370,10 @@ class Chain:
 
     def _named(self, *names: str | None) -> list[Done]:
         return [self.finished[name] for name in names if name is not None]
+
+
+def _asked(protocol: Protocol | DetectionProtocol) -> Any:
+    return protocol.inference.model_dump(mode="json") if isinstance(protocol, Protocol) else None
 
 
 def _say(text: str) -> None:

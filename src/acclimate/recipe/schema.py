@@ -7,8 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from acclimate.data.tolerance import BadData
-from acclimate.evaluation.inference import Inference
-from acclimate.evaluation.protocols import Resample
+from acclimate.evaluation.inference import Inference, Resample
 from acclimate.io.validation import validated
 from acclimate.models.wrapped import allow_code
 from acclimate.pseudo.sisc import LabelInference
@@ -142,7 +141,7 @@ class Recipe(_Strict):
         source_split, target_split, evaluation_split: which part of each set is read.
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
-        inference: mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
+        inference: size, mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network, training: what every ``train`` stage starts from.
         translation: what every ``translate`` stage starts from.
         bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
@@ -206,7 +205,7 @@ class Recipe(_Strict):
 
     def prediction_size(self) -> tuple[int, int] | None:
         """(width, height) of the images networks see when predicting."""
-        if self.input_size is not None:
-            return self.input_size
+        if size := self.inference.size or self.input_size:
+            return size
         settings = validated(task_named(self.task).training, self.training, f"recipe {self.name}: training")
         return settings.target_transform.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from PIL import Image as PILImage
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
 from acclimate.data.sample import Dataset
-from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.predict import predict, predict_labels
@@ -55,13 +55,11 @@ class EvaluateRequest:
         checkpoints: one, or the members of an ensemble.
         weights: of the members; equal by default.
         data: the labelled set.
-        protocol: how it is scored.
+        protocol: how it is scored, and how networks are asked.
         class_space: the classes of labels and networks.
-        input_size: (width, height) images are resized to; None: native size.
         pictured: domain name -> set of which a few images are pictured.
         pictures: how many images per domain.
         boundary_width: pixels from a class boundary within which scores are also told apart; 0: not at all.
-        inference: choices beyond the protocol's own, already in ``protocol``; told in the row of results.
         label_free: what the scores without labels are computed on; None: there are none.
     """
 
@@ -73,10 +71,8 @@ class EvaluateRequest:
     data: Dataset
     protocol: Protocol
     class_space: ClassSpace
-    input_size: tuple[int, int] | None
     pictured: Mapping[str, Dataset]
     pictures: int
-    inference: Mapping[str, object] = field(default_factory=dict)
     label_free: LabelFree | None = None
     boundary_width: int = 0
 
@@ -95,30 +91,20 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     confusion = ConfusionMatrix(request.class_space.classes)
     width = request.boundary_width
     boundaries = BoundaryCounts(request.class_space.classes, width=width) if width else None
+    how: dict[str, Any] = {"inference": protocol.inference, "weights": request.weights}
     with progress(title, len(request.data)) as bar:
-        for batch in images_in_order(request.data, size=request.input_size, batch_size=1, labels=True):
+        for batch in images_in_order(request.data, size=protocol.inference.size, batch_size=1, labels=True):
             assert batch.labels is not None
-            images = batch.images.to(device)
-            for index, label in enumerate(batch.labels):
-                how: dict[str, Any] = {
-                    "size": (label.shape[0], label.shape[1]),
-                    "resample": protocol.resample,
-                    "weights": request.weights,
-                    "flip": protocol.flip,
-                    "scales": protocol.scales,
-                    "align_corners": protocol.align_corners,
-                    "average": protocol.average,
-                    "window": protocol.window,
-                    "stride": protocol.stride,
-                }
-                if boundaries is None:
-                    labels = predict_labels(networks, images[index : index + 1], **how)[0].cpu().numpy()
-                else:
-                    prediction = predict(networks, images[index : index + 1], **how)
-                    labels = prediction.labels[0].cpu().numpy()
-                    boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
-                confusion.add(label, labels)
-                bar.advance()
+            images, label = batch.images.to(device), batch.labels[0]
+            size = (label.shape[0], label.shape[1])
+            if boundaries is None:
+                labels = predict_labels(networks, images, size=size, **how)[0].cpu().numpy()
+            else:
+                prediction = predict(networks, images, size=size, **how)
+                labels = prediction.labels[0].cpu().numpy()
+                boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
+            confusion.add(label, labels)
+            bar.advance()
     row = score_row(
         confusion,
         name=request.name,
@@ -133,11 +119,12 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     )
     if boundaries is not None:
         row = row.model_copy(update={"boundaries": boundaries.scores()})
-    if request.inference:
-        row = row.model_copy(update={"inference": dict(request.inference)})
+    if chosen := protocol.chosen():
+        row = row.model_copy(update={"inference": chosen})
     if request.label_free is not None:
+        once = Inference(size=protocol.inference.size)
         scores = scores_without_labels(
-            networks, request.label_free, input_size=request.input_size, weights=request.weights, device=device
+            networks, request.label_free, inference=once, weights=request.weights, device=device
         )
         row = row.model_copy(update={"label_free": scores})
     if folder is not None:
@@ -150,7 +137,7 @@ def scores_without_labels(
     networks: Sequence[SegmentationNetwork],
     data: LabelFree,
     *,
-    input_size: tuple[int, int] | None,
+    inference: Inference,
     weights: Sequence[float] | None = None,
     device: str,
 ) -> dict[str, float]:
@@ -158,14 +145,14 @@ def scores_without_labels(
 
     Args:
         networks: in evaluation mode.
-        input_size: (width, height) images are resized to; None: native size.
+        inference: how they are asked.
         weights: of the members; equal by default.
     """
     probabilities = predicted_probabilities(
         networks,
         data.target,
         evenly_spaced(data.images, len(data.target)),
-        input_size=input_size,
+        inference=inference,
         weights=weights,
         device=device,
     )
@@ -210,19 +197,12 @@ def _write_pictures(
                 label = f"{place}/label.png"
                 values = PILImage.fromarray(resized_label(dataset.label(index), size))
                 save_picture(folder / label, _with_palette(values, request.class_space))
-            seen = resized(image, request.input_size) if request.input_size else image
             prediction = predict(
                 networks,
-                to_tensor(seen)[None].to(device),
+                request.protocol.inference.prepared(image).to(device),
                 size=(size[1], size[0]),
-                resample=request.protocol.resample,
+                inference=request.protocol.inference,
                 weights=request.weights,
-                flip=request.protocol.flip,
-                scales=request.protocol.scales,
-                align_corners=request.protocol.align_corners,
-                average=request.protocol.average,
-                window=request.protocol.window,
-                stride=request.protocol.stride,
             )
             labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
             entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))

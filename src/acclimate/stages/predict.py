@@ -11,13 +11,11 @@ from PIL import Image as PILImage
 from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
-from acclimate.data.transforms import resized, to_tensor
 from acclimate.detection.evaluate import predict_boxes
 from acclimate.errors import UserError, unknown
-from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.pictures import save_picture
 from acclimate.evaluation.predict import predict
-from acclimate.evaluation.protocols import Protocol
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
 from acclimate.report.colour import entropy_colours
@@ -39,7 +37,7 @@ def predict_images(
     overlay: bool,
     device: str,
     label_format: str = "train-ids",
-    inference: Inference | None = None,
+    inference: Inference = ONCE,
 ) -> Iterator[Path]:
     """Writes ``NAME.png`` (train ids, coloured by palette) for every image at its native size.
 
@@ -63,23 +61,16 @@ def predict_images(
     space = class_space_of(card)
     palette = space.palette()
     label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
-    views = (inference or Inference()).applied(Protocol("prediction", space.name))
+    inference = inference.over(Inference(size=card.input_size))
     jobs = _jobs(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
-            seen = resized(image, card.input_size) if card.input_size else image
             result = predict(
                 [network],
-                to_tensor(seen)[None].to(device),
+                inference.prepared(image).to(device),
                 size=(image.shape[0], image.shape[1]),
-                resample=views.resample,
-                average=views.average,
-                flip=views.flip,
-                scales=views.scales,
-                align_corners=views.align_corners,
-                window=views.window,
-                stride=views.stride,
+                inference=inference,
             )
             labels = result.labels[0].cpu().numpy()
             if label_format == "cityscapes":

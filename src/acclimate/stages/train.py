@@ -22,7 +22,7 @@ from acclimate.stages.training import MODEL, MODULES, TrainRequest
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
-from acclimate.training.loop import fit
+from acclimate.training.loop import Training, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 
@@ -62,10 +62,8 @@ def train(
     if isinstance(request, TrainRequest):
         snapshots = request.snapshots(cast(Method, method), folder, device=str(fabric.device))
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
-        fitted = fit(
+        training = Training(
             method,
-            source=source,
-            target=target,
             settings=request.training,
             fabric=fabric,
             checkpoints=checkpoints,
@@ -75,6 +73,7 @@ def train(
             title=request.title,
             snapshots=snapshots,
         )
+        fitted = fit(training, source, target)
     summary: dict[str, Any] = {
         "steps": request.training.steps,
         "train_seconds": round(fitted.seconds, 2),

@@ -20,6 +20,7 @@ from acclimate.data.stats import stats
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.methods import (
     Method,
@@ -96,7 +97,7 @@ class TrainRequest:
 
         def score() -> dict[str, float]:
             with evaluation_mode(network):
-                return scores_without_labels([network], data, input_size=self.input_size, device=device)
+                return scores_without_labels([network], data, inference=Inference(size=self.input_size), device=device)
 
         def write(place: Path, step: int) -> None:
             save_modules(place / MODULES, method)

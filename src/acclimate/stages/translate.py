@@ -26,14 +26,14 @@ from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, un
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.io.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
-from acclimate.io.sheets import strip, write_sheet
 from acclimate.models.checkpoint import load_network
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.loop import fit
+from acclimate.training.loop import Training, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.translation.apply import load_generator, save_translator, translated_image
@@ -207,10 +207,8 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             stream=name,
         )
     with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
-        fitted = fit(
+        task = Training(
             translator,
-            source=streams["source"],
-            target=streams["target"],
             settings=training,
             fabric=fabric,
             checkpoints=checkpoints,
@@ -219,6 +217,7 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             seed=request.seed,
             title=request.title,
         )
+        fitted = fit(task, streams["source"], streams["target"])
     if fabric.is_global_zero:
         save_translator(folder / TRANSLATOR, translator, note={"seed": request.seed, "steps": training.steps})
     fabric.barrier()
@@ -281,8 +280,8 @@ def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: P
             "target (another scene)": target.image(other),
         }
         size = size or picture_size(panels["source"].shape[1], panels["source"].shape[0])
-        rows.append(strip([(title, _shrunk(image, size)) for title, image in panels.items()]))
-    write_sheet(path, rows)
+        rows.append(side_by_side([(title, _shrunk(image, size)) for title, image in panels.items()]))
+    write_stacked(path, rows)
 
 
 def _shrunk(image: Image, size: tuple[int, int]) -> Image:

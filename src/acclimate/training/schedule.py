@@ -22,8 +22,9 @@ class Schedule(BaseModel):
             150,000. None: the training's steps.
         hold: share of the horizon at the full rate before ``linear`` or ``cosine`` begins to fall.
         milestones: of ``steps``.
-        warmup_steps: steps over which the rate rises linearly to what the schedule says.
-        warmup_factor: what it rises from, as a factor.
+        warmup_steps: steps over which the rate rises linearly to what the schedule says; the last of them has all of it
+            (the code of DAFormer and its successors is one step behind).
+        warmup_factor: what it rises from, as a factor of the rate; the first step is already above it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""The strip of ESL Figure 2: panels in order, in the palette's colours, void black."""
+"""The row of ESL Figure 2: panels in order, in the palette's colours, void black."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from acclimate.io.sheets import write_sheet
-from acclimate.pseudo.figure import excluded_by_entropy, selection_figure
+from acclimate.io.panels import write_stacked
+from acclimate.stages.label_results import excluded_by_entropy, selection_figure
 
 V = 255
 SOFTMAX = np.tile(np.array([[0, 1, 1, V]], dtype=np.uint8), (8, 20))
@@ -23,7 +23,7 @@ def test_only_what_softmax_selects_and_entropy_does_not() -> None:
 
 def test_panels_show_the_maps(tmp_path: Path) -> None:
     figure = selection_figure(softmax=SOFTMAX, entropy=ENTROPY, palette=PALETTE, label=SOFTMAX)
-    write_sheet(tmp_path / "figure.png", [figure, figure])
+    write_stacked(tmp_path / "figure.png", [figure, figure])
     with Image.open(tmp_path / "figure.png") as picture:
         pixels = np.asarray(picture)
     height, width = SOFTMAX.shape

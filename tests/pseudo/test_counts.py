@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from acclimate.pseudo.confidence import CONFIDENCES, ScoreMaps, score_maps
-from acclimate.pseudo.score_counts import ScoreCounts
-from acclimate.pseudo.tally import Tally
+from acclimate.pseudo.counts import ScoreCounts, SelectionCounts
 from acclimate.pseudo.thresholds import Selection, class_thresholds
 
 CLASSES = ("road", "car", "sky")
@@ -52,7 +51,7 @@ def test_the_other_confidence_is_compared_under_the_same_rule() -> None:
     assert thresholds["entropy"] == class_thresholds(scores.everything("entropy"), plain)
 
 
-def test_a_tally_by_hand_and_taken_up_again(tmp_path: Path) -> None:
+def test_selection_counts_by_hand_and_taken_up_again(tmp_path: Path) -> None:
     prediction = torch.tensor([[[0, 0, 1, 255]]], dtype=torch.uint8)
     maps = ScoreMaps(prediction, {name: torch.zeros(1, 1, 4) for name in CONFIDENCES})
     picked = {
@@ -60,30 +59,38 @@ def test_a_tally_by_hand_and_taken_up_again(tmp_path: Path) -> None:
         "entropy": torch.tensor([[[0, 255, 1, 255]]], dtype=torch.uint8),
     }
     labels = torch.tensor([[[0, 2, 1, 1]]], dtype=torch.uint8)
-    tally, further = Tally(CLASSES), Tally(CLASSES)
-    tally.add(maps, picked, labels)
-    assert tally.invalid == 1
-    assert tally.selected.nonzero()[0].tolist() == [0, 255]
-    assert tally.selected[[0, 255]].tolist() == [2, 2]
-    table = tally.measured()["table"]["void ignored"]
+    selected, further = (SelectionCounts(CLASSES, confidence="softmax", labelled=True) for _ in range(2))
+    selected.add(maps, picked, labels)
+    assert selected.invalid == 1
+    assert selected.selected.nonzero()[0].tolist() == [0, 255]
+    assert selected.selected[[0, 255]].tolist() == [2, 2]
+    table = (selected.measured() or {})["table"]["void ignored"]
     assert (table["softmax overall"], table["entropy overall"]) == (0.5, 0.0)
-    assert further.restore(tmp_path / "tally") == 0
-    tally.save(tmp_path / "tally", images=1)
-    assert further.restore(tmp_path / "tally") == 1
-    assert (further.invalid, further.measured()) == (tally.invalid, tally.measured())
-    assert np.array_equal(further.selected, tally.selected)
+    assert further.restore(tmp_path / "counts") == 0
+    selected.save(tmp_path / "counts", images=1)
+    assert further.restore(tmp_path / "counts") == 1
+    assert (further.invalid, further.measured()) == (selected.invalid, selected.measured())
+    assert np.array_equal(further.selected, selected.selected)
+    unlabelled = SelectionCounts(CLASSES, confidence="entropy", labelled=False)
+    unlabelled.add(maps, {"entropy": picked["entropy"]}, None)
+    assert unlabelled.selected[[0, 1, 255]].tolist() == [1, 1, 2]
+    assert unlabelled.measured() is None
 
 
 @pytest.mark.parametrize(
-    ("counts", "which"), [(ScoreCounts(len(CLASSES), labelled=False), "first"), (Tally(CLASSES), "second")]
+    ("counts", "what"),
+    [
+        (ScoreCounts(len(CLASSES), labelled=False), "scores are counted anew: "),
+        (SelectionCounts(CLASSES, confidence="entropy", labelled=False), "labels are written anew: "),
+    ],
 )
 def test_a_damaged_place_is_told_and_the_pass_begins_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, counts: ScoreCounts | Tally, which: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, counts: ScoreCounts | SelectionCounts, what: str
 ) -> None:
     counts.save(tmp_path / "place", images=7)
     content = bytearray((tmp_path / "place").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "place").write_bytes(content)
     assert counts.restore(tmp_path / "place") == 0
-    assert f"labelling begins its {which} pass anew: " in caplog.text
+    assert what in caplog.text
     assert str(tmp_path / "place") in caplog.text

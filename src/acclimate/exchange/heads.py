@@ -1,4 +1,4 @@
-"""What a layout's keys leave open about its network: how many branches of the heads count, what batch norm does."""
+"""What the keys of published weights leave open: how many branches of the heads count, and what batch norm does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BRANCHES_OF_FAMILIES = {"adaptsegnet": 2, "advent": 4}
 
 
 @dataclass(frozen=True)
-class Asked:
+class ImportOptions:
     """What the person who imports a file said of it.
 
     Attributes:
@@ -32,20 +32,22 @@ class Asked:
     where: str
 
 
-Settled: TypeAlias = tuple[NetworkConfig, list[str]]
-"""The network with all that its keys leave open, and what was decided why, a sentence each."""
+Completed: TypeAlias = tuple[NetworkConfig, list[str]]
+"""The network with what its keys leave open, and a sentence on each decision and its reason."""
 
-Settle: TypeAlias = Callable[[NetworkConfig, Mapping[str, Tensor], Asked], Settled]
+Complete: TypeAlias = Callable[[NetworkConfig, Mapping[str, Tensor], ImportOptions], Completed]
 
 
-def told_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: Asked, *, usual: int) -> Settled:
+def two_or_four_branches(
+    config: NetworkConfig, tensors: Mapping[str, Tensor], options: ImportOptions, *, usual: int
+) -> Completed:
     """Heads of AdaptSegNet's kind: as the option says, else the family, else the values, else ``usual``."""
     found = trained_branches(tensors)
-    fixed = _BRANCHES_OF_FAMILIES.get(asked.layout)
-    if asked.branches is not None:
-        chosen, why = asked.branches, "as --branches says"
+    fixed = _BRANCHES_OF_FAMILIES.get(options.layout)
+    if options.branches is not None:
+        chosen, why = options.branches, "as --branches says"
     elif fixed is not None:
-        chosen, why = fixed, f"as the layout {asked.layout} says"
+        chosen, why = fixed, f"as the layout {options.layout} says"
     elif found is not None:
         chosen, why = found, "the others hold initial values" if found == 2 else "all of them were trained"
     else:
@@ -56,40 +58,40 @@ def told_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: A
     return config.with_options(branches=chosen), remarks
 
 
-def all_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: Asked) -> Settled:
+def all_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], options: ImportOptions) -> Completed:
     """FADA's heads, all four branches of which count.
 
     Raises:
         UserError: another number was asked for.
     """
-    if asked.branches not in (None, 4):
-        raise UserError(f"--branches {asked.branches}: FADA's heads sum all 4 branches; leave the option out")
+    if options.branches not in (None, 4):
+        raise UserError(f"--branches {options.branches}: FADA's heads sum all 4 branches; leave the option out")
     return config, ["head: 4 of 4 branches are summed"]
 
 
-def fada_batch_norm(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: Asked) -> Settled:
+def fada_batch_norm(config: NetworkConfig, tensors: Mapping[str, Tensor], options: ImportOptions) -> Completed:
     """FADA's heads on ResNet-101, whose batch norm was frozen unless it counted batches.
 
     Raises:
         UserError: another number of branches was asked for, or a frozen batch norm would divide by 0.
     """
-    config, remarks = all_branches(config, tensors, asked)
+    config, remarks = all_branches(config, tensors, options)
     if _counts_batches(tensors):
         return config.with_options(batch_norm="trained"), [*remarks, "batch norm: trained"]
-    _refuse_zero_variances(tensors, asked.where)
+    _refuse_zero_variances(tensors, options.where)
     frozen = config.with_options(batch_norm="frozen", batch_norm_epsilon=0.0)
     return frozen, [*remarks, "batch norm: frozen, without epsilon"]
 
 
-def without_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], asked: Asked) -> Settled:
+def without_branches(config: NetworkConfig, tensors: Mapping[str, Tensor], options: ImportOptions) -> Completed:
     """A head that is one convolution after another, of which nothing is open.
 
     Raises:
         UserError: a number of branches was asked for.
     """
-    if asked.branches is not None:
+    if options.branches is not None:
         raise UserError(
-            f"--branches {asked.branches}: the head of {config.name} has no parallel branches; leave the option out"
+            f"--branches {options.branches}: the head of {config.name} has no parallel branches; leave the option out"
         )
     return config, []
 
