@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import UserError
-from acclimate.io.files import read_json, write_json
+from acclimate.io.files import hash_of_file, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,16 @@ def remembered_json(path: Path) -> dict[str, Any] | None:
     except UserError as error:
         log.info("%s: it is made again", error)
         return None
+
+
+def digests_in(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Name -> SHA-256 of those files that are there."""
+    return {name: hash_of_file(folder / name) for name in names if (folder / name).is_file()}
+
+
+def broken(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """Which of the files that :func:`digests_in` knew are gone or changed."""
+    return [name for name, digest in digests.items() if digests_in(folder, [name]).get(name) != digest]
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -61,7 +61,7 @@ def train(
     snapshots = None
     if isinstance(request, TrainRequest):
         snapshots = request.snapshots(cast(Method, method), folder, device=str(fabric.device))
-    with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
+    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
         training = Training(
             method,
             settings=request.training,

@@ -25,7 +25,8 @@ from acclimate.data.sample import Dataset, Image
 from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
-from acclimate.io.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import hash_of, hash_of_file, write_bytes
 from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
@@ -136,13 +137,13 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
     return {
         "train_seconds": round(seconds + time.monotonic() - begin, 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "wasserstein": read_json(folder / TRANSLATION)["wasserstein"],
+        "wasserstein": read_verified_json(folder / TRANSLATION)["wasserstein"],
     }
 
 
 def _claim(folder: Path, identity: str) -> None:
     path = folder / IDENTITY
-    if path.exists() and read_json(path)["identity"] != identity:
+    if path.exists() and read_verified_json(path)["identity"] != identity:
         raise UserError(
             f"{folder} holds a translation of other data or with other settings; choose another folder with -o, "
             "or delete it"
@@ -151,7 +152,7 @@ def _claim(folder: Path, identity: str) -> None:
         raise UserError(
             f"{folder} already holds {' and '.join(taken)} that no translation wrote; choose another folder with -o"
         )
-    write_json(path, {"identity": identity})
+    write_verified_json(path, {"identity": identity})
 
 
 def build_translator(request: TranslateRequest) -> CycleGan:
@@ -206,7 +207,7 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             world_size=fabric.world_size,
             stream=name,
         )
-    with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
+    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
         task = Training(
             translator,
             settings=training,
@@ -265,7 +266,7 @@ def _finish(request: TranslateRequest, folder: Path) -> None:
     source = untranslated(request.source)
     _write_figure(source, translated, request.target, folder / FIGURE)
     distances = colour_distances(source, translated, request.target)
-    write_json(folder / TRANSLATION, {**content, "wasserstein": distances})
+    write_verified_json(folder / TRANSLATION, {**content, "wasserstein": distances})
 
 
 def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import torch
 
 from acclimate.errors import UserError
-from acclimate.io.files import atomic, hash_of_file, read_json, remove_leftovers, write_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import atomic, hash_of_file, remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Checkpoints:
         with atomic(path) as temporary, open(temporary, "wb") as stream:
             digest = _Digest(stream)
             torch.save({"step": step, **state}, digest)  # type: ignore[arg-type]  # it needs no more of a file
-        write_json(path.with_suffix(".json"), {"step": step, "sha256": digest.hexadecimal()})
+        write_verified_json(path.with_suffix(".json"), {"step": step, "state": digest.hexadecimal()})
         states = self._states()
         later = [old for old in states if _step(old) > step]  # training got here again because they are damaged
         earlier = [old for old in states if _step(old) <= step]
@@ -53,7 +54,7 @@ class Checkpoints:
         """The newest state that is whole, or None where there is none; damaged ones are named in a warning."""
         for path in reversed(self._states()):
             try:
-                wanted = read_json(path.with_suffix(".json"))["sha256"]
+                wanted = read_verified_json(path.with_suffix(".json"))["state"]
                 if hash_of_file(path) != wanted:
                     raise UserError("its content does not match its checksum")
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
