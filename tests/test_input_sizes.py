@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from acclimate.pipeline.data import open_sets
 from PIL import Image
 
 from acclimate.errors import UserError
 from acclimate.models.discriminator import OutputDiscriminator
-from acclimate.pipeline.data import open_sets
 from acclimate.recipe.load import load_recipe
 
 RECIPE = """\

@@ -103,7 +103,7 @@ class RecipeRun:
         """The stage as the store has it, done now unless it was done before."""
         store, identity = self.store, stage.identity()
         key = store.key(stage.verb, identity)
-        summary = store.finished(key, stage.products)
+        summary = store.finished(key)
         if summary is not None:
             if stage.verb != "evaluate":
                 _say(f"{stage.title}: already done, reused")

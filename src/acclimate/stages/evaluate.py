@@ -24,7 +24,7 @@ from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_pict
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores
-from acclimate.io.files import write_json
+from acclimate.io.checksums import write_verified_json
 from acclimate.io.identity import identity
 from acclimate.io.progress import progress
 from acclimate.labels import resized_label
@@ -332,7 +332,7 @@ def _write_pictures(
             )
     space = request.class_space
     index_of = {"classes": list(space.classes), "colours": [list(c) for c in space.colours], "images": entries}
-    write_json(folder / "index.json", index_of)
+    write_verified_json(folder / "index.json", index_of)
 
 
 def _with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:

@@ -128,7 +128,7 @@ class Stage(ABC):
 
     Attributes:
         verb: what it does, the first part of its key.
-        products: the files by which it is known to be whole.
+        products: the files it may leave for later stages; changed or gone, the stage is done again.
         shared: whether all processes work on it together; otherwise the first one alone does.
         title: of its bar and its messages.
         inputs: the stages it is made from.

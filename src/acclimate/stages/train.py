@@ -54,7 +54,7 @@ class TrainedModel(Stage):
     """A method's network after its steps: ``model.safetensors`` and ``history.csv``."""
 
     verb = "train"
-    products = (MODEL,)
+    products = (MODEL, MODULES)
     shared = True
 
     def __init__(self, context: Context, stage: TrainStage) -> None:
@@ -229,7 +229,7 @@ def trained(
     position = resumed(learner, checkpoints, fabric)
     with fabric.rank_zero_first():  # one process makes copies that are kept, the others find them
         source, target = batches(position.step)
-    with History(folder, first_step=position.step, tensorboard=fabric.is_global_zero) as history:
+    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
         training = Training(
             learner,
             settings=settings,

@@ -27,7 +27,8 @@ from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
-from acclimate.io.files import hash_of, hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import hash_of, hash_of_file, write_bytes
 from acclimate.io.identity import identity
 from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
@@ -122,7 +123,7 @@ class TranslatedSource(Stage):
     """The whole source in the target's look: ``images/`` and ``translation.json``, which comes last."""
 
     verb = "translate"
-    products = (TRANSLATION,)
+    products = (TRANSLATION, TRANSLATOR)
     shared = True
 
     def __init__(self, context: Context, stage: TranslateStage) -> None:
@@ -193,13 +194,13 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
     return {
         "train_seconds": round(seconds + time.monotonic() - begin, 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "wasserstein": read_json(folder / TRANSLATION)["wasserstein"],
+        "wasserstein": read_verified_json(folder / TRANSLATION)["wasserstein"],
     }
 
 
 def _claim(folder: Path, identity: str) -> None:
     path = folder / IDENTITY
-    if path.exists() and read_json(path)["identity"] != identity:
+    if path.exists() and read_verified_json(path)["identity"] != identity:
         raise UserError(
             f"{folder} holds a translation of other data or with other settings; choose another folder with -o, "
             "or delete it"
@@ -208,7 +209,7 @@ def _claim(folder: Path, identity: str) -> None:
         raise UserError(
             f"{folder} already holds {' and '.join(taken)} that no translation wrote; choose another folder with -o"
         )
-    write_json(path, {"identity": identity})
+    write_verified_json(path, {"identity": identity})
 
 
 def build_translator(request: TranslateRequest) -> CycleGan:
@@ -312,7 +313,7 @@ def _finish(request: TranslateRequest, folder: Path) -> None:
     source = untranslated(request.source)
     _write_figure(source, translated, request.target, folder / FIGURE)
     distances = colour_distances(source, translated, request.target)
-    write_json(folder / TRANSLATION, {**content, "wasserstein": distances})
+    write_verified_json(folder / TRANSLATION, {**content, "wasserstein": distances})
 
 
 def _write_figure(source: Dataset, translated: Dataset, target: Dataset, path: Path) -> None:
