@@ -13,7 +13,7 @@ from acclimate.io.validation import validated
 from acclimate.models.wrapped import allow_code
 from acclimate.pseudo.sisc import LabelInference
 from acclimate.pseudo.thresholds import Selection
-from acclimate.recipe.text import merged
+from acclimate.recipe.text import merged, merged_network
 from acclimate.tasks import TaskName, task_named
 from acclimate.training.settings import TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Translator, Writing
@@ -174,7 +174,7 @@ class Recipe(_Strict):
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
-        values = merged(self.network, stage.network)
+        values = merged_network(self.network, stage.network)
         config: Any = validated(
             task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
         )
