@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from acclimate.data.registry import open_dataset
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.models.checkpoint import load_network
 from acclimate.stages.evaluate import LabelFree, class_space_of, scores_without_labels
@@ -34,7 +35,7 @@ def main() -> None:
         target = open_dataset(arguments.data, split=arguments.split, class_space=space)
         source = open_dataset(arguments.source, class_space=space) if arguments.source else None
         data = LabelFree(target, source, arguments.images)
-        scores = scores_without_labels([network.eval()], data, input_size=card.input_size, device="cpu")
+        scores = scores_without_labels([network.eval()], data, inference=Inference(size=card.input_size), device="cpu")
         cells = [f"{scores[name]:.4f}" if name in scores else "–" for name in HIGHER_IS_BETTER]
         print(f"| {path} | {' | '.join(cells)} |")
 

@@ -14,9 +14,10 @@ import time
 
 import torch
 
+from acclimate.evaluation.inference import Inference
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
-from acclimate.pseudo.sisc import LabelInference, averaged_probabilities
+from acclimate.pseudo.sisc import Patches, averaged_probabilities
 from scripts import at_least_one, run_script
 
 TOLERANCE = 0.15
@@ -37,23 +38,21 @@ def main() -> None:
     network = build_network(NetworkConfig(name=arguments.network), 19).eval().to(arguments.device)
     width, height = arguments.image
     image = torch.rand(1, 3, height, width, device=arguments.device)
-    sisc = LabelInference(
-        kind="patches", patches=arguments.patches, size=tuple(arguments.size), patches_at_once=arguments.at_once
-    )
+    sisc = Patches(patches=arguments.patches, size=tuple(arguments.size), patches_at_once=arguments.at_once)
     rows, columns = sisc.patch_size(height, width)
     pixels = arguments.patches * rows * columns / (height * width)
 
-    def seconds(inference: LabelInference) -> float:
+    def seconds(patches: Patches | None) -> float:
         begin = time.perf_counter()
-        averaged_probabilities(network, image, names=["image"], inference=inference)
+        averaged_probabilities(network, image, names=["image"], inference=Inference(), patches=patches)
         if arguments.device != "cpu":
             torch.cuda.synchronize()
         return time.perf_counter() - begin
 
     times: dict[str, list[float]] = {"whole": [], "patches": []}
     for repetition in range(arguments.repeat + 1):
-        for name, inference in (("whole", LabelInference()), ("patches", sisc)):
-            taken = seconds(inference)
+        for name, patches in (("whole", None), ("patches", sisc)):
+            taken = seconds(patches)
             if repetition > 0:
                 times[name].append(taken)
     whole, patches = min(times["whole"]), min(times["patches"])

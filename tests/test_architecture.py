@@ -15,14 +15,16 @@ cli
 __init__ bench
 pipeline
 recipe
-stages tasks
+tasks
+stages
 detection translation
 report training
-evaluation exchange methods pseudo
+exchange methods pseudo
+evaluation
 models
 data
 io losses scenes
-errors precision
+errors labels precision
 """
 """From the command line down to what everything stands on; rooms of one floor do not know each other."""
 

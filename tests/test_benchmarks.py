@@ -15,7 +15,8 @@ from acclimate.errors import UserError
 from acclimate.recipe.load import TrainStage, load_recipe
 from scripts import at_least_one, run_script
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "scripts")
 
 
 def status(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: str) -> object:
@@ -106,7 +107,7 @@ def test_a_recipe_killed_in_its_stages_has_all_of_them(tmp_path: Path, monkeypat
 
 def test_a_reader_that_stops_reading_is_no_fault_of_ours() -> None:
     code = "from scripts import run_script; run_script(lambda: [print(i) for i in range(100000)])"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

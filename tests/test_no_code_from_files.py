@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 import acclimate
-from acclimate.data.readers import files
 from acclimate.data.readers.files import read_image
 from acclimate.errors import UserError
+from acclimate.io.images import MAX_PIXELS
 from acclimate.models.checkpoint import load_network
 from acclimate.models.weights import read_tensors
 from acclimate.pseudo.histogram import load_histograms
@@ -123,7 +123,7 @@ def test_image_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
 
 def test_the_limit_is_the_documented_one() -> None:
     docs = Path(__file__).parents[1] / "docs" / "reliability.md"
-    assert f"{files.MAX_PIXELS // 10**6} million pixels" in docs.read_text(encoding="utf-8")
+    assert f"{MAX_PIXELS // 10**6} million pixels" in docs.read_text(encoding="utf-8")
 
 
 def test_text_from_data_is_escaped_in_the_page(tmp_path: Path) -> None:

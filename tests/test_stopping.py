@@ -104,8 +104,11 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(what: str, finished: P
 
 
 STOPPED = {
-    "train": ("acclimate.training.loop.train_step", ("run", "tiny.yaml", "-o", "cut/a", "--set", "training.power=1")),
-    "label": ("acclimate.stages.labelling.request.asked", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
+    "train": (
+        "acclimate.training.loop.train_step",
+        ("run", "tiny.yaml", "-o", "cut/a", "--set", "training.schedule.power=1"),
+    ),
+    "label": ("acclimate.pseudo.scoring.Scoring.answers", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
     "evaluate": ("acclimate.stages.evaluate.predict_labels", ("evaluate", MODEL, "--data", DATA)),
     "report": ("acclimate.report.page.read_run", ("report", "runs/a", "-o", "cut/page.html")),
     "check": ("acclimate.data.check.in_parallel", ("check", DATA)),

@@ -18,7 +18,8 @@ from PIL import Image
 from acclimate.data.check import check
 from acclimate.data.loading import batches
 from acclimate.data.readers import archives as module
-from acclimate.data.readers.archives import Archives, matches
+from acclimate.data.readers.archives import Archives
+from acclimate.data.readers.patterns import Pattern
 from acclimate.data.registry import default_class_space, open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import Transform
@@ -227,7 +228,7 @@ def test_patterns_match_as_on_disk(tmp_path: Path, pattern: str) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     expected = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob(pattern)}
-    assert {name for name in names if matches(PurePosixPath(name), pattern)} == expected
+    assert {name for name in names if Pattern(pattern).matches(PurePosixPath(name).parts)} == expected
 
 
 def test_sixteen_bit_labels_are_read_from_archives(tmp_path: Path) -> None:

@@ -216,7 +216,11 @@ def test_masks_in_colours(tmp_path: Path, checked: Callable[[str], Exit]) -> Non
     formats.save(tmp_path / "masks" / "1.png", Image.fromarray(mask))
     status, out = checked(spec)
     assert status == 2
-    assert "1.png holds the colours #010203, #804081, which this data set does not define" in out
+    assert "1.png holds the colour #010203 (0.14 % of all pixels), which this data set does not define" in out
+    assert "1.png holds the colour #804081 (0.14 % of all pixels), which this data set does not define" in out
+    assert 'to leave them all out, add under ids: "#010203": void, "#804081": void' in out
+    with pytest.raises(UserError, match=r"1\.png holds the colours #010203, #804081, which this data set does not"):
+        open_dataset(spec).label(1)
 
 
 def test_masks_in_the_colours_of_the_classes(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import CLASS_SPACES, KNOWN_IDS, class_space
 from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 # the published tables, written out by hand: raw id -> train id
 CITYSCAPES_19 = {
@@ -46,6 +46,8 @@ CITYSCAPES_13 = {
 }  # fmt: skip
 CAMVID_11 = {raw: raw for raw in range(11)}
 CAMVID_10 = {raw: raw for raw in range(10)}
+CAMVID_IDD_LITE = {3: 0, 4: 1, 9: 2, 8: 3, 2: 4, 6: 4, 7: 4, 1: 5, 5: 5, 0: 6}
+CARLA_IDD_LITE = {6: 0, 7: 0, 8: 1, 4: 2, 10: 3, 2: 4, 11: 4, 5: 4, 12: 4, 1: 5, 9: 5, 0: 6}
 CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8, 4: 9}
 
 
@@ -54,6 +56,8 @@ CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8,
     [
         ("cityscapes-19", "cityscapes", CITYSCAPES_19, 35),
         ("cityscapes-19", "gta5", CITYSCAPES_19, 35),
+        ("cityscapes-19", "acdc", CITYSCAPES_19, 35),
+        ("cityscapes-19", "dark-zurich", CITYSCAPES_19, 35),
         ("cityscapes-19", "synthia", SYNTHIA_19, 23),
         ("cityscapes-16", "cityscapes", CITYSCAPES_16, 35),
         ("cityscapes-16", "gta5", CITYSCAPES_16, 35),
@@ -67,6 +71,8 @@ CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8,
         ("camvid-11", "camvid", CAMVID_11, 12),
         ("carla-camvid-10", "camvid", CAMVID_10, 12),
         ("carla-camvid-10", "carla", CARLA_10, 13),
+        ("carla-iddlite-7", "carla", CARLA_IDD_LITE, 13),
+        ("camvid-iddlite", "camvid", CAMVID_IDD_LITE, 12),
     ],
 )
 def test_mappings_are_the_published_ones(space: str, kind: str, expected: dict[int, int], ids: int) -> None:
@@ -106,9 +112,14 @@ def test_class_spaces_are_consistent(name: str) -> None:
     space = class_space(name)
     assert space.name == name
     assert len(set(space.classes)) == len(space.classes) == len(set(space.colours))
-    assert len(space) == int(name.rsplit("-", 1)[-1])
+    assert not name[-1].isdigit() or len(space) == int(name.rsplit("-", 1)[-1])
     for table in space.mappings.values():
         assert set(table.values()) <= {*range(len(space)), VOID}
+
+
+@pytest.mark.parametrize("name", ["carla-iddlite-7", "camvid-iddlite"])
+def test_idd_lite_ids_are_its_train_ids(name: str) -> None:
+    assert class_space(name).mappings["idd-lite"] == {**{raw: raw for raw in range(7)}, 255: VOID}
 
 
 def test_the_ten_shared_classes_are_camvids_first_ten() -> None:

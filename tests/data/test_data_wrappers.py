@@ -7,11 +7,11 @@ import formats
 import numpy as np
 import pytest
 
-from acclimate.data.class_space import VOID
 from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import PseudoLabelled, Subset
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 
 def pseudo_labels(dataset: Dataset, folder: Path) -> Path:

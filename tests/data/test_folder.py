@@ -6,11 +6,12 @@ import formats
 import numpy as np
 import pytest
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
-from acclimate.data.readers.folder import distinct_colours, read_description
+from acclimate.data.readers.description import distinct_colours, read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 
 def test_own_classes_ids_and_colours(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_the_class_space_goes_by_the_sets_name(tmp_path: Path) -> None:
     ("yaml", "message"),
     [
         ("imagse: a\nclasses: [x]\n", r"the key 'images' is missing; unknown key 'imagse'; did you mean 'images'"),
-        ("images: a\n", "the key 'classes' is missing"),
+        ("images: a\nlabels: b\n", "the key 'classes' is missing"),
         ("images: a\nclasses: [grass]\nids: {1: gras}\n", "ids: 1 is 'gras', .* did you mean 'grass'"),
         ("images: a\nclasses: [{name: x, color: [1, 2, 3]}]\n", "unknown key 'classes.0.color'; did you mean 'colour'"),
         ("images: a\nclasses: [x, x]\n", "a name appears twice"),
@@ -98,7 +99,7 @@ def test_what_is_wrong_in_the_yaml_is_told(tmp_path: Path, yaml: str, message: s
 
 
 def test_a_folder_instead_of_its_yaml(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is a folder; name the YAML"):
+    with pytest.raises(UserError, match=r"is a folder without a dataset.yaml"):
         open_dataset(f"folder:{tmp_path}")
 
 
@@ -112,3 +113,61 @@ def test_a_key_with_a_bracket_is_unknown_like_any_other(tmp_path: Path) -> None:
     path.write_text("images: images\nclasses: [road]\nids[: x\n")
     with pytest.raises(UserError, match=r"unknown key 'ids\['; did you mean 'ids'"):
         read_description(path)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("classes: [yes, no, on, off]", 'classes: YAML reads yes, no, on and off as true and false; put such .*"yes"'),
+        ("classes: [{name: off}]", "classes: YAML reads yes, no"),
+        ("classes: [1, 2]", "a class name that looks like a number needs quotes"),
+        ("classes: [road, null]", "an entry is empty"),
+        ("classes: [road]\nids: {road: 0}", r"ids: numbers come first: write \{0: road, ...\}"),
+        ("classes: [road]\nids: {0: yes}", "ids: YAML reads yes"),
+        ("classes: [road]\nids: {-1: void}", "ids: -1 cannot occur .* 8-bit files hold -1 as 255"),
+        ("classes: [road]\nids: {70000: void}", "ids: 70000 cannot occur"),
+        ("classes: [road]\nids: {1:30: void}", "ids: '1:30' is neither a number nor a colour"),
+        ("classes: [road]\nids: {010: road}", "ids: '010' is neither a number nor a colour"),
+        ("classes: [road]\nids: {#804080: road}", 'a colour needs quotes, "#804080"'),
+        ("classes: [road]\nids:\n  #804080: road\n", 'ids is empty; .*a colour needs quotes, "#804080"'),
+        ("classes:\n  - {name: road, colour: #804080}\n", 'a colour needs quotes, "#804080"'),
+        ("classes:\n  - name: road\n    colour: #804080\n", "classes.0: colour is empty.*a colour needs quotes"),
+        (
+            "classes: [{name: a, colour: [1, 2, 300]}]",
+            "classes.0.colour.2: a colour is red, green and blue from 0 to 255$",
+        ),
+        ("classes: [{name: a, colour: [1, -2, 3]}]", "a colour is red, green and blue from 0 to 255$"),
+        (
+            "classes: [{name: a, colour: [1, 2, 3]}, {name: b, colour: '#010203'}]",
+            "'a' and 'b' have the same colour #010203",
+        ),
+        ('classes: [a, b]\nids: {"#00008E": a, "#00008e": b}', "ids: #00008E and #00008e are the same colour"),
+        ('classes: ["a\\e[31m"]', r"'a.x1b.31m' is no name"),
+        ('classes: ["  "]', "is no name"),
+        ('classes: [a]\nlabel_name: {"": _mask}', 'there is nothing to replace in ""; to append something'),
+        ("classes: [a]\nlabel_name: _mask", "a pattern holds {name} or {file}"),
+        ("labels: b", "the key 'classes' is missing"),
+        ("ids: {1: a}", "the key 'classes' is missing"),
+        ("classes: []", "name at least one class"),
+        ("classes: [a]\nothers: ignore", "others: Input should be 'error' or 'void'"),
+        ("classes: [a]\nclasses: [b]", "the key 'classes' is given in line 2 and in line 3"),
+    ],
+)
+def test_mistakes_are_told_in_words_before_anything_is_read(tmp_path: Path, yaml: str, message: str) -> None:
+    (tmp_path / "dataset.yaml").write_text(f"images: images\n{yaml}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        read_description(tmp_path / "dataset.yaml")
+    assert "Input should be a valid" not in str(caught.value)
+
+
+def test_a_colour_may_be_written_in_hex(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text('images: i\nclasses: [{name: road, colour: "#804Ab0"}]\n')
+    assert default_class_space(f"folder:{tmp_path}").colours == ((128, 74, 176),)
+
+
+def test_a_folder_stands_for_the_yaml_in_it(tmp_path: Path) -> None:
+    spec = formats.write_folder(tmp_path)
+    short = f"folder:{tmp_path}"
+    assert list(open_dataset(short).names) == list(open_dataset(spec).names)
+    assert open_dataset(short).fingerprint() == open_dataset(spec).fingerprint()
+    assert default_class_space(short) == default_class_space(spec)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.carla import of_split, reaches_top
 from acclimate.data.readers.files import image_size, read_image
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
+from acclimate.labels import VOID
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 
@@ -98,8 +98,58 @@ def test_carla_holds_out_the_end_of_each_drive(tmp_path: Path) -> None:
 def test_carla_labels_must_have_a_red_channel(tmp_path: Path) -> None:
     spec = formats.write_carla(tmp_path, dry=3, wet=0)
     formats.save(tmp_path / "CameraSeg" / "000_0000.png", formats.grey(formats.some_ids(0, [1])))
-    with pytest.raises(UserError, match=r"000_0000\.png has mode L; CARLA labels are RGB"):
+    with pytest.raises(UserError, match=r"000_0000\.png has mode L; CARLA labels are 8-bit RGB"):
         open_dataset(spec, split="all").label(0)
+
+
+# --- ACDC and Dark Zurich -----------------------------------------------------------------------------------------
+
+
+def test_acdc_reads_all_conditions_or_one(tmp_path: Path) -> None:
+    spec = formats.write_acdc(tmp_path, splits=("train", "val", "test"))
+    everything = open_dataset(spec, split="val")
+    assert list(everything.names[:2]) == [
+        "fog/val/GOPR0000/GOPR0000_frame_000000_rgb_anon",
+        "fog/val/GOPR0000/GOPR0000_frame_000002_rgb_anon",
+    ]
+    assert len(everything) == 6
+    night = open_dataset(spec, split="val-night")
+    assert list(night.names) == list(everything.names[3:])
+    expected = np.array([class_space("cityscapes-19").mappings["acdc"][raw] for raw in range(35)])
+    np.testing.assert_array_equal(night.label(2), expected[formats.some_ids(1, range(34))])
+    assert not open_dataset(spec, split="test").has_labels
+
+
+def test_dark_zurich_is_the_night_alone(tmp_path: Path) -> None:
+    spec = formats.write_dark_zurich(tmp_path, labelled=("val",))
+    train, val = (open_dataset(spec, split=split) for split in ("train", "val"))
+    assert list(train.names) == [f"train/night/GOPR0356/GOPR0356_frame_{number:06d}_rgb_anon" for number in range(3)]
+    assert (train.has_labels, val.has_labels) == (False, True)
+
+
+# --- IDD-Lite -----------------------------------------------------------------------------------------------------
+
+
+def test_idd_lite_reads_the_released_layout_and_the_flat_one_alike(tmp_path: Path) -> None:
+    released = open_dataset(formats.write_idd_lite(tmp_path / "released"), split="val")
+    assert list(released.names) == [f"{number % 2}/{number:06d}_image" for number in (0, 2, 4, 1, 3)]
+    for number in range(5):
+        formats.save_image(tmp_path / f"flat/val/{number % 2}_{number:06d}.jpg", number)
+        ids = formats.some_ids(number, (*range(7), 255))
+        formats.save(tmp_path / f"flat/val_labels/{number % 2}_{number:06d}.png", formats.grey(ids))
+    flat = open_dataset(f"idd-lite:{tmp_path / 'flat'}", split="val")
+    for index in range(5):
+        np.testing.assert_array_equal(flat.image(index), released.image(index))
+        np.testing.assert_array_equal(flat.label(index), released.label(index))
+    np.testing.assert_array_equal(flat.label(3), formats.some_ids(1, (*range(7), 255)))
+
+
+@pytest.mark.skipif(not (REAL / "idd-lite").is_dir(), reason="IDD-Lite is not here")
+def test_the_real_idd_lite_is_read() -> None:
+    dataset = open_dataset(f"idd-lite:{REAL / 'idd-lite'}", split="val")
+    assert len(dataset) == 102
+    assert dataset.image(0).shape == (227, 320, 3)
+    assert set(np.unique(dataset.label(0))) <= {*range(7), VOID}
 
 
 # --- GTA5 ---------------------------------------------------------------------------------------------------------
@@ -181,7 +231,7 @@ def test_deep_and_huge_images_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
     formats.save(tmp_path / "deep.png", Image.fromarray(np.full((3, 3), 40000, dtype=np.uint16)))
     with pytest.raises(UserError, match=r"deep\.png has more than 8 bits per channel"):
         read_image(tmp_path / "deep.png")
-    monkeypatch.setattr("acclimate.data.readers.files.MAX_PIXELS", 100)
+    monkeypatch.setattr("acclimate.io.images.MAX_PIXELS", 100)
     formats.save_image(tmp_path / "huge.png")
     with pytest.raises(UserError, match=r"huge\.png has 20x12 pixels, more than"):
         read_image(tmp_path / "huge.png")

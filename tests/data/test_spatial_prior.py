@@ -9,8 +9,7 @@ import torch
 from acclimate.data.registry import open_dataset
 from acclimate.data.spatial_prior import normalised_prior, spatial_prior
 from acclimate.models.network import Level, Output
-from acclimate.pseudo.asking import asked
-from acclimate.pseudo.sisc import LabelInference
+from acclimate.pseudo.scoring import Scoring
 from acclimate.pseudo.thresholds import Selection
 
 
@@ -58,8 +57,8 @@ def test_probabilities_are_multiplied_and_not_renormalised() -> None:
     prior = torch.ones(3, 2, 2)
     prior[0, :, 0], prior[1, :, 1] = 0.25, 0.0
     selection = Selection(confidence="softmax", rule="portion", decision="class-balanced")
-    common = {"names": ["a"], "size": (2, 2), "selection": selection, "inference": LabelInference()}
-    maps = asked(Constant(), torch.zeros(1, 3, 2, 2), prior=prior, **common)  # type: ignore[arg-type]
+    scoring = Scoring(selection, prior=prior)
+    maps = scoring.score(Constant(), torch.zeros(1, 3, 2, 2), names=["a"], size=(2, 2))  # type: ignore[arg-type]
     assert maps.prediction[0].tolist() == [[1, 0], [1, 0]]
     assert maps.probabilities is not None
     torch.testing.assert_close(maps.probabilities[0, :, 0, 0], torch.tensor([0.15, 0.3, 0.1]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from acclimate.scenes.dataset import ScenesDataset
 
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.detection.loading import detection_batches
 from acclimate.detection.readers.scenes import ScenesBoxes
 from acclimate.detection.sample import Boxes

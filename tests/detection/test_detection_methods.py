@@ -65,7 +65,7 @@ def gradients(made: DetectionMethod, number: int) -> dict[str, Tensor]:
     made.zero_grad(set_to_none=True)
     for place, terms in enumerate(made.losses(SOURCE, TARGET, 0)):
         if place == number:
-            sum(value * weight for value, weight in terms.values()).backward()  # type: ignore[union-attr]
+            sum(term.value * term.weight for term in terms.values()).backward()  # type: ignore[union-attr]
             break
     return {name: p.grad for name, p in made.named_parameters() if p.grad is not None and bool(p.grad.any())}
 
@@ -80,13 +80,14 @@ def test_the_adversarial_loss_moves_the_detector_alone_and_the_rest_the_discrimi
 
 def test_minent_is_the_entropy_of_target_anchors_and_its_options_scale_it() -> None:
     made = method("minent", entropy_weight=0.25)
-    value, weight = list(made.losses(SOURCE, TARGET, 0))[1]["entropy"]
+    term = list(made.losses(SOURCE, TARGET, 0))[1]["entropy"]
+    value, weight = term.value, term.weight
     logits = made.network(TARGET.images).logits
     torch.testing.assert_close(value, box_entropy(logits).mean())
     assert weight == 0.25
-    total, _ = list(method("minent", reduction="sum").losses(SOURCE, TARGET, 0))[1]["entropy"]
+    total = list(method("minent", reduction="sum").losses(SOURCE, TARGET, 0))[1]["entropy"].value
     torch.testing.assert_close(total, value * logits.shape[1])
-    without, _ = list(method("minent", background=False).losses(SOURCE, TARGET, 0))[1]["entropy"]
+    without = list(method("minent", background=False).losses(SOURCE, TARGET, 0))[1]["entropy"].value
     torch.testing.assert_close(without, box_entropy(logits, background=False).mean())
 
 
@@ -109,13 +110,13 @@ def test_a_discriminator_that_knows_nothing_costs_log_two() -> None:
             parameter.zero_()
     parts = list(made.losses(SOURCE, TARGET, 0))
     for terms in parts[1:]:
-        for value, _ in terms.values():
+        for value in (term.value for term in terms.values()):
             assert value.item() == pytest.approx(math.log(2))
 
 
 def test_localisation_weight() -> None:
     parts = list(method("source_only", localisation_weight=0.5).losses(SOURCE, None, 0))
-    assert parts[0]["localisation"][1] == 0.5
+    assert parts[0]["localisation"].weight == 0.5
 
 
 def test_the_published_discriminator_and_too_small_maps() -> None:
@@ -135,7 +136,7 @@ def test_the_published_discriminator_and_too_small_maps() -> None:
 def test_state_is_restored_exactly() -> None:
     made, other = method("advent"), method("advent")
     for terms in made.losses(SOURCE, TARGET, 0):
-        sum(value * weight for value, weight in terms.values()).backward()  # type: ignore[union-attr]
+        sum(term.value * term.weight for term in terms.values()).backward()  # type: ignore[union-attr]
     for optimizer in made.optimizers.values():
         optimizer.step()
     other.load_method_state(made.method_state())
@@ -150,13 +151,13 @@ def test_the_adversarial_losses_written_out() -> None:
     source, target = (made.discriminator(made.discriminator_input(made.network(b.images))) for b in (SOURCE, TARGET))
     passes = list(made.losses(SOURCE, TARGET, 0))
     softplus = torch.nn.functional.softplus
-    value, weight = passes[1]["adversarial"]
+    value, weight = passes[1]["adversarial"].value, passes[1]["adversarial"].weight
     assert weight == 0.3
     torch.testing.assert_close(value, softplus(target).mean())
     for terms, name, expected in (
         (passes[2], "discriminator on source", softplus(source).mean()),
         (passes[3], "discriminator on target", softplus(-target).mean()),
     ):
-        value, weight = terms[name]
+        value, weight = terms[name].value, terms[name].weight
         assert weight == 0.5
         torch.testing.assert_close(value, expected)

@@ -26,6 +26,7 @@ from acclimate.models.weights import read_tensors
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
 from acclimate.stages.predict import predict_detections
+from acclimate.training.schedule import Schedule
 
 
 def city(root: Path) -> Path:
@@ -64,8 +65,7 @@ def test_the_real_ssd300_takes_a_step_of_every_method_and_is_scored(tmp_path: Pa
         "network.weights": None,
         "training.steps": 1,
         "training.batch_size": 1,
-        "training.milestones": [],
-        "training.warm_up": 0,
+        "training.schedule": {},
         "training.workers": 0,
         "training.precision": "32-true",
         # one step of the published learning rate and weight is below the resolution of a float32
@@ -223,10 +223,12 @@ def test_unlabelled_validation_images_and_unknown_protocols_are_told_before_trai
 
 
 def test_ssds_schedule() -> None:
-    settings = DetectionTraining(steps=120_000, milestones=(80_000, 100_000), warm_up=1000)
+    settings = DetectionTraining(
+        steps=120_000, schedule=Schedule(kind="steps", milestones=(80_000, 100_000), warmup_steps=1000)
+    )
     factors = [settings.learning_rate_factor(step) for step in (0, 499, 79_999, 80_000, 100_000)]
     assert factors == pytest.approx([0.001, 0.5, 1.0, 0.1, 0.01])
-    assert DetectionTraining(steps=100, power=1.0).learning_rate_factor(25) == pytest.approx(0.75)
+    assert DetectionTraining(steps=100, schedule=Schedule(power=1.0)).learning_rate_factor(25) == pytest.approx(0.75)
 
 
 def test_imagenet_weights_reach_all_thirteen_convolutions(tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def test_the_example_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     for step in range(8):
         method.optimizers["network"].zero_grad()
         for losses in method.losses(source, target, step):
-            torch.stack([weight * value for value, weight in losses.values()]).sum().backward()
-        unsureness.append(losses["unsureness"][0].item())
+            torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()
+        unsureness.append(losses["unsureness"].value.item())
         method.optimizers["network"].step()
     assert unsureness[-1] < 0.8 * unsureness[0]
 

@@ -11,14 +11,16 @@ from pydantic import BaseModel
 
 from acclimate.cli.app import app
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.photometric import Photometric
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
+from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.protocols import PROTOCOLS
-from acclimate.methods import METHODS, AdaptingOptions, MethodOptions
+from acclimate.methods import METHODS, AdaptingOptions, MethodOptions, PseudoLabelOptions
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.decoders import DECODERS
@@ -38,6 +40,7 @@ from acclimate.recipe.load import (
     recipe_names,
 )
 from acclimate.training.rounds import Mining
+from acclimate.training.schedule import Schedule
 from acclimate.training.settings import SnapshotSettings, TrainingSettings
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
@@ -89,9 +92,12 @@ def _shown(field: Any) -> str:
         (Selection, DOCS / "methods" / "ssl-esl.md"),
         (LabelInference, DOCS / "recipes.md"),
         (Mining, DOCS / "recipes.md"),
+        (Sampling, DOCS / "recipes.md"),
+        (Photometric, DOCS / "recipes.md"),
         (SnapshotSettings, DOCS / "recipes.md"),
         (Description, OWN_DATA),
         (MethodOptions, DOCS / "methods" / "index.md"),
+        (Schedule, DOCS / "recipes.md"),
     ],
     ids=lambda value: getattr(value, "__name__", getattr(value, "stem", "")),
 )
@@ -104,15 +110,18 @@ def test_keys_and_defaults(model: type[BaseModel], page: Any) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_page_with_its_own_options(name: str) -> None:
     options = METHODS[name].Options
-    shared = AdaptingOptions if issubclass(options, AdaptingOptions) else MethodOptions
+    shared = next(kind for kind in (AdaptingOptions, PseudoLabelOptions, MethodOptions) if issubclass(options, kind))
     wanted = defaults(options, without=shared)
     page = DOCS / "methods" / f"{METHOD_PAGES.get(name, name)}.md"
     assert written_defaults(page) == ([wanted] if wanted else [])
 
 
-def test_the_class_priors_options() -> None:
-    wanted = defaults(AdaptingOptions, without=MethodOptions)
-    assert wanted in written_defaults(DOCS / "methods" / "index.md")
+def test_options_that_methods_share() -> None:
+    """One table for pseudo-labels, and those of adapting methods, one for each thing they may add."""
+    written = written_defaults(DOCS / "methods" / "index.md")
+    assert defaults(PseudoLabelOptions, without=MethodOptions) in written
+    wanted = defaults(AdaptingOptions, without=PseudoLabelOptions)
+    assert {name: default for table in written for name, default in table.items() if name in wanted} == wanted
 
 
 def test_index_lists_every_method() -> None:

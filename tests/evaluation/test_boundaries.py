@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from acclimate.evaluation.boundaries import BoundaryCounts, near_boundaries
 from acclimate.evaluation.scores import Row
-
-VOID = 255
+from acclimate.labels import VOID
 
 
 def near_slowly(label: NDArray[np.uint8], width: int, classes: int) -> NDArray[np.bool_]:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acclimate.data.class_space import VOID
 from acclimate.data.class_spaces import cityscapes_label_ids, class_space
 from acclimate.errors import UserError
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import protocol
+from acclimate.labels import VOID
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
@@ -95,7 +95,7 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
         path = tmp_path / "images" / "frankfurt" / f"{name}_leftImg8bit.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-    config = NetworkConfig(name="small", weights=None)
+    config = NetworkConfig(name="small")
     network = build_network(config, len(space))
     model = tmp_path / "model.safetensors"
     card = ModelCard(

@@ -11,8 +11,8 @@ from acclimate.evaluation.protocols import PROTOCOLS, protocol, protocol_for, pr
 def test_the_published_protocols_are_there() -> None:
     assert set(PROTOCOLS) >= {"cityscapes-19", "cityscapes-16", "camvid-11", "carla-camvid-10", "scenes"}
     for registered in PROTOCOLS.values():
-        assert registered.resample == ("probabilities" if registered.name.endswith("-bdl") else "logits")
-        assert registered.align_corners
+        assert registered.inference.resample == ("probabilities" if registered.name.endswith("-bdl") else "logits")
+        assert registered.inference.align_corners
         assert registered.resolution == "native"
 
 

@@ -77,7 +77,7 @@ def test_multi_level(
     assert result.card is not None
     config = result.card.network
     assert (config.name, config.options.multi_level, config.options.branches) == ("deeplab-v2-resnet101", True, live)
-    assert (config.preprocessing, config.batch_norm) == ("caffe", "published")
+    assert (config.options.preprocessing, config.options.batch_norm) == ("caffe", "published")
     assert (result.card.class_space, result.card.input_size) == ("cityscapes-19", (1024, 512))
     middle, last = caffe_features
     output = ours(files)
@@ -106,7 +106,7 @@ def test_adaptsegnets_vgg(files: tuple[Path, Path]) -> None:
     state |= authors.head_state("classifier.", 1024, 19, live=2)
     result = imported(state, files)
     assert result.card is not None
-    assert (result.card.network.branches, result.card.network.preprocessing) == (2, "caffe")
+    assert (result.card.network.options.branches, result.card.network.options.preprocessing) == (2, "caffe")
     expected = authors.head(
         state, "classifier.", authors.vgg_features(state, "features.", authors.caffe_pixels(IMAGES)), live=2
     )
@@ -140,8 +140,14 @@ def test_fadas_resnet(body: authors.State, files: tuple[Path, Path], frozen: boo
     result = imported(content, files)
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.backbone, config.preprocessing) == ("deeplab-v2", "torchvision/resnet101", "imagenet")
-    assert (config.batch_norm, config.batch_norm_epsilon) == (("frozen", 0.0) if frozen else ("trained", None))
+    assert (config.name, config.options.backbone, config.options.preprocessing) == (
+        "deeplab-v2",
+        "torchvision/resnet101",
+        "imagenet",
+    )
+    assert (config.options.batch_norm, config.options.batch_norm_epsilon) == (
+        ("frozen", 0.0) if frozen else ("trained", None)
+    )
     pixels = authors.imagenet_pixels(IMAGES)
     expected = {
         epsilon: authors.head(head, "", authors.fada_features(state, pixels, epsilon=epsilon), live=4)
@@ -161,7 +167,7 @@ def test_fadas_vgg(files: tuple[Path, Path]) -> None:
     head = authors.head_state("", 1024, 19, live=4)
     result = imported({"feature_extractor": state, "classifier": head, "iteration": 1}, files, layout="fada")
     assert result.card is not None
-    assert (result.card.network.preprocessing, result.card.network.branches) == ("caffe-vgg", 4)
+    assert (result.card.network.options.preprocessing, result.card.network.options.branches) == ("caffe-vgg", 4)
     pixels = authors.caffe_pixels(IMAGES, mean=(103.939, 116.779, 123.68))
     expected = authors.head(head, "", authors.vgg_features(state, "backbone.", pixels), live=4)
     same(ours(files).logits, expected)

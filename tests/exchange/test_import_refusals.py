@@ -18,9 +18,9 @@ from torch import Tensor
 
 from acclimate.cli.app import main
 from acclimate.errors import UserError
+from acclimate.exchange.heads import ImportOptions, trained_branches
 from acclimate.exchange.importing import import_weights
 from acclimate.exchange.layouts import LAYOUTS, BodyLayout, NetworkLayout, fitted, recognise
-from acclimate.exchange.settling import Asked, trained_branches
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.models import read_card
 
@@ -200,8 +200,8 @@ def test_who_decides_how_many_branches_count(
     first = LAYOUTS[0]
     assert isinstance(first, NetworkLayout)
     tensors = fitted(head(live), first).tensors
-    config, remarks = first.settle(first.network, tensors, Asked(layout, option, "a.pth"))
-    assert config.branches == branches
+    config, remarks = first.complete(first.network, tensors, ImportOptions(layout, option, "a.pth"))
+    assert config.options.branches == branches
     assert remark in "; ".join(remarks)
 
 
@@ -226,7 +226,7 @@ def test_the_command_names_what_it_found_and_the_card_remembers(
     assert "recognised DeepLab-V2 on VGG-16 (AdaptSegNet)" in shown
     assert "head: 4 of 4 branches are summed (as --branches says)" in shown
     card = read_card(output)
-    assert (card.class_space, card.input_size, card.network.branches) == ("cityscapes-19", (2048, 1024), 4)
+    assert (card.class_space, card.input_size, card.network.options.branches) == ("cityscapes-19", (2048, 1024), 4)
     assert card.note is not None
     assert "imported from vgg.pth (SHA-256 " in card.note
     assert "head: 4 of 4 branches are summed" in card.note

@@ -13,9 +13,9 @@ import wide_resnet_authors
 from torch import Tensor
 
 from acclimate.errors import UserError
+from acclimate.exchange.heads import ImportOptions
 from acclimate.exchange.importing import Imported, import_weights
 from acclimate.exchange.layouts import LAYOUTS, NetworkLayout, fitted, recognise
-from acclimate.exchange.settling import Asked
 from acclimate.models import NetworkConfig, build_network, load_network
 
 IMAGES = torch.rand(1, 3, 97, 105, generator=torch.Generator().manual_seed(0))
@@ -63,7 +63,11 @@ def test_a_whole_network_gives_the_authors_logits(trunk: authors.State, folder: 
 def check_summary(result: Imported) -> None:
     assert result.card is not None
     config = result.card.network
-    assert (config.name, config.preprocessing, config.batch_norm) == ("wide-resnet38", "imagenet", "global")
+    assert (config.name, config.options.preprocessing, config.options.batch_norm) == (
+        "wide-resnet38",
+        "imagenet",
+        "global",
+    )
     assert (result.card.class_space, result.card.input_size) == ("cityscapes-16", (2048, 1024))
     assert "recognised Wide ResNet-38, model A1 (CBST, MLSL)" in result.summary()
     assert "classes: 16 (cityscapes-16)" in result.summary()
@@ -169,9 +173,9 @@ def test_a_whole_network_is_initial_weights_only_if_it_is_asked_for() -> None:
 def test_there_are_no_branches_to_choose() -> None:
     assert isinstance(LAYOUT, NetworkLayout)
     tensors = fitted(meta_state(), LAYOUT).tensors
-    assert LAYOUT.settle(LAYOUT.network, tensors, Asked("auto", None, "a.params")) == (LAYOUT.network, [])
+    assert LAYOUT.complete(LAYOUT.network, tensors, ImportOptions("auto", None, "a.params")) == (LAYOUT.network, [])
     with pytest.raises(UserError, match=r"--branches 4: the head of wide-resnet38 has no parallel branches"):
-        LAYOUT.settle(LAYOUT.network, tensors, Asked("auto", 4, "a.params"))
+        LAYOUT.complete(LAYOUT.network, tensors, ImportOptions("auto", 4, "a.params"))
 
 
 def test_parameters_are_as_many_as_published() -> None:

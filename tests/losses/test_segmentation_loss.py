@@ -66,3 +66,36 @@ def test_enormous_logits() -> None:
     assert loss.item() == 2e4
     assert logits.grad is not None
     assert torch.equal(logits.grad.flatten(), torch.tensor([1.0, -1.0]))
+
+
+def test_weights_by_hand() -> None:
+    """Weights scale each pixel's loss and leave alone what the sum is divided by: pixels with a label, or all."""
+    logits = logits_of([[0.25, 0.75], [0.5, 0.5], [0.9, 0.1], [0.5, 0.5]])
+    labels, weights = torch.tensor([[[1, 0, 255, 1]]]), torch.tensor([[[0.5, 1.0, 1.0, 0.0]]])
+    total = 0.5 * math.log(4 / 3) + math.log(2)
+    assert math.isclose(cross_entropy(logits, labels, weights=weights).item(), total / 3)
+    assert math.isclose(cross_entropy(logits, labels, weights=weights, over="all").item(), total / 4)
+    unweighted = math.log(4 / 3) + 2 * math.log(2)
+    assert math.isclose(cross_entropy(logits, labels, over="all").item(), unweighted / 4)
+
+
+def test_weights_of_one_change_nothing() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, weights=torch.ones(2, 4, 5)), cross_entropy(logits, labels), rtol=1e-6, atol=0
+    )
+
+
+def test_gradient_with_weights() -> None:
+    torch.manual_seed(0)
+    labels, weights = torch.tensor([[[0, 255, 2], [1, 1, 0]]]), torch.rand(1, 2, 3, dtype=torch.float64)
+    logits = torch.randn(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda x: cross_entropy(x, labels, weights=weights, over="all"), (logits,))
+
+
+def test_weights_of_zero_are_zero_gradients_however_large_the_logits() -> None:
+    logits = torch.tensor([1e4, -1e4]).view(1, 2, 1, 1).requires_grad_()
+    cross_entropy(logits, torch.tensor([[[1]]]), weights=torch.zeros(1, 1, 1), over="all").backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros_like(logits))

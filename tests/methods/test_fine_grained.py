@@ -16,7 +16,7 @@ from acclimate.data.sample import Batch
 from acclimate.methods import Method
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.loop import train_step
-from acclimate.training.schedule import poly, set_learning_rates
+from acclimate.training.schedule import Schedule, set_learning_rates
 
 LAMBDA = 0.3
 """Larger than the published 0.001, so that three steps make a difference that the comparison can see."""
@@ -109,7 +109,7 @@ def test_steps_equal_the_published_iteration(entropy: float) -> None:
         source, target = batch(step, count=1), target_batch(step, count=1)
         source.images, target.images = source.images.double(), target.images.double()
         plain.iterate(source, target, step)
-        set_learning_rates(method.optimizers.values(), poly(step, steps=STEPS))
+        set_learning_rates(method.optimizers.values(), Schedule().factor(step, steps=STEPS))
         train_step(method, source, target, step, fabric=fabric)
     theirs = plain.network.state_dict()
     for key, value in method.network.state_dict().items():
@@ -123,7 +123,7 @@ def passes(method: Method) -> list[dict[str, Tensor]]:
     seen = []
     for losses in method.losses(batch(0), target_batch(0), 0):
         method.zero_grad(set_to_none=True)
-        torch.stack([weight * value for value, weight in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
         seen.append(gradients(method))
     return seen
 
@@ -146,7 +146,7 @@ def test_entropy_reaches_the_classifier_too() -> None:
 def weights(**options: Any) -> dict[str, float]:
     method = make_method("fine_grained", ToyNetwork(), **options)
     return {
-        name: weight for losses in method.losses(batch(0), target_batch(0), 0) for name, (_, weight) in losses.items()
+        name: term.weight for losses in method.losses(batch(0), target_batch(0), 0) for name, term in losses.items()
     }
 
 
@@ -210,5 +210,5 @@ def test_the_clip_reaches_the_loss() -> None:
     for clip in (0.05, 0.1):  # below every probability of three classes that are nearly alike
         method = make_method("fine_grained", ToyNetwork(), clip=clip, temperature=1000.0)
         terms = list(method.losses(batch(0), target_batch(0), 0))
-        sums[clip] = [terms[1]["adversarial main"][0].item(), terms[2]["discriminator main on source"][0].item()]
+        sums[clip] = [terms[1]["adversarial main"].value.item(), terms[2]["discriminator main on source"].value.item()]
     assert sums[0.1] == pytest.approx([2 * value for value in sums[0.05]], rel=1e-5)

@@ -33,11 +33,11 @@ def test_every_level_learns_its_part_of_the_labels(weight: float | None, expecte
     network = DetailNetwork(weight)
     source = batch(0)
     terms, output = make_method("source_only", network).supervised(source)
-    assert terms["segmentation"][1] == expected[0]
+    assert terms["segmentation"].weight == expected[0]
     if expected[1] is None:
         assert list(terms) == ["segmentation"]
         return
-    loss, found = terms["detail segmentation"]
+    loss, found = terms["detail segmentation"].value, terms["detail segmentation"].weight
     assert found == expected[1]
     labels = source.labels[:, 8:24, 12:36]
     logits = output.levels["detail"].logits
@@ -50,6 +50,6 @@ def test_pseudo_labels_keep_the_proportions_of_the_levels() -> None:
     method = make_method("minent", DetailNetwork(0.25), pseudo_label_weight=0.8)
     target = target_batch(0, labels=True)
     terms = method.pseudo_labels(method.target_output(target), target)
-    assert {name: weight for name, (_, weight) in terms.items()} == pytest.approx(
+    assert {name: term.weight for name, term in terms.items()} == pytest.approx(
         {"pseudo-labels": 0.6, "detail pseudo-labels": 0.2}
     )

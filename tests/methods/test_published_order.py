@@ -15,7 +15,7 @@ from acclimate.data.sample import Batch
 from acclimate.methods import Method
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.loop import train_step
-from acclimate.training.schedule import poly, set_learning_rates
+from acclimate.training.schedule import Schedule, set_learning_rates
 
 STEPS = 10
 RATE, DISCRIMINATOR_RATE, MOMENTUM, DECAY = 0.05, 0.01, 0.9, 5e-4
@@ -145,7 +145,7 @@ def test_steps_equal_the_published_iteration(name: str, multi_level: bool, steps
         source, target = batch(step, count=1), target_batch(step, count=1)
         source.images, target.images = source.images.double(), target.images.double()
         plain.iterate(source, target, step)
-        set_learning_rates(method.optimizers.values(), poly(step, steps=STEPS))
+        set_learning_rates(method.optimizers.values(), Schedule().factor(step, steps=STEPS))
         train_step(method, source, target, step, fabric=fabric)
 
     theirs = plain.network.state_dict()

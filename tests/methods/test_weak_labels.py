@@ -34,7 +34,8 @@ def test_the_joint_loss_by_hand(labels: str) -> None:
     source = batch(0)
     known = {name: torch.tensor([0.2, 0.0, 0.4]) for name in source.names}
     method = make({"class_shares": {"source": known}}, pwl_labels=labels, pwl_eta=0.5, pwl_weight=0.3)
-    value, weight = first_losses(method)["source image labels"]
+    term = first_losses(method)["source image labels"]
+    value, weight = term.value, term.weight
     assert weight == 0.3
     assert source.labels is not None
     shares = torch.stack(list(known.values())) if labels == "image" else class_shares(source.labels, CLASSES)
@@ -57,7 +58,7 @@ def test_the_classifier_learns_at_the_networks_rate_and_schedule() -> None:
 def test_source_images_may_keep_every_class() -> None:
     shares = {"source": {name: torch.tensor([0.001, 0.0, 0.4]) for name in batch(0).names}}
     filtered, everything = (
-        first_losses(make({"class_shares": shares}, pwl_source=rule))["source image labels"][0]
+        first_losses(make({"class_shares": shares}, pwl_source=rule))["source image labels"].value
         for rule in ("filtered", "all")
     )
     assert filtered.item() != everything.item()
@@ -92,16 +93,16 @@ def test_the_target_has_pixels_and_its_own_image_labels() -> None:
     known = dict(zip(target.names, torch.tensor([[0.2, 0.0, 0.4], [0.0, 0.0, 0.0]]), strict=True))
     method = make({"class_shares": {"target": known}}, pwl_eta=0.5, pwl_weight=0.3, pwl_source="all")
     terms = list(method.losses(batch(0), target, 0))[1]
-    assert {name: weight for name, (_, weight) in terms.items()} == {"pseudo-labels": 1.0, "target image labels": 0.3}
+    assert {name: term.weight for name, term in terms.items()} == {"pseudo-labels": 1.0, "target image labels": 0.3}
     output = ToyNetwork()(target.images)
     logits = method.classifier(output.features)[0]
     wanted = torch.tensor([1.0, 0.0, 0.0])  # 0.2 > 0.5 * 0.3; 0.4 < 0.5 * 0.9
     each = wanted * logits.sigmoid().log() + (1 - wanted) * (1 - logits.sigmoid()).log()
-    assert terms["target image labels"][0].item() == pytest.approx(-each.mean().item(), rel=1e-5)
+    assert terms["target image labels"].value.item() == pytest.approx(-each.mean().item(), rel=1e-5)
     size = target.labels.shape[1:]
     enlarged = torch.nn.functional.interpolate(output.logits, size=size, mode="bilinear", align_corners=True)
     expected = torch.nn.functional.cross_entropy(enlarged, target.labels, ignore_index=255)
-    assert terms["pseudo-labels"][0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms["pseudo-labels"].value.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_classifier_written_out() -> None:

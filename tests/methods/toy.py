@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from acclimate.data.sample import Batch
-from acclimate.methods import Method, Setting, method_class, method_options
+from acclimate.methods import METHODS, Method, MethodOptions, Setting, method_class, method_options
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.network import Level, Output, SegmentationNetwork
@@ -17,7 +18,7 @@ from acclimate.models.small import SmallOptions
 
 CLASSES = 3
 SOURCE_SIZE, TARGET_SIZE = (40, 56), (36, 48)
-"""(height, width); they differ on purpose."""
+"""(height, width); they differ on purpose, but for methods that mix images: see :func:`sizes_that_fit`."""
 
 
 class ToyNetwork(SegmentationNetwork):
@@ -75,10 +76,16 @@ class ToyNetwork(SegmentationNetwork):
 
 
 def batch(
-    step: int, *, size: tuple[int, int] = SOURCE_SIZE, labels: bool = True, count: int = 2, void: float = 0.2
+    step: int,
+    *,
+    size: tuple[int, int] = SOURCE_SIZE,
+    labels: bool = True,
+    count: int = 2,
+    void: float = 0.2,
+    domain: int = 0,
 ) -> Batch:
-    """Images and labels that are a function of the step and the size alone; ``void`` is the share of void pixels."""
-    generator = torch.Generator().manual_seed(1000 * step + size[0])
+    """Images and labels that depend on the step, the size and the domain; ``void`` is the share of void pixels."""
+    generator = torch.Generator().manual_seed(1000 * step + size[0] + 500 * domain)
     images = torch.rand(count, 3, *size, generator=generator)
     ids = torch.randint(0, CLASSES, (count, *size), generator=generator)
     ids[torch.rand(ids.shape, generator=generator) < void] = 255
@@ -87,7 +94,15 @@ def batch(
 
 def target_batch(step: int, *, labels: bool = False, count: int = 2, void: float = 0.2) -> Batch:
     """A batch of another size than the source's, without labels unless they are asked for."""
-    return batch(step, size=TARGET_SIZE, labels=labels, count=count, void=void)
+    return batch(step, size=TARGET_SIZE, labels=labels, count=count, void=void, domain=1)
+
+
+@pytest.fixture(autouse=True)
+def sizes_that_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives both domains one size where a test's parameter ``name`` is a method that mixes their images."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if "mixing" in getattr(METHODS.get(parameters.get("name")), "Options", MethodOptions).model_fields:
+        monkeypatch.setitem(globals(), "TARGET_SIZE", SOURCE_SIZE)
 
 
 def make_method(
@@ -104,7 +119,9 @@ def make_method(
     torch.manual_seed(1)
     setting = Setting(
         optimizer=optimizer or OptimizerSettings(learning_rate=0.01),
-        source_ratios=torch.tensor([0.5, 0.3, 0.2]),
+        class_ratios=torch.tensor([0.5, 0.3, 0.2]),
+        class_names=("road", "person", "car"),
+        initial=ToyNetwork(seed=5),
     )
     return cls(network or ToyNetwork(), options=method_options(name, options), setting=setting)
 
@@ -116,11 +133,12 @@ def gradients(method: Method) -> dict[str, Tensor]:
 
 def descend(method: Method, source: Batch, target: Batch | None, step: int = 0) -> dict[str, float]:
     """Backpropagates a step's losses in order, as the loop does, without stepping; returns their values."""
+    torch.manual_seed(step)
     values: dict[str, float] = {}
     for losses in method.losses(source, target, step):
-        for name, (value, _) in losses.items():
+        for name, term in losses.items():
             assert name not in values, f"two losses of one step are called {name}"
-            values[name] = value.item()
+            values[name] = term.value.item()
         if losses:
-            torch.stack([weight * value for value, weight in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
+            torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
     return values

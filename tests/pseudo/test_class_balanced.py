@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.pseudo.class_balanced import class_balanced_labels
 from acclimate.pseudo.confidence import ScoreMaps, score_maps_of_probabilities
 from acclimate.pseudo.histogram import ScoreHistogram
+from acclimate.pseudo.selection import class_balanced_labels
 from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds
 
 CBST = Selection(confidence="softmax", rule="portion", portion=0.5, decision="class-balanced")

@@ -10,7 +10,6 @@ from acclimate.pseudo.quality import (
     SelectionChange,
     SelectionQuality,
     near_boundary,
-    nearest_label,
     quality_table,
     relative_change,
 )
@@ -54,11 +53,6 @@ def test_nothing_selected_has_no_error_share() -> None:
     empty = quality(np.full_like(LABEL, V))
     assert empty.error_share(void="wrong") == [None, None]
     assert empty.overall_error_share(void="ignored") is None
-
-
-def test_labels_are_resized_without_mixing_ids() -> None:
-    small = nearest_label(np.repeat(np.repeat(LABEL, 2, axis=0), 2, axis=1), LABEL.shape)
-    assert np.array_equal(small, LABEL)
 
 
 @pytest.mark.parametrize("distance", [0, 1, 2, 5])

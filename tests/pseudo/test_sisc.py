@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from acclimate.evaluation.inference import Inference
 from acclimate.models.network import Level, Output
-from acclimate.pseudo.asking import asked
-from acclimate.pseudo.sisc import LabelInference, averaged_probabilities, patch_windows
+from acclimate.pseudo.scoring import Scoring
+from acclimate.pseudo.sisc import LabelInference, Patches, averaged_probabilities, patch_windows
 from acclimate.pseudo.thresholds import Selection
 
 
@@ -32,7 +33,8 @@ class PositionNetwork(nn.Module):
 
 def averaged(inference: LabelInference, *, height: int = 12, width: int = 20, name: str = "a") -> np.ndarray:
     images = torch.zeros(1, 3, height, width)
-    found = averaged_probabilities(PositionNetwork(), images, names=[name], inference=inference)  # type: ignore[arg-type]
+    how = {"inference": inference.views(size=None), "patches": inference.in_patches()}
+    found = averaged_probabilities(PositionNetwork(), images, names=[name], **how)  # type: ignore[arg-type]
     return found[0].numpy()
 
 
@@ -72,13 +74,11 @@ def test_uncovered_pixels_become_void_and_never_a_class() -> None:
     assert 0 < covered.mean() < 0.5
     assert np.isfinite(averaged(inference)).all()
     for factor in (1, 2):
-        maps = asked(
+        maps = Scoring(Selection(), patches=inference.in_patches()).score(
             PositionNetwork(),  # type: ignore[arg-type]
             torch.zeros(1, 3, 12, 20),
             names=["a"],
             size=(12 * factor, 20 * factor),
-            selection=Selection(),
-            inference=inference,
         )
         void = maps.prediction[0].numpy() == 255
         if factor == 1:
@@ -97,7 +97,8 @@ def test_patches_depend_on_seed_and_image_alone() -> None:
     other = inference.model_copy(update={"seed": 1})
     assert first != patch_windows(other, name="a", height=12, width=20)
     network = PositionNetwork()
-    few = averaged_probabilities(network, torch.zeros(1, 3, 12, 20), names=["a"], inference=inference)  # type: ignore[arg-type]
+    how = {"names": ["a"], "inference": Inference(), "patches": inference.in_patches()}
+    few = averaged_probabilities(network, torch.zeros(1, 3, 12, 20), **how)  # type: ignore[arg-type]
     assert network.batches == [2, 2, 2, 2, 1], "patches go through the network in batches of the given size"
     many = averaged(inference.model_copy(update={"patches_at_once": 50}))
     np.testing.assert_allclose(few[0].numpy(), many, atol=1e-6)
@@ -136,9 +137,24 @@ def test_sizes_are_pixels_or_fractions() -> None:
 def test_without_patches_and_flips_nothing_changes() -> None:
     images = torch.zeros(1, 3, 12, 20)
     network = PositionNetwork()
-    common = {"names": ["a"], "size": (24, 40), "selection": Selection()}
-    plain = asked(network, images, inference=LabelInference(), **common)  # type: ignore[arg-type]
-    covering = LabelInference(kind="patches", patches=1, size=(1.0, 1.0))
-    once = asked(network, images, inference=covering, **common)  # type: ignore[arg-type]
+    common = {"names": ["a"], "size": (24, 40)}
+    plain = Scoring(Selection()).score(network, images, **common)  # type: ignore[arg-type]
+    covering = Patches(patches=1, size=(1.0, 1.0))
+    once = Scoring(Selection(), patches=covering).score(network, images, **common)  # type: ignore[arg-type]
     assert (plain.prediction == once.prediction).all()
     torch.testing.assert_close(plain.uncertainty["entropy"], once.uncertainty["entropy"], atol=1e-5, rtol=0)
+
+
+def test_scales_are_averaged_at_the_images_size() -> None:
+    """By hand: with P(x) = (x + 1) / (w + 2), a width of 20 and of 10, whose 10 columns are spread over the 20."""
+    inference = LabelInference(scales=(1.0, 0.5)).views(size=None)
+    found = averaged_probabilities(
+        PositionNetwork(),  # type: ignore[arg-type]
+        torch.zeros(1, 3, 12, 20),
+        names=["a"],
+        inference=inference,
+        patches=None,
+    )
+    columns = np.arange(20)
+    expected = ((columns + 1) / 22 + (columns * 9 / 19 + 1) / 12) / 2
+    np.testing.assert_allclose(found[0, 1], np.broadcast_to(expected, (12, 20)), atol=1e-6)

@@ -34,8 +34,7 @@ from acclimate.io.files import read_json
 from acclimate.models.registry import build_network
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage, load_recipe
-from acclimate.stages import label
-from acclimate.stages.labelling import outcome
+from acclimate.stages import label, label_results
 from acclimate.tasks import task_named
 
 UNSERVED: dict[str, str] = {}
@@ -158,7 +157,7 @@ def dry_run(name: str, data: Path) -> list[Row]:
     recipe = small(name, data)
     output = data / "runs" / name
     # curves over twenty portions and their figure have tests of their own, and cost more than all the steps together
-    with mock.patch.object(outcome, "PORTIONS", (1.0,)), mock.patch.object(label, "write_figure"):
+    with mock.patch.object(label_results, "PORTIONS", (1.0,)), mock.patch.object(label, "_write_figure"):
         rows = run(recipe, Run(output=output, store=data / "stages"))
     for number, (key, stage) in enumerate(recipe.stages.items(), start=1):
         folder = output / f"{number}-{key}"
@@ -236,7 +235,7 @@ def _small_network(network: dict[str, Any], *, detection: bool) -> dict[str, Any
 
 def _short(training: dict[str, Any], factor: float, *, detection: bool, shared: bool = True) -> dict[str, Any]:
     """One step, on pictures of the recipe's proportions."""
-    kept = {key: value for key, value in training.items() if key in ("optimizer", "power")}
+    kept = {key: value for key, value in training.items() if key in ("optimizer", "schedule")}
     for key in ("source_transform", "target_transform"):
         if key in training:
             transform = dict(training[key])

@@ -32,7 +32,6 @@ def expected_parameters(config: Any, classes: int) -> int:
     Raises:
         LookupError: no count is known; add it with where it comes from.
     """
-    config = SimpleNamespace(name=config.name, **(config.options if hasattr(config, "options") else config).model_dump())
     levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(config, "multi_level", False) else 0)
     backbone = getattr(config, "backbone", None) or "torchvision/resnet50"
     if config.name == "deeplab-v2-resnet101":

@@ -55,10 +55,11 @@ def test_the_stages_of_fada() -> None:
         stage = stage_of(recipe, name)
         network, training = recipe.network_config(stage), recipe.training_settings(stage)
         assert isinstance(network, NetworkConfig)
-        assert network.weights == "imagenet-v1"
+        assert network.options.weights == "imagenet-v1"
         rows[name] = (
-            network.batch_norm, network.batch_norm_epsilon, training.batch_size, training.optimizer.learning_rate,
-            training.steps, training.schedule_steps,
+            network.options.batch_norm, network.options.batch_norm_epsilon, 
+            training.batch_size, training.optimizer.learning_rate,
+            training.steps, training.schedule.horizon,
         )  # fmt: skip
     assert rows == {
         "source-only": ("frozen", 0, 8, 0.0005, 20_000, 31_250),

@@ -16,6 +16,7 @@ from acclimate.data.sample import Dataset
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
+from acclimate.evaluation.inference import Inference
 from acclimate.losses import cross_entropy
 from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig
@@ -54,7 +55,7 @@ def request_for(checkpoint: Path, data: Dataset, **selection: object) -> LabelRe
         data=data,
         class_space=class_space("scenes"),
         selection=Selection.model_validate(selection),
-        input_size=SIZE,
+        inference=Inference(size=SIZE),
     )
 
 

@@ -4,3 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
+
+from toy import sizes_that_fit
+
+__all__ = ["sizes_that_fit"]

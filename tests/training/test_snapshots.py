@@ -200,11 +200,11 @@ def test_killed_anywhere_the_choice_is_the_same(
     _, whole = ran(tmp_path / "whole", **how)
     save = loop._save
 
-    def saved(method: Any, position: loop.Position, *arguments: Any, **keywords: Any) -> None:
-        if position.step == step and moment.startswith("before"):
+    def saved(training: loop.Training[Any]) -> None:
+        if training.position.step == step and moment.startswith("before"):
             raise Killed
-        save(method, position, *arguments, **keywords)
-        if position.step == step:
+        save(training)
+        if training.position.step == step:
             raise Killed
 
     with monkeypatch.context() as patch:

@@ -18,10 +18,10 @@ from toy import ToyNetwork, batch, make_method, target_batch
 
 from acclimate.data.sample import Batch
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.gathering import gathered
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted
-from acclimate.training.loop import Position, fit, train_step
+from acclimate.training.loop import Training, fit, train_step
+from acclimate.training.processes import gathered
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings
 from acclimate.translation.cyclegan import CycleGan
@@ -54,19 +54,17 @@ def interrupted_at(fabric: Fabric, folder: Path) -> str:
             yield batch(step)
 
     try:
-        fit(
+        training = Training(
             make_method("source_only"),
-            source=source(),
-            target=None,
             # the clocks disagree: only the second process thinks that it is time for a checkpoint
             settings=TrainingSettings(steps=50, checkpoint_minutes=0.0 if fabric.global_rank else 60.0),
             fabric=fabric,
             checkpoints=Checkpoints(folder),
             history=History(folder, tensorboard=False),
-            position=Position(),
             seed=0,
             title="toy",
         )
+        fit(training, source(), None)
     except Interrupted as error:
         return str(error)
     return "not interrupted"
@@ -89,18 +87,17 @@ def translator_trained_by(fabric: Fabric, folder: Path, *, stop_at: int | None) 
             yield Batch(torch.rand(1, 3, 32, 32, generator=generator), None, ["picture"])
 
     try:
-        fit(
+        training = Training(
             translator,
-            source=pictures(0),
-            target=pictures(1),
             settings=TranslationTraining(steps=6, checkpoint_minutes=60.0),
             fabric=fabric,
             checkpoints=checkpoints,
-            history=History(folder, first_step=begun_at, tensorboard=False),
+            history=History(folder, rows=position.history, tensorboard=False),
             position=position,
             seed=0,
             title="toy",
         )
+        fit(training, pictures(0), pictures(1))
     except Interrupted:
         return None
     pools = {look: torch.stack(pool.pictures) for look, pool in translator.pools.items()}

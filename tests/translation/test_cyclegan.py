@@ -47,7 +47,7 @@ def stepped(model: CycleGan, steps: range) -> None:
         for optimizer in model.optimizers.values():
             optimizer.zero_grad()
         for terms in model.losses(batch(step, 0), batch(step, 1), step):
-            torch.stack([weight * value for value, weight in terms.values()]).sum().backward()
+            torch.stack([term.weight * term.value for term in terms.values()]).sum().backward()
         for optimizer in model.optimizers.values():
             optimizer.step()
 
@@ -58,7 +58,7 @@ def test_a_step_descends_the_published_sum() -> None:
     reference = copy.deepcopy(model)
     source, target = (Batch(batch(0, stream).images.double(), None, ["a", "b"]) for stream in (0, 1))
     for terms in model.losses(source, target, 0):
-        torch.stack([weight * value for value, weight in terms.values()]).sum().backward()
+        torch.stack([term.weight * term.value for term in terms.values()]).sum().backward()
 
     there, back = reference.generators["to target"], reference.generators["to source"]
     judge_t, judge_s = reference.discriminators["target"], reference.discriminators["source"]
@@ -159,12 +159,13 @@ def test_the_colour_term_holds_colours_where_the_match_puts_them() -> None:
     options = {"width": 2, "blocks": 1, "discriminator_width": 2, "residual": True, "colour_match": True}
     model = CycleGan(CycleGanOptions.model_validate({**options, "colour_weight": 3.0}), learning_rate=1e-3)
     model.match_colours(ColourLine(np.array([0.5, 1.0, 0.8]), np.array([40.0, 0.0, 10.0])))
-    value, weight = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    term = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    value, weight = term.value, term.weight
     assert weight == 3.0
     assert value.item() == pytest.approx(0.0, abs=1e-6), "an untrained one is the match"
     generator = model.generators["to target"]
     nn.init.constant_(generator.exit.bias, 0.1)  # type: ignore[union-attr, arg-type]
-    value, _ = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"]
+    value = next(model.losses(batch(0, 0), batch(0, 1), 0))["colour target"].value
     assert value.item() == pytest.approx(2 * np.tanh(0.1), rel=1e-4), "all means are higher by it, no deviation is"
 
 
@@ -180,7 +181,7 @@ def test_discriminators_learn_from_the_pool() -> None:
     earlier = torch.full((2, 3, 32, 32), 0.25)
     for pool in model.pools.values():
         pool.exchange = lambda pictures: earlier  # type: ignore[method-assign,misc]
-    terms = {name: value for losses in model.losses(batch(0, 0), batch(0, 1), 0) for name, (value, _) in losses.items()}
+    terms = {name: term.value for losses in model.losses(batch(0, 0), batch(0, 1), 0) for name, term in losses.items()}
     for look in ("target", "source"):
         expected = model.discriminators[look](earlier).square().mean()
         torch.testing.assert_close(terms[f"discriminator {look} on translated"], expected)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.cli.places import default_device, user_cache
+from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.files import user_cache
 
 
 def check_command(data: str, *, split: str | None, class_space: str | None) -> None:
@@ -50,6 +51,7 @@ def label_command(
 ) -> None:
     """Writes pseudo-labels, or prints the sweep of thresholds."""
     from acclimate.data.registry import open_dataset
+    from acclimate.evaluation.inference import Inference
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
@@ -64,8 +66,7 @@ def label_command(
         data=open_dataset(data, split=split, class_space=space),
         class_space=space,
         selection=selection,
-        input_size=card.input_size,
-        batch_size=1,
+        inference=Inference(size=card.input_size),
         title="label",
     )
     if sweep:
@@ -91,7 +92,7 @@ def translate_command(
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
     from acclimate.errors import unknown
-    from acclimate.io.files import read_json
+    from acclimate.io.checksums import read_verified_json
     from acclimate.recipe.load import TranslateStage, TranslationDefaults, parse_override, validated
     from acclimate.recipe.text import set_key
     from acclimate.stages.train import launched_fabric
@@ -123,7 +124,7 @@ def translate_command(
     if fabric.is_global_zero:
         write_labels(labelled, output)
         Checkpoints(output).clear()
-        distances = read_json(output / TRANSLATION)["wasserstein"]
+        distances = read_verified_json(output / TRANSLATION)["wasserstein"]
         print("Wasserstein distance to the target in grey levels, red green blue:")
         for when in ("before", "after"):
             print(f"  {when:6}  " + "  ".join(f"{value:6.2f}" for value in distances[when]))

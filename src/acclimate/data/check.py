@@ -6,12 +6,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.readers.base import FileDataset
+from acclimate.data.readers.files import UnknownValues
 from acclimate.data.registry import DATASETS, open_dataset, parse_spec, training_class_space
 from acclimate.data.sample import Dataset
+from acclimate.data.seen_classes import Counts, counted, nothing_labelled, remarks
 from acclimate.errors import UserError
+
+MOST_UNKNOWN, MOST_TOLD = 10_000, 20
+"""Of undeclared ids or colours: how many are counted, and how many are told."""
 
 
 @dataclass
@@ -87,8 +94,19 @@ def check(
     return report
 
 
+@dataclass
+class _Looked:
+    """What reading one image and its label gave."""
+
+    size: str | None = None
+    problems: list[str] = field(default_factory=list)
+    unknown: UnknownValues | None = None
+    pixels: Counts | None = None
+    resized: bool = False
+
+
 def _check_contents(dataset: Dataset, report: CheckReport, progress: Progress | None) -> None:
-    """Reads every image and label of one split."""
+    """Reads every image and label of one split; keeps counts, never pixels."""
     missing: set[int] = set()
     if isinstance(dataset, FileDataset):
         missing = {index for index, item in enumerate(dataset.listing.items) if item.label is None}
@@ -97,29 +115,39 @@ def _check_contents(dataset: Dataset, report: CheckReport, progress: Progress | 
         report.problems.append(unmapped)
     wants_labels = dataset.has_labels and unmapped is None
 
-    def looked_at(index: int) -> tuple[str | None, list[str], bool]:
-        problems, size, label_shape = [], None, None
+    def looked_at(index: int) -> _Looked:
+        looked = _Looked()
         try:
             image = dataset.image(index)
-            size = (image.shape[1], image.shape[0])
+            looked.size = f"{image.shape[1]}x{image.shape[0]}"
         except UserError as error:
-            problems.append(str(error))
+            looked.problems.append(str(error))
         if wants_labels and index not in missing:
             try:
-                label_shape = dataset.label(index).shape
+                looked.pixels = counted(dataset, index)
+                looked.resized = (
+                    isinstance(dataset, FileDataset) and dataset.resizes_labels and dataset.label_is_resized(index)
+                )
+            except UnknownValues as error:
+                looked.unknown = error
             except UserError as error:
-                if str(error) not in problems:
-                    problems.append(str(error))
-        resized = label_shape is not None and isinstance(dataset, FileDataset) and dataset.label_is_resized(index)
-        return None if size is None else f"{size[0]}x{size[1]}", problems, resized
+                if str(error) not in looked.problems:
+                    looked.problems.append(str(error))
+        return looked
 
-    count, resized_labels = len(dataset), []
-    for index, (size, problems, resized) in enumerate(
+    count, resized_labels, readable = len(dataset), [], 0
+    pixels, unknown = np.zeros(256, dtype=np.int64), _UnknownInAll()
+    for index, looked in enumerate(
         reported(in_parallel(looked_at, count), count, f"check {dataset.spec} {dataset.split}", progress)
     ):
-        report.problems.extend(problems)
-        report.sizes.update([size] if size is not None else [])
-        resized_labels.extend([dataset.names[index]] if resized else [])
+        report.problems.extend(looked.problems)
+        report.sizes.update([looked.size] if looked.size is not None else [])
+        resized_labels.extend([dataset.names[index]] if looked.resized else [])
+        if looked.pixels is not None:
+            pixels, readable = pixels + looked.pixels, readable + 1
+        if looked.unknown is not None:
+            unknown.add(looked.unknown)
+    report.problems.extend(unknown.problems(int(pixels.sum())))
     report.images[dataset.split] = count
     report.labels[dataset.split] = count - len(missing) if dataset.has_labels else None
     quirks = {"labels differ in size from their image and are resized to it": resized_labels}
@@ -129,6 +157,53 @@ def _check_contents(dataset: Dataset, report: CheckReport, progress: Progress | 
         if names:
             more = ", …" if len(names) > 10 else ""
             report.notes.append(f"{len(names)} {quirk}: {', '.join(sorted(names)[:10])}{more}")
+    dummies = isinstance(dataset, FileDataset) and dataset.split in dataset.unlabelled_splits
+    if readable and not dummies:
+        if not pixels[:255].any():
+            report.problems.append(str(nothing_labelled(dataset)))
+        else:
+            report.notes.extend(remarks(dataset, pixels, looked=len(dataset)))
+
+
+class _UnknownInAll:
+    """Ids or colours that nobody declared, over a whole split: each told once."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, UnknownValues] = {}
+        self.pixels: Counter[str] = Counter()
+        self.files: Counter[str] = Counter()
+        self.all_pixels = 0
+        self.untold = 0
+
+    def add(self, error: UnknownValues) -> None:
+        """One label's."""
+        self.all_pixels += error.pixels
+        for value, count in error.values.items():
+            if value not in self.first and len(self.first) >= MOST_UNKNOWN:
+                self.untold += 1
+                continue
+            self.first.setdefault(value, error)
+            self.pixels[value] += count
+            self.files[value] += 1
+
+    def problems(self, other_pixels: int) -> list[str]:
+        """A line for each of the most frequent ones, and what to paste into a ``dataset.yaml``."""
+        lines, everything = [], max(1, other_pixels + self.all_pixels)
+        told = [value for value, _ in self.pixels.most_common(MOST_TOLD)]
+        for value in told:
+            error, files = self.first[value], self.files[value]
+            named = "the class id" if error.what == "id" else "the colour"
+            others = f", as do {files - 1} other label{'s' * (files > 2)}" if files > 1 else ""
+            share = 100 * self.pixels[value] / everything
+            lines.append(f"{error.path} holds {named} {value}{others} ({share:.2g} % of all pixels), {error.why}")
+        rest = len(self.first) - len(told)
+        if rest:
+            more = "more than " if self.untold else ""
+            lines.append(f"{more}{rest} other {self.first[told[0]].what}s are not defined either, all of them rarer")
+        if lines and len(told) > 1:
+            pasted = ", ".join(f'"{value}": void' if value.startswith("#") else f"{value}: void" for value in told)
+            lines[-1] += f"; to leave them all out, add under ids: {pasted}"
+        return lines
 
 
 def _mapping_problem(dataset: Dataset) -> str | None:

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255
-"""The train id of a pixel that no class owns."""
-
 
 @dataclass(frozen=True)
 class ClassSpace:

@@ -11,11 +11,12 @@ readers tell the two apart (see ``readers/label_ids.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.mapillary_classes import V1_NAMES, V1_NINETEEN, V1_SEVEN, V2_NAMES, V2_NINETEEN, V2_SEVEN
 from acclimate.errors import UserError, unknown
+from acclimate.labels import VOID
 
 Colour = tuple[int, int, int]
 
@@ -59,16 +60,21 @@ _SYNTHIA_IDS = {
     9: "traffic sign", 10: "person", 11: "bicycle", 12: "motorcycle", 15: "traffic light", 16: "terrain", 17: "rider",
     18: "truck", 19: "bus", 20: "train", 21: "wall",
 }  # fmt: skip
-KNOWN_IDS: dict[str, range] = {
+KNOWN_IDS: dict[str, Collection[int]] = {
     "cityscapes": range(35),
     "gta5": range(35),
+    "acdc": range(35),
+    "dark-zurich": range(35),
     "synthia": range(23),
     "mapillary": range(len(V1_NAMES)),
     "mapillary-2": range(len(V2_NAMES)),
     "camvid": range(12),
     "carla": range(13),
+    "idd-lite": (*range(7), VOID),
 }
 """For each kind, the raw ids its format defines."""
+_AS_CITYSCAPES = ("gta5", "acdc", "dark-zurich")
+"""Kinds whose label ids are those of Cityscapes."""
 
 CAMVID_COLOURS: dict[str, Colour] = {
     "sky": (128, 128, 128),
@@ -90,6 +96,27 @@ _CAMVID_IDS = dict(enumerate(CAMVID_COLOURS))
 _CARLA_IDS = {
     0: "sky", 1: "building", 11: "building", 5: "pole", 6: "road", 7: "road", 8: "pavement", 9: "tree", 12: "sign",
     2: "fence", 10: "car", 4: "pedestrian",
+}  # fmt: skip
+
+IDD_LITE_COLOURS: dict[str, Colour] = {
+    "drivable": (128, 64, 128),
+    "non-drivable": (244, 35, 232),
+    "living thing": (220, 20, 60),
+    "vehicle": (0, 0, 142),
+    "roadside object": (220, 190, 40),
+    "far object": (107, 142, 35),
+    "sky": (70, 130, 180),
+}
+"""IDD-Lite's seven coarse classes in the order of its ids; void is 255."""
+# A rider is a living thing and a bicycle a vehicle there: CamVid's bicyclists, who are both, are void.
+_IDD_LITE_OF_CAMVID = {
+    "road": "drivable", "pavement": "non-drivable", "pedestrian": "living thing", "car": "vehicle",
+    "pole": "roadside object", "sign": "roadside object", "fence": "roadside object", "building": "far object",
+    "tree": "far object", "sky": "sky",
+}  # fmt: skip
+_IDD_LITE_OF_CARLA = {
+    0: "sky", 1: "far object", 2: "roadside object", 4: "living thing", 5: "roadside object", 6: "drivable",
+    7: "drivable", 8: "non-drivable", 9: "far object", 10: "vehicle", 11: "roadside object", 12: "roadside object",
 }  # fmt: skip
 
 _SEVEN: dict[str, Colour] = {
@@ -122,7 +149,7 @@ def _cityscapes(name: str, classes: tuple[str, ...], subsets: Mapping[str, tuple
         colours=tuple(CITYSCAPES_COLOURS[each] for each in classes),
         mappings={
             "cityscapes": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["cityscapes"]),
-            "gta5": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["gta5"]),
+            **{kind: mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS[kind]) for kind in _AS_CITYSCAPES},
             "synthia": mapping(classes, _SYNTHIA_IDS, KNOWN_IDS["synthia"]),
             "mapillary": mapping(classes, V1_NINETEEN, KNOWN_IDS["mapillary"]),
             "mapillary-2": mapping(classes, V2_NINETEEN, KNOWN_IDS["mapillary-2"]),
@@ -146,7 +173,7 @@ def _cityscapes_7() -> ClassSpace:
         colours=tuple(_SEVEN.values()),
         mappings={
             "cityscapes": mapping(_SEVEN, {**cityscapes, 29: "vehicle", 30: "vehicle"}, KNOWN_IDS["cityscapes"]),
-            "gta5": mapping(_SEVEN, cityscapes, KNOWN_IDS["gta5"]),
+            **{kind: mapping(_SEVEN, cityscapes, KNOWN_IDS[kind]) for kind in _AS_CITYSCAPES},
             "synthia": mapping(_SEVEN, synthia, KNOWN_IDS["synthia"]),
             "mapillary": mapping(_SEVEN, V1_SEVEN, KNOWN_IDS["mapillary"]),
             "mapillary-2": mapping(_SEVEN, V2_SEVEN, KNOWN_IDS["mapillary-2"]),
@@ -165,6 +192,21 @@ def _camvid(name: str, classes: tuple[str, ...], **others: Mapping[int, str]) ->
     )
 
 
+def _idd_lite(name: str, **others: Mapping[int, str]) -> ClassSpace:
+    kinds = {"idd-lite": dict(enumerate(IDD_LITE_COLOURS)), **others}
+    return ClassSpace(
+        name=name,
+        classes=tuple(IDD_LITE_COLOURS),
+        colours=tuple(IDD_LITE_COLOURS.values()),
+        mappings={kind: mapping(IDD_LITE_COLOURS, names, KNOWN_IDS[kind]) for kind, names in kinds.items()},
+    )
+
+
+def _camvid_iddlite() -> ClassSpace:
+    camvid = {raw: _IDD_LITE_OF_CAMVID[name] for raw, name in _CAMVID_IDS.items() if name in _IDD_LITE_OF_CAMVID}
+    return _idd_lite("camvid-iddlite", camvid=camvid)
+
+
 def _scenes() -> ClassSpace:
     from acclimate.data.readers.scenes import SCENES_14
 
@@ -179,6 +221,8 @@ CLASS_SPACES: dict[str, Callable[[], ClassSpace]] = {
     "camvid-11": lambda: _camvid("camvid-11", tuple(CAMVID_COLOURS)),
     # the source has no bicyclists, so CamVid's are void
     "carla-camvid-10": lambda: _camvid("carla-camvid-10", tuple(CAMVID_COLOURS)[:10], carla=_CARLA_IDS),
+    "carla-iddlite-7": lambda: _idd_lite("carla-iddlite-7", carla=_IDD_LITE_OF_CARLA),
+    "camvid-iddlite": _camvid_iddlite,
     "scenes": _scenes,
 }
 """Class spaces by name; each is made when asked for."""

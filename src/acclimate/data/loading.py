@@ -7,26 +7,25 @@ exact.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from acclimate.data.sample import Batch, Dataset, Label
-from acclimate.data.sampling import Sampler
+from acclimate.data.sample import Batch, Dataset, Image, Label
+from acclimate.data.sampling import Sampler, Shuffled, item_generator
 from acclimate.data.transforms import Resample, Transform, resized, to_tensor
 from acclimate.errors import UserError
 
-_ORDER, AUGMENTATION = 0, 1
+_AUGMENTATION = 1
 _PREFETCH = 4
+
+Item = tuple[Tensor, Any, str]
+"""An image, its annotation or None, and its name."""
 
 
 @dataclass
@@ -79,7 +78,8 @@ def batches(
         labels: whether to read labels; otherwise ``Batch.labels`` is None and label files are never opened.
         rank, world_size: this training process and how many there are.
         stream: name of the sequence: source and target get different orders from one seed.
-        sampler: which image stands at each position of the sequence; None: each once per epoch, in a random order.
+        sampler: which image stands at each position of the sequence, and what its crop should hold; None:
+            :class:`Shuffled`, each once per epoch.
 
     Raises:
         UserError: a file is at fault, labels are wanted and there are none, or images in a batch differ in size.
@@ -88,14 +88,12 @@ def batches(
         raise UserError(
             f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
         )
-    items = _TrainingItems(dataset, transform, seed, stream, labels, sampler)
-    loader = data_loader(
-        items,
-        workers=workers,
-        batch_sampler=Steps(first_step, steps, batch_size, rank, world_size),
-        collate_fn=_collated,
+    items = LabelledItems(dataset, transform, seed, stream, labels, sampler or Shuffled(len(dataset), seed, stream))
+    stretch = Steps(first_step, steps, batch_size, rank, world_size)
+    return (
+        Batch(torch.stack(images), torch.stack(maps) if labels else None, names)
+        for images, maps, names in training_stream(items, stretch, workers=workers)
     )
-    return _training_batches(loader)
 
 
 def images_in_order(
@@ -125,25 +123,10 @@ def images_in_order(
     if labels and not dataset.has_labels:
         raise UserError(f"{dataset.spec} ({dataset.split}) has no labels; `acclimate check` says what is there")
     items = _OrderedItems(dataset, size, resample, labels)
-    loader = data_loader(
-        items, workers=workers, sampler=range(start, len(dataset)), batch_size=None, collate_fn=unchanged
+    loader = _data_loader(
+        items, workers=workers, sampler=range(start, len(dataset)), batch_size=None, collate_fn=_unchanged
     )
     return _grouped(loader, batch_size, labels)
-
-
-def epoch_order(size: int, *, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch goes through a dataset: a permutation of 0 … size - 1."""
-    order: NDArray[np.int64] = kept_epoch_order(size, seed, stream, epoch).copy()
-    return order
-
-
-@lru_cache(maxsize=8)  # a batch may straddle two epochs, and source and target take turns
-def kept_epoch_order(size: int, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
-    return item_generator(seed, stream, _ORDER, epoch).permutation(size)
-
-
-def item_generator(seed: int, stream: str, purpose: int, number: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(stream.encode()), purpose, number])
 
 
 @dataclass
@@ -154,34 +137,68 @@ class Failed:
 
 
 @dataclass
-class _TrainingItems(TorchDataset[Any]):
-    dataset: Dataset
-    transform: Transform
+class TrainingItems(TorchDataset[Any]):
+    """The endless sequence of a domain's training items: a subclass says what is read beside the image.
+
+    Attributes:
+        dataset: where images and annotations come from.
+        transform: (image, annotation, generator) -> the two as tensors; where the sampler asks for a class, also what
+            to keep of it.
+        seed, stream: of the augmentations.
+        annotated: whether annotations are read.
+        sampler: which image stands where.
+    """
+
+    dataset: Any
+    transform: Callable[..., tuple[Tensor, Any]]
     seed: int
     stream: str
-    labels: bool
-    sampler: Sampler | None = None
+    annotated: bool
+    sampler: Sampler
 
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor | None, str] | Failed:
-        if self.sampler is not None:
-            index = self.sampler(position)
-        else:
-            epoch, offset = divmod(position, len(self.dataset))
-            index = int(kept_epoch_order(len(self.dataset), self.seed, self.stream, epoch)[offset])
+    def annotation(self, index: int, image: Image) -> Any:
+        """What belongs to an image, as it is in the set."""
+        raise NotImplementedError
+
+    def __getitem__(self, position: int) -> Item | Failed:
+        draw = self.sampler.draw(position)
+        index, keep = draw.index, draw.keep
         try:
             image = self.dataset.image(index)
-            label = self.dataset.label(index) if self.labels else None
-            if label is not None and self.transform.size is None and label.shape != image.shape[:2]:
-                raise UserError(
-                    f"{self.dataset.spec}: the label of {self.dataset.names[index]} is {label.shape[1]}x"
-                    f"{label.shape[0]} and its image {image.shape[1]}x{image.shape[0]}; set size in the transform to "
-                    "resize both"
-                )
-            generator = item_generator(self.seed, self.stream, AUGMENTATION, position)
-            image_tensor, label_tensor = self.transform(image, label, generator)
+            annotation = self.annotation(index, image) if self.annotated else None
         except UserError as error:
             return Failed(str(error))
-        return image_tensor, label_tensor, self.dataset.names[index]
+        generator = item_generator(self.seed, self.stream, _AUGMENTATION, position)
+        wish = () if keep is None else (keep,)
+        return (*self.transform(image, annotation, generator, *wish), self.dataset.names[index])
+
+
+class LabelledItems(TrainingItems):
+    """Images with label maps."""
+
+    def annotation(self, index: int, image: Image) -> Label:
+        """The label map; of the image's size where the transform does not change both."""
+        label: Label = self.dataset.label(index)
+        resizes = isinstance(self.transform, Transform) and self.transform.size is not None
+        if not resizes and label.shape != image.shape[:2]:
+            raise UserError(
+                f"{self.dataset.spec}: the label of {self.dataset.names[index]} is {label.shape[1]}x"
+                f"{label.shape[0]} and its image {image.shape[1]}x{image.shape[0]}; set size in the transform to "
+                "resize both"
+            )
+        return label
+
+
+def training_stream(
+    items: TrainingItems, steps: Steps, *, workers: int
+) -> Iterator[tuple[list[Tensor], list[Any], list[str]]]:
+    """Images, annotations and names of each step's batch; images of one batch have one size.
+
+    Raises:
+        UserError: a file is at fault, or images in a batch differ in size.
+    """
+    loader = _data_loader(items, workers=workers, batch_sampler=steps, collate_fn=_collated)
+    yield from _good(loader)
 
 
 @dataclass
@@ -222,15 +239,13 @@ class Steps:
         return max(0, self.steps - self.first_step)
 
 
-def _collated(
-    items: list[tuple[Tensor, Tensor | None, str] | Failed],
-) -> tuple[Tensor, Tensor | None, list[str]] | Failed:
-    good: list[tuple[Tensor, Tensor | None, str]] = []
+def _collated(items: list[Item | Failed]) -> tuple[list[Tensor], list[Any], list[str]] | Failed:
+    good: list[Item] = []
     for item in items:
         if isinstance(item, Failed):
             return item
         good.append(item)
-    images, labels, names = zip(*good, strict=True)
+    images, annotations, names = (list(parts) for parts in zip(*good, strict=True))
     sizes = {tuple(image.shape[1:]): name for image, name in zip(images, names, strict=True)}
     if len(sizes) > 1:
         (first, first_name), (second, second_name) = list(sizes.items())[:2]
@@ -239,14 +254,14 @@ def _collated(
             f"{second[1]}x{second[0]}; set size or crop in the transform (for instance "
             "training.target_transform.size=[640,320]), or a batch size of 1"
         )
-    return torch.stack(images), None if labels[0] is None else torch.stack(labels), list(names)
+    return images, annotations, names
 
 
-def unchanged(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item
 
 
-def data_loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any], Any], **options: Any) -> Any:
+def _data_loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[[Any], Any], **options: Any) -> Any:
     if workers > 0:
         options["prefetch_factor"] = _PREFETCH
     return DataLoader(
@@ -259,12 +274,12 @@ def data_loader(items: TorchDataset[Any], *, workers: int, collate_fn: Callable[
     )
 
 
-def _training_batches(loader: Any) -> Iterator[Batch]:
+def _good(loader: Any) -> Iterator[Any]:
+    """What a loader gives, up to the first failure."""
     for loaded in loader:
         if isinstance(loaded, Failed):
             raise UserError(loaded.message)
-        images, labels, names = loaded
-        yield Batch(images, labels, list(names))
+        yield loaded
 
 
 def _grouped(loader: Any, batch_size: int, labels: bool) -> Iterator[EvaluationBatch]:
@@ -279,9 +294,7 @@ def _grouped(loader: Any, batch_size: int, labels: bool) -> Iterator[EvaluationB
             indices=[item.indices[0] for item in waiting],
         )
 
-    for loaded in loader:
-        if isinstance(loaded, Failed):
-            raise UserError(loaded.message)
+    for loaded in _good(loader):
         if waiting and loaded.images.shape != waiting[0].images.shape:
             yield joined()
             waiting.clear()

@@ -10,12 +10,15 @@ from typing import Any
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES
 from acclimate.data.class_spaces import class_space as registered_class_space
+from acclimate.data.readers.acdc import Acdc, DarkZurich
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.camvid import CamVid
 from acclimate.data.readers.carla import Carla
 from acclimate.data.readers.cityscapes import Cityscapes
-from acclimate.data.readers.folder import Folder, described_class_space, read_description
+from acclimate.data.readers.description import described_class_space, read_description
+from acclimate.data.readers.folder import Folder
 from acclimate.data.readers.gta5 import Gta5
+from acclimate.data.readers.idd_lite import IddLite
 from acclimate.data.readers.mapillary import Mapillary, Mapillary2
 from acclimate.data.readers.synthia import Synthia
 from acclimate.data.sample import Dataset
@@ -81,7 +84,21 @@ DATASETS: dict[str, Kind] = {
         _open_scenes,
         lambda _: registered_class_space("scenes"),
     ),
-    **{reader.kind: _kind(reader) for reader in (CamVid, Carla, Cityscapes, Gta5, Synthia, Mapillary, Mapillary2)},
+    **{
+        reader.kind: _kind(reader)
+        for reader in (
+            CamVid,
+            Carla,
+            IddLite,
+            Cityscapes,
+            Acdc,
+            DarkZurich,
+            Gta5,
+            Synthia,
+            Mapillary,
+            Mapillary2,
+        )
+    },
     "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
 }
 """Kinds of datasets by name."""

@@ -44,7 +44,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash that changes when files (names, sizes and times, not pixels), split or class space change."""
+        """A hash of what the set holds: names and contents of files (not their times), split and class space."""
 
 
 class Dataset(ImageSet):

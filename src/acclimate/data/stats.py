@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
+from acclimate.data.seen_classes import nothing_labelled, remarks
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, read_json, write_json
+from acclimate.io.checksums import remembered_json, write_verified_json
+from acclimate.io.files import hash_of
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Statistics(BaseModel):
@@ -29,6 +31,7 @@ class Statistics(BaseModel):
         mean_class_sizes: mean, over the images that contain a class, of the fraction of the image it covers: h_s of
             MLSL (eq. 4); 0 where no image contains it.
         image_sizes: ``WIDTHxHEIGHT`` -> how many images, the most frequent first.
+        remarks: classes without a pixel, and what is void only by default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,7 @@ class Statistics(BaseModel):
     images_with_class: list[int]
     mean_class_sizes: list[float]
     image_sizes: dict[str, int]
+    remarks: list[str] = []
 
     @property
     def void_share(self) -> float:
@@ -63,6 +67,7 @@ class Statistics(BaseModel):
         ):
             lines.append(f"{name:{width}}  {100 * ratio:11.3f}  {images:9d}  {100 * size:15.3f}")
         lines.append(f"void: {100 * self.void_share:.2f} % of all pixels (class shares leave it out)")
+        lines.extend(f"note: {remark}" for remark in self.remarks)
         return "\n".join(lines)
 
 
@@ -75,19 +80,19 @@ def stats(dataset: Dataset, cache: Path | None = None, *, progress: Progress | N
         progress: told how far the counting is; None: a bar on stderr.
 
     Raises:
-        UserError: the set has no labels, or a label file is at fault.
+        UserError: the set has no labels, all of them are void, or a label file is at fault.
     """
     if not dataset.has_labels:
         raise UserError(
             f"{dataset.spec} ({dataset.split}) has no labels to count; `acclimate check` says what is there"
         )
     kept = Path(cache) / f"{hash_of([_VERSION, dataset.fingerprint()])}-stats.json" if cache is not None else None
-    if kept is not None and kept.is_file():
+    if kept is not None and (found := remembered_json(kept)) is not None:
         # the same files may have been opened under another path
-        return Statistics.model_validate({**read_json(kept), "spec": dataset.spec})
+        return Statistics.model_validate({**found, "spec": dataset.spec})
     counted = _counted(dataset, progress)
     if kept is not None:
-        write_json(kept, counted.model_dump())
+        write_verified_json(kept, counted.model_dump())
     return counted
 
 
@@ -109,6 +114,8 @@ def _counted(dataset: Dataset, progress: Progress | None) -> Statistics:
         summed_sizes += counts[:classes] / counts.sum()
         sizes[size] += 1
     owned = pixels[:classes]
+    if not owned.any():
+        raise nothing_labelled(dataset)
     return Statistics(
         spec=dataset.spec,
         split=dataset.split,
@@ -121,4 +128,5 @@ def _counted(dataset: Dataset, progress: Progress | None) -> Statistics:
         images_with_class=containing.tolist(),
         mean_class_sizes=(summed_sizes / np.maximum(1, containing)).tolist(),
         image_sizes=dict(sizes.most_common()),
+        remarks=remarks(dataset, pixels, looked=count),
     )

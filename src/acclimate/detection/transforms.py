@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from acclimate.data.photometric import Photometric
 from acclimate.data.sample import Image
-from acclimate.data.transforms import ColourJitter, Resample, Size, jittered, resized, to_tensor
+from acclimate.data.transforms import Resample, Size, resized, to_tensor
 from acclimate.detection.sample import Boxes
 
 LEAST_OVERLAPS = (None, 0.1, 0.3, 0.5, 0.7, 0.9, 0.0)
@@ -22,7 +23,7 @@ CROP_TRIALS = 50
 class BoxTransform(BaseModel):
     """What happens to an image and its boxes on their way into a batch, in this order:
 
-    expand → random crop → resize → random flip → colour jitter.
+    expand → random crop → resize → random flip → photometric changes.
 
     Attributes:
         size: (width, height) the network sees; the aspect ratio is not kept (300x300 at train and test in ADVENT).
@@ -32,7 +33,7 @@ class BoxTransform(BaseModel):
         crop: random crops of SSD: 0.3 to 1 of each side, aspect ratio 1/2 to 2, keeping the objects whose centre
             is inside.
         flip: mirror left to right half of the time.
-        colour_jitter: photometric distortion; boxes are untouched.
+        photometric: see :class:`Photometric`; boxes are untouched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +43,7 @@ class BoxTransform(BaseModel):
     expand: Annotated[float, Field(ge=1.0, le=8.0)] = 1.0
     crop: bool = False
     flip: bool = False
-    colour_jitter: ColourJitter | None = None
+    photometric: Photometric | None = None
 
     def __call__(self, image: Image, boxes: Boxes | None, rng: np.random.Generator) -> tuple[Tensor, Boxes | None]:
         """The transformed image (3, height, width) in [0, 1] and its boxes.
@@ -63,8 +64,8 @@ class BoxTransform(BaseModel):
         if self.flip and rng.random() < 0.5:
             image, known = image[:, ::-1], known.moved(mirrored(known.corners, self.size[0]))
         tensor = to_tensor(image)
-        if self.colour_jitter is not None:
-            tensor = jittered(tensor, self.colour_jitter, rng)
+        if self.photometric is not None:
+            tensor = self.photometric.draw(rng)(tensor)
         return tensor, None if boxes is None else known
 
 

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acclimate.data.class_space import VOID
 from acclimate.data.sample import Dataset
-from acclimate.data.transforms import resized, to_tensor
+from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.predict import views
+from acclimate.labels import VOID
 from acclimate.models.resize import upsample
 
 HIGHER_IS_BETTER = {
@@ -141,30 +142,31 @@ def predicted_probabilities(
     data: Dataset,
     indices: Sequence[int],
     *,
-    input_size: tuple[int, int] | None,
+    inference: Inference,
     weights: Sequence[float] | None,
     device: str,
 ) -> list[Tensor]:
-    """Per image (C, h, w) probabilities at the first network's stride; the members of an ensemble average their logits.
+    """Per image (C, h, w) probabilities at the first network's stride; views and members average their logits.
 
     Args:
         networks: in evaluation mode.
         indices: which images of ``data``.
-        input_size: (width, height) images are resized to; None: native size.
+        inference: how networks are asked; its ``resample`` and ``average`` are not read, as nothing is enlarged.
         weights: one per network; equal by default.
     """
     shares = torch.tensor([1.0] * len(networks) if weights is None else list(weights))
     shares = shares / shares.sum()
+    inference = inference.model_copy(update={"resample": "logits"})
     found = []
     for index in indices:
-        image = data.image(index)
-        pixels = to_tensor(resized(image, input_size) if input_size else image)[None].to(device)
-        members = [network(pixels).logits.float() for network in networks]
-        size = (members[0].shape[2], members[0].shape[3])
-        logits = sum(
-            float(share) * (member if member.shape[2:] == size else upsample(member, size))
-            for share, member in zip(shares, members, strict=True)
-        )
+        pixels = inference.prepared(data.image(index)).to(device)
+        members = [
+            (float(share) / inference.views, logits)
+            for share, network in zip(shares, networks, strict=True)
+            for logits in views(network, pixels, inference)
+        ]
+        size = (members[0][1].shape[2], members[0][1].shape[3])
+        logits = sum(share * (low if low.shape[2:] == size else upsample(low, size)) for share, low in members)
         assert isinstance(logits, Tensor)
         found.append(logits.softmax(dim=1)[0].cpu())
     return found

@@ -8,16 +8,15 @@ split, at the label's native size, with one confusion matrix (never a mean of pe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import SIXTEEN, THIRTEEN
-from acclimate.errors import UserError, unknown
+from acclimate.errors import unknown
 from acclimate.evaluation.confusion import Absent
-
-Resample = Literal["logits", "probabilities"]
-"""What is enlarged to the label's size: the logits, or their softmax."""
+from acclimate.evaluation.inference import ONCE, Inference, Resample
+from acclimate.io.identity import identity
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,7 @@ class Protocol:
         class_space: name of the class space of labels and predictions.
         subsets: named lists of classes over which a mean is also given.
         resolution: ``native``: labels keep their own size and predictions are enlarged to it.
-        resample: what is enlarged, bilinearly. ``logits`` is the rule of AdaptSegNet, ADVENT and ESL,
-            ``probabilities`` that of BDL.
-        align_corners: of that enlargement, and of the resized inputs of ``scales``; True in all four.
-        flip: whether outputs are averaged with those of the mirrored image.
-        scales: factors of the input size whose outputs are averaged.
-        average: what is averaged over models, mirrored images and scales; None: the same as ``resample``.
-        window: (width, height) of a window that slides over the input; None: the whole image at once.
-        stride: (x, y) from window to window; None: two thirds of the window.
+        inference: how networks are asked; every protocol published here enlarges with aligned corners.
         absent: what a class absent from the ground truth counts, see ``ConfusionMatrix``.
         description: one line for ``acclimate list protocols``.
     """
@@ -45,22 +37,41 @@ class Protocol:
     class_space: str
     subsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resolution: Literal["native"] = "native"
-    resample: Resample = "logits"
-    align_corners: bool = True
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    average: Resample | None = None
-    window: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
+    inference: Inference = ONCE
     absent: Absent = "skip"
     description: str = ""
 
-    def __post_init__(self) -> None:
-        if self.resample == "probabilities" and self.average == "logits":
-            raise UserError(
-                f"protocol {self.name}: probabilities are enlarged, so logits cannot be averaged; set average to "
-                "probabilities, or resample to logits"
-            )
+    def asking(self, inference: Inference, *, size: tuple[int, int] | None = None) -> Protocol:
+        """The protocol with the given keys of an inference in place of its own.
+
+        Args:
+            inference: what a recipe or a command gives.
+            size: (width, height) networks see where neither names one; None: images' own.
+
+        Raises:
+            UserError: the keys contradict the protocol's.
+        """
+        chosen = inference.over(self.inference)
+        if chosen.size is None:
+            chosen = chosen.model_copy(update={"size": size})
+        return replace(self, inference=chosen)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a score, as JSON."""
+        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "description"}
+        return {**found, "subsets": dict(self.subsets), "inference": identity(self.inference)}
+
+    def averaging(self, average: Resample | None) -> Protocol:
+        """The protocol with a row's own way to average an ensemble; None: as it is. Raises as :meth:`asking`."""
+        return self if average is None else self.asking(Inference(average=average))
+
+    def chosen(self) -> dict[str, Any]:
+        """In which keys networks are asked otherwise than by the registered protocol, for the row of results."""
+        registered = PROTOCOLS[self.name].inference if self.name in PROTOCOLS else ONCE
+        keys = [key for key in Inference.model_fields if key not in ("size", "windows_at_once")]
+        values = {key: getattr(self.inference, key) for key in keys}
+        values = {key: value for key, value in values.items() if value != getattr(registered, key)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -90,7 +101,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "cityscapes-19-bdl",
             "cityscapes-19",
             subsets={"16": SIXTEEN, "13": THIRTEEN},
-            resample="probabilities",
+            inference=Inference(resample="probabilities"),
             description="cityscapes-19 as BDL's script scores: probabilities are enlarged",
         ),
         Protocol(
@@ -110,6 +121,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("cityscapes-7", "cityscapes-7", description="the 7 super-classes of the Mapillary Vistas experiments"),
         Protocol("camvid-11", "camvid-11", description="CamVid, its 11 classes"),
         Protocol("carla-camvid-10", "carla-camvid-10", description="CamVid, the ten classes CARLA captures share"),
+        Protocol("carla-iddlite-7", "carla-iddlite-7", description="IDD-Lite, its seven classes (from CARLA captures)"),
+        Protocol("camvid-iddlite", "camvid-iddlite", description="IDD-Lite, its seven classes (from CamVid)"),
         Protocol("scenes", "scenes", description="the built-in street scenes"),
     )
 }

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
 from acclimate.errors import UserError, unknown
+from acclimate.exchange.heads import COUNTER, ImportOptions
 from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
-from acclimate.exchange.settling import COUNTER, Asked
 from acclimate.exchange.tensor_files import read_foreign
-from acclimate.io.files import atomic, hash_of_file
+from acclimate.io.files import hash_of_file
+from acclimate.io.tensors import write_tensors
 from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
 from acclimate.models.registry import build_network
+from acclimate.models.weights import WEIGHTS
 
 InputSize: TypeAlias = tuple[int, int] | Literal["native"]
 """(width, height) in pixels that images should be given in, or each image's own size."""
@@ -66,7 +66,7 @@ def import_weights(
         layout: the authors' code it comes from; ``auto`` finds the arrangement of keys, but AdaptSegNet and ADVENT
             share theirs.
         branches: how many branches of the heads are summed, 2 or 4; None: as the layout says, else as the values tell
-            (see :func:`acclimate.exchange.settling.trained_branches`), else the layout's usual number.
+            (see :func:`acclimate.exchange.heads.trained_branches`), else the layout's usual number.
         space: name of the class space; None: Cityscapes' with as many classes as the heads have.
         input_size: what images should be given in; None: the size at which the layout's authors evaluate.
 
@@ -94,7 +94,7 @@ def import_weights(
         return _initial_weights(fit.layout, tensors, output, source=source)
     assert isinstance(fit.layout, NetworkLayout)
     assert fit.classes is not None
-    config, remarks = fit.layout.settle(fit.layout.network, tensors, Asked(layout, branches, str(path)))
+    config, remarks = fit.layout.complete(fit.layout.network, tensors, ImportOptions(layout, branches, str(path)))
     classes = _class_space(space, fit.classes, path)
     size = input_size or fit.layout.input_size
     card = ModelCard(
@@ -168,8 +168,6 @@ def _refuse_ours(path: Path) -> None:
 
 def _initial_weights(layout: BodyLayout, tensors: dict[str, Tensor], output: Path, *, source: str) -> Imported:
     """Writes a body's weights alone; heads and classes are the business of the network that starts from them."""
-    with atomic(output) as temporary:
-        # one entry alone, as in checkpoints: the order of several would differ from file to file
-        save_file(tensors, temporary, metadata={"acclimate-weights": json.dumps({"note": source})})
+    write_tensors(output, tensors, key=WEIGHTS, card={"note": source})
     remark = f"use it in a recipe: network: {{name: {layout.starts}, weights: {output}}}"
     return Imported(output, layout.description, None, (remark,))

@@ -11,9 +11,9 @@ import torchvision.models
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
-from acclimate.exchange import renaming, settling
+from acclimate.exchange import heads, renaming
+from acclimate.exchange.heads import COUNTER, Complete
 from acclimate.exchange.renaming import STRANGE, Tensors
-from acclimate.exchange.settling import COUNTER, Settle
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.models.resnet_caffe import resnet_layers
@@ -47,13 +47,13 @@ class NetworkLayout(Layout):
 
     Attributes:
         network: the network with these keys.
-        settle: decides what the keys leave open.
+        complete: decides what the keys leave open.
         class_bias: how the key (ours) of a bias ends that has one value per class.
         input_size: (width, height) in pixels at which its authors evaluate on Cityscapes.
     """
 
     network: NetworkConfig
-    settle: Settle
+    complete: Complete
     class_bias: str = "conv2d_list.0.bias"
     input_size: tuple[int, int] = (1024, 512)
 
@@ -110,28 +110,28 @@ LAYOUTS: tuple[Layout, ...] = (
         ("adaptsegnet", "advent"),
         renaming.kept,
         _RESNET.with_options(multi_level=True),
-        partial(settling.told_branches, usual=4),
+        partial(heads.two_or_four_branches, usual=4),
     ),
     NetworkLayout(
         "single-level DeepLab-V2 on ResNet-101 (AdaptSegNet, BDL)",
         ("adaptsegnet", "advent", "bdl"),
         renaming.kept,
         _RESNET,
-        partial(settling.told_branches, usual=2),
+        partial(heads.two_or_four_branches, usual=2),
     ),
     NetworkLayout(
         "DeepLab-V2 on VGG-16 (AdaptSegNet)",
         ("adaptsegnet",),
         renaming.kept,
         NetworkConfig.parse({"name": "deeplab-v2-vgg16", "preprocessing": "caffe"}),
-        partial(settling.told_branches, usual=2),
+        partial(heads.two_or_four_branches, usual=2),
     ),
     NetworkLayout(
         "DeepLab-V2 on torchvision's ResNet-101 (FADA)",
         ("fada",),
         renaming.fada_resnet,
         NetworkConfig.parse({"name": "deeplab-v2", "backbone": "torchvision/resnet101", "preprocessing": "imagenet"}),
-        settling.fada_batch_norm,
+        heads.fada_batch_norm,
     ),
     NetworkLayout(
         "DeepLab-V2 on VGG-16 (FADA)",
@@ -140,14 +140,14 @@ LAYOUTS: tuple[Layout, ...] = (
         NetworkConfig.parse(
             {"name": "deeplab-v2-vgg16", "preprocessing": "caffe-vgg", "head_learning_rate_multiple": 10.0}
         ),
-        settling.all_branches,
+        heads.all_branches,
     ),
     NetworkLayout(
         "Wide ResNet-38, model A1 (CBST, MLSL)",
         ("cbst",),
         renaming.wide_resnet38,
         NetworkConfig.parse({"name": "wide-resnet38", "preprocessing": "imagenet"}),
-        settling.without_branches,
+        heads.without_branches,
         class_bias="linear.bias",
         input_size=(2048, 1024),
     ),

@@ -10,13 +10,25 @@ from acclimate.errors import UserError, nearest, unknown
 from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
-from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting
+from acclimate.methods.base import (
+    AdaptingOptions,
+    Losses,
+    Method,
+    MethodOptions,
+    PseudoLabelOptions,
+    Setting,
+    Statistic,
+    Term,
+)
+from acclimate.methods.dacs import Dacs
+from acclimate.methods.daformer import DAFormer
 from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
-from acclimate.methods.weak_labels import WeakLabelOptions, WeakLabels
+from acclimate.methods.vfm_uda import VfmUda
+from acclimate.methods.weak_labels import WeakLabels
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -30,6 +42,9 @@ METHODS: dict[str, type[Method]] = {
         MinEnt,
         AdvEnt,
         FineGrained,
+        Dacs,
+        DAFormer,
+        VfmUda,
         SelfDistillation,
         WeakLabels,
     )
@@ -84,8 +99,10 @@ __all__ = [
     "Losses",
     "Method",
     "MethodOptions",
+    "PseudoLabelOptions",
     "Setting",
-    "WeakLabelOptions",
+    "Statistic",
+    "Term",
     "checked_options",
     "method_class",
     "method_options",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 from acclimate.data.sample import Batch
-from acclimate.methods.base import Losses, Method
+from acclimate.methods.base import Losses, Method, PseudoLabelOptions
 
 
 class AdaBN(Method):
@@ -20,6 +20,7 @@ class AdaBN(Method):
 
     name = "adabn"
     summary = "source-only whose batch-norm statistics also see the target; the control"
+    Options = PseudoLabelOptions
 
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         assert target is not None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acclimate.data.sample import Batch
 from acclimate.losses import Domain, class_domain_loss, class_encoding, entropy_loss
 from acclimate.losses.fine_grained import Encoding
-from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting, Term
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.models.discriminator import FineGrainedDiscriminator
 from acclimate.models.network import AUXILIARY, MAIN, Output, SegmentationNetwork
@@ -95,7 +95,7 @@ class FineGrained(Method):
         terms = {}
         self.discriminators.requires_grad_(False)
         for level, loss in self._domain_losses(features, target_encoding, "source"):  # eq. 3
-            terms[f"adversarial {level}"] = (loss, self._adversarial_weight(level))
+            terms[f"adversarial {level}"] = Term(loss, self._adversarial_weight(level), "adversarial")
         self.discriminators.requires_grad_(True)
         terms |= self._entropy(output)
         terms |= self.class_prior(output) | self.pseudo_labels(output, target)
@@ -106,9 +106,9 @@ class FineGrained(Method):
 
         terms = {}
         for level, loss in self._domain_losses(source_features, source_encoding, "source"):  # eq. 2
-            terms[f"discriminator {level} on source"] = (loss, 0.5)
+            terms[f"discriminator {level} on source"] = Term(loss, 0.5, "discriminator")
         for level, loss in self._domain_losses(target_features, target_encoding, "target"):
-            terms[f"discriminator {level} on target"] = (loss, 0.5)
+            terms[f"discriminator {level} on target"] = Term(loss, 0.5, "discriminator")
         yield terms
 
     def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
@@ -151,4 +151,4 @@ class FineGrained(Method):
         weight = options.entropy_weight * (options.adversarial_weight if options.entropy_placement == "inside" else 1.0)
         if options.entropy_reduction == "sum":
             weight *= output.logits.shape[-2] * output.logits.shape[-1]
-        return {"entropy": (entropy_loss(output.logits), weight)}
+        return {"entropy": Term(entropy_loss(output.logits), weight)}

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat
 
 from acclimate.data.sample import Batch
 from acclimate.losses import entropy_loss
-from acclimate.methods.base import AdaptingOptions, Losses, Method
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Term
 from acclimate.models.network import AUXILIARY
 
 
@@ -44,8 +44,8 @@ class MinEnt(Method):
 
         output = self.target_output(target)
         entropy = entropy_loss(output.logits, highest=options.entropy_range)  # eq. 2-3
-        terms: Losses = {"entropy": (entropy, options.entropy_weight)}
+        terms: Losses = {"entropy": Term(entropy, options.entropy_weight)}
         if AUXILIARY in output.levels and options.auxiliary_entropy_weight > 0:
             auxiliary = entropy_loss(output.levels[AUXILIARY].logits, highest=options.entropy_range)
-            terms["auxiliary entropy"] = (auxiliary, options.auxiliary_entropy_weight)
+            terms["auxiliary entropy"] = Term(auxiliary, options.auxiliary_entropy_weight)
         yield terms | self.class_prior(output) | self.pseudo_labels(output, target)

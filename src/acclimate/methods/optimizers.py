@@ -25,9 +25,10 @@ class OptimizerSettings(BaseModel):
     """How the segmentation network is optimised; the defaults are AdaptSegNet's and ADVENT's.
 
     Attributes:
-        kind: ``sgd`` as published, or ``adamw`` for small networks trained from scratch.
+        kind: ``sgd`` as published, or ``adamw`` for transformers and small networks trained from scratch.
         learning_rate: of the body; heads get the network's own multiple of it (10 for DeepLab-V2).
         momentum: of SGD; AdamW ignores it.
+        betas: of AdamW; SGD ignores them.
         weight_decay: 5e-4 in the published codes (the ADVENT and ESL papers print 1e-4).
         discriminator_learning_rate: of Adam for discriminators, betas (0.9, 0.99), no weight decay.
     """
@@ -37,6 +38,7 @@ class OptimizerSettings(BaseModel):
     kind: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 2.5e-4
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 5e-4
     discriminator_learning_rate: PositiveFloat = 1e-4
 
@@ -58,7 +60,7 @@ def network_optimizer(network: Grouped, settings: OptimizerSettings) -> Optimize
     if settings.kind == "sgd":
         optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
     return remember_initial_rates(optimizer)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from acclimate.data.sample import Batch
 from acclimate.losses import Domain, domain_loss
 from acclimate.losses.adversarial import AdversarialLoss
-from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting
+from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting, Term
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.models.discriminator import OutputDiscriminator
 from acclimate.models.network import AUXILIARY, MAIN, Output, SegmentationNetwork
@@ -43,6 +43,7 @@ class OutputAdversary(Method):
     of its loss divided by two.
     """
 
+    smallest_input = 32  # five strided convolutions leave one position of it
     Options = OutputAdversaryOptions
     options: OutputAdversaryOptions
 
@@ -73,7 +74,7 @@ class OutputAdversary(Method):
         self.discriminators.requires_grad_(False)
         for level, loss in self._domain_losses(maps, "source"):
             weight = self.options.adversarial_weight if level == "main" else self.options.auxiliary_adversarial_weight
-            terms[f"adversarial {level}"] = (loss, weight)
+            terms[f"adversarial {level}"] = Term(loss, weight, "adversarial")
         self.discriminators.requires_grad_(True)
         terms |= self.class_prior(output) | self.pseudo_labels(output, target)
         target_maps = {level: values.detach() for level, values in maps.items()}
@@ -82,7 +83,7 @@ class OutputAdversary(Method):
         del terms
 
         yield {
-            f"discriminator {level} on {domain}": (loss, 0.5)
+            f"discriminator {level} on {domain}": Term(loss, 0.5, "discriminator")
             for domain, values in (("source", source_maps), ("target", target_maps))
             for level, loss in self._domain_losses(values, domain)  # type: ignore[arg-type]
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from acclimate.data.sample import Batch
-from acclimate.methods.base import Losses, Method
+from acclimate.methods.base import Losses, Method, PseudoLabelOptions
 
 
 class SourceOnly(Method):
@@ -13,6 +13,7 @@ class SourceOnly(Method):
 
     name = "source_only"
     summary = "cross-entropy on the source; the lower bound"
+    Options = PseudoLabelOptions
     sees_target = False
 
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:

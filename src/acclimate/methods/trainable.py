@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -13,8 +14,41 @@ from typing_extensions import Self
 
 from acclimate.methods.optimizers import OptimizerSettings, network_optimizer
 
-Losses = dict[str, tuple[Tensor, float]]
-"""Name of a loss -> (its value, its weight in the sum that is backpropagated)."""
+Role = Literal["supervised", "adaptation", "adversarial", "discriminator", "figure"]
+"""What a term is there for: it decides what the loop does with it and which warnings may speak of it."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One named quantity of a step.
+
+    Attributes:
+        value: a scalar.
+        weight: its factor in the sum that is backpropagated.
+        role: ``supervised``: against labels of the source (or the oracle's); ``adaptation``: any other loss of the
+            network; ``adversarial``: the network against a discriminator; ``discriminator``: a discriminator's own;
+            ``figure``: no loss at all, written to the history and never backpropagated (the share of pixels a teacher
+            is sure of, say).
+    """
+
+    value: Tensor
+    weight: float = 1.0
+    role: Role = "adaptation"
+
+
+Statistic = Literal["class ratios", "class sizes", "class shares", "initial network"]
+"""What a method can ask to know of the data; see :class:`acclimate.methods.base.Setting`."""
+
+KEPT_SHARE = "kept share"
+"""The figure that says which share of the target's pixels a teacher is sure enough of."""
+
+Losses = dict[str, Term]
+"""The terms of a step by name."""
+
+
+def figure(value: Tensor) -> Term:
+    """A quantity that is written down and not descended."""
+    return Term(value.detach(), 0.0, "figure")
 
 
 class StepBatch(Protocol):
@@ -39,6 +73,22 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
 
     optimizers: dict[str, Optimizer]
 
+    def __init__(self) -> None:
+        super().__init__()
+        # a plain dictionary on purpose: what is frozen is part of no state, checkpoint or optimiser
+        self.references: dict[str, nn.Module] = {}
+
+    def refer_to(self, name: str, network: nn.Module) -> None:
+        """Keeps a frozen network beside the learner: in evaluation mode, on its device, and in no checkpoint."""
+        self.references[name] = network.eval().requires_grad_(False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # what `to`, `float` and their like go through
+        for network in self.references.values():
+            network._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     @abstractmethod
     def losses(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:
         """The step's losses, in the order in which they are backpropagated.
@@ -46,6 +96,10 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
         freed before those of the other are made; then it steps every optimiser.
         """
+
+    def terms(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:
+        """All of a step: :meth:`losses`, and behind them what options add to any method."""
+        yield from self.losses(source, target, step)
 
     def after_step(self, step: int) -> None:
         """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
@@ -90,10 +144,21 @@ class Trainable(Learner[AnyBatch]):
     trains_on: ClassVar[str] = "source"
     """Whose labels the supervised loss reads: ``source``, ``target`` (the oracle alone), or ``pseudo-labels``: those of
     the target that an earlier stage made, which then take the source's place."""
+    smallest_input: ClassVar[int] = 1
+    """Pixels that the shorter side of its pictures has at least."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 
     network: nn.Module
+
+    @classmethod
+    def needs(cls, options: Any) -> frozenset[Statistic]:
+        """Which statistics of the data the method asks for: they come with its setting."""
+        return frozenset()
+
+    def result(self) -> nn.Module:
+        """The network that is kept: saved, scored, exported. The trained one, unless a method says otherwise."""
+        return self.network
 
     def __init__(self, network: Any, *, optimizer: OptimizerSettings) -> None:
         super().__init__()

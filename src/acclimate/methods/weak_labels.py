@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeFloat
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from acclimate.data.sample import Batch
 from acclimate.losses.image_labels import class_shares, image_label_loss, image_labels
-from acclimate.methods.base import Losses, Method, MethodOptions, Setting
+from acclimate.methods.base import Losses, Method, PseudoLabelOptions, Setting, Statistic, Term
 from acclimate.methods.optimizers import remember_initial_rates
 from acclimate.models.image_classifier import ImageClassifier
 from acclimate.models.network import Output, SegmentationNetwork
 
 
-class WeakLabelOptions(MethodOptions):
+class WeakLabelOptions(PseudoLabelOptions):
     """Settings of self-training with pseudo weak-labels.
 
     Attributes:
@@ -47,7 +47,12 @@ class WeakLabels(Method):
     options: WeakLabelOptions
     sees_target = False
 
-    def __init__(self, network: SegmentationNetwork, *, options: MethodOptions, setting: Setting) -> None:
+    @classmethod
+    def needs(cls, options: Any) -> frozenset[Statistic]:
+        sizes: frozenset[Statistic] = frozenset({"class sizes"})
+        return sizes | {"class shares"} if options.pwl_labels == "image" else sizes
+
+    def __init__(self, network: SegmentationNetwork, *, options: WeakLabelOptions, setting: Setting) -> None:
         super().__init__(network, options=options, setting=setting)
         self.classifier = ImageClassifier(network.feature_channels()["main"], network.classes)
         optimizer = self.optimizers["network"]
@@ -83,7 +88,7 @@ class WeakLabels(Method):
         shares = self._shares(domain, batch)
         labels = image_labels(shares, self.get_buffer("class_sizes"), eta=eta, inclusive=self.options.pwl_inclusive)
         loss = image_label_loss(self.classifier(output.features), labels, shares.sum(dim=1) > 0)
-        return {f"{domain} image labels": (loss, self.options.pwl_weight)}
+        return {f"{domain} image labels": Term(loss, self.options.pwl_weight)}
 
     def _shares(self, domain: Literal["source", "target"], batch: Batch) -> Tensor:
         assert batch.labels is not None

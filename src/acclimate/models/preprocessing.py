@@ -61,5 +61,10 @@ class Preprocessing(nn.Module):
             images = images.flip(1)
         return (full_precision(images) - self.mean) / self.std
 
+    @property
+    def mean_colour(self) -> Tensor:
+        """The RGB colour in [0, 1], (1, 3, 1, 1), that becomes 0."""
+        return self.mean.flip(1) if self.bgr else self.mean
+
     def extra_repr(self) -> str:
         return self.name

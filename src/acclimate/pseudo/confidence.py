@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from acclimate.data.class_space import VOID
+from acclimate.labels import VOID
 from acclimate.models.resize import enlarged_rows
 
 Confidence = Literal["softmax", "entropy"]

@@ -8,22 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from acclimate.data.class_space import VOID
+from acclimate.labels import VOID
 
 Void = Literal["wrong", "ignored"]
 """What a selected pixel whose true label is void counts: an error, as Table 4 appears to do, or nothing."""
 VOIDS: tuple[Void, ...] = ("wrong", "ignored")
-
-
-def nearest_label(label: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A label map (H, W) at ``size`` = (height, width), by nearest neighbour: ids are names and must not be mixed."""
-    if label.shape == size:
-        return label
-    return np.asarray(Image.fromarray(label).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 class SelectionQuality:

@@ -65,20 +65,18 @@ def _repeated_keys(node: yaml.Node | None) -> list[str]:
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced.
 
-    A network of another name is another network: it inherits none of the options.
+    Two mappings within them whose ``name`` differs speak of different things, so that the second replaces the first:
+    the options of one network are not another's.
     """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = merged_network(old, value) if key == "network" else merged(old, value)
-        result[key] = value
+            same = value.get("name", old.get("name")) == old.get("name")
+            result[key] = merged(old, value) if same else value
+        else:
+            result[key] = value
     return result
-
-
-def merged_network(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The network ``base`` with the options of ``over`` on top, or ``over`` alone where it names another network."""
-    return merged(base, over) if over.get("name") in (None, base.get("name")) else dict(over)
 
 
 def leaves(content: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from acclimate.io.sheets import strip, write_sheet
+from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.report.colour import entropy_colours
 
 COLUMNS = 4
@@ -30,5 +30,5 @@ def write_prior_picture(path: Path, prior: NDArray[np.float32], names: Sequence[
         levels = np.round(255 * values.clip(0, 1)).astype(np.uint8)
         reduced = Image.fromarray(levels).resize((_WIDTH, height), Image.Resampling.BOX)
         panels.append((name, entropy_colours()[np.asarray(reduced)]))
-    rows = [strip(panels[first : first + COLUMNS]) for first in range(0, len(panels), COLUMNS)]
-    write_sheet(path, rows, gap=_GAP)
+    rows = [side_by_side(panels[first : first + COLUMNS]) for first in range(0, len(panels), COLUMNS)]
+    write_stacked(path, rows, gap=_GAP)

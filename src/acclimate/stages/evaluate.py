@@ -4,30 +4,143 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
 from acclimate.data.sample import Dataset
-from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.inference import Inference, Resample
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
-from acclimate.evaluation.scores import Row, score_row, write_scores
-from acclimate.io.files import write_json
+from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores
+from acclimate.io.checksums import write_verified_json
+from acclimate.io.identity import identity
 from acclimate.io.progress import progress
+from acclimate.labels import resized_label
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
+from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+SCORES = "scores.json"
+
+
+class ScoredRow(BaseModel):
+    """One row of the results: a stage's checkpoint, or several as an ensemble.
+
+    Logits are averaged (ADVENT's rule) unless the protocol, ``inference`` or ``average`` of the row says otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    of: list[str] = Field(min_length=1)
+    weights: list[PositiveFloat] | None = None
+    average: Resample | None = None
+
+
+class EvaluateStage(StageSettings):
+    """``evaluate``: scores of stages' checkpoints, one row each.
+
+    Attributes:
+        pictures: how many images of each domain are pictured.
+        label_free: how many of the target's training images the scores without labels are computed on; 0: none.
+        boundary_width: pixels from a class boundary within which accuracy and entropy are also told apart; 0: not at
+            all.
+    """
+
+    verb = "evaluate"
+    evaluate: list[str | ScoredRow]
+    pictures: NonNegativeInt = 4
+    label_free: NonNegativeInt = 16
+    boundary_width: NonNegativeInt = 0
+
+    def rows(self) -> list[ScoredRow]:
+        """The rows with names written out."""
+        return [entry if isinstance(entry, ScoredRow) else ScoredRow(name=entry, of=[entry]) for entry in self.evaluate]
+
+    def ready(self, context: Context) -> Sequence[Stage]:
+        return [ScoredModels(context, self, row) for row in self.rows()]
+
+
+class ScoredModels(Stage):
+    """A row of results: ``scores.json`` and pictures."""
+
+    verb = "evaluate"
+    products = (SCORES,)
+
+    def __init__(self, context: Context, stage: EvaluateStage, row: ScoredRow) -> None:
+        super().__init__(context, inputs=[context.finished[name] for name in row.of])
+        self.stage, self.row = stage, row
+        self.title, self.suffix = f"evaluate {row.name}, seed {context.seed}", row.name
+        self.method = "+".join(dict.fromkeys(member.method for member in self.inputs))
+        self.protocol = context.data.protocol.averaging(row.average)
+
+    def identity(self) -> dict[str, Any]:
+        data, stage = self.context.data, self.stage
+        return {
+            "name": self.row.name,
+            "checkpoints": [member.key for member in self.inputs],
+            "weights": self.row.weights,
+            "data": data.evaluation.fingerprint(),
+            "pictured": data.source.fingerprint(),
+            "unlabelled": data.target.fingerprint() if stage.label_free else None,
+            "protocol": self.protocol.identity(),
+            **{key: value for key, value in identity(stage).items() if key != "evaluate"},
+        }
+
+    def run(self, place: Place) -> dict[str, Any]:
+        self.context.task.score(self, place)
+        return {}
+
+    def scored(self, done: Done, *, stage_name: str) -> Row:
+        """The finished stage's row, with what its models cost and everything they were made from."""
+        chain = [stage for member in self.inputs for stage in member.chain().values()]
+        chain = list({stage.key: stage for stage in chain}.values())
+        first = self.inputs[0].summary
+        return read_scores(done.folder / SCORES)[0].model_copy(
+            update={
+                "stage": stage_name,
+                "checkpoint": f"{stage_name}/{MODEL}",
+                "train_seconds": round(sum(stage.summary.get("train_seconds", 0.0) for stage in chain), 2),
+                "images_per_second": first.get("images_per_second"),
+                "peak_memory_mb": max(stage.summary.get("peak_memory_mb", 0.0) for stage in chain),
+                "chosen_step": first.get("chosen_step") if len(self.inputs) == 1 else None,
+            }
+        )
+
+
+def score_networks(stage: ScoredModels, place: Place) -> None:
+    """Scores segmentation networks, as :class:`ScoredModels` says."""
+    context, settings = stage.context, stage.stage
+    data = context.data
+    label_free = LabelFree(data.target, data.source, settings.label_free) if settings.label_free else None
+    request = EvaluateRequest(
+        name=stage.row.name,
+        method=stage.method,
+        seed=context.seed,
+        checkpoints=[member.folder / MODEL for member in stage.inputs],
+        weights=stage.row.weights,
+        data=data.evaluation,
+        protocol=stage.protocol,
+        class_space=data.class_space,
+        pictured={"target": data.evaluation, "source": data.source},
+        pictures=settings.pictures,
+        label_free=label_free,
+        boundary_width=settings.boundary_width,
+    )
+    evaluate(request, folder=place.folder, title=stage.title, device=str(place.fabric.device))
 
 
 @dataclass(frozen=True)
@@ -54,13 +167,11 @@ class EvaluateRequest:
         checkpoints: one, or the members of an ensemble.
         weights: of the members; equal by default.
         data: the labelled set.
-        protocol: how it is scored.
+        protocol: how it is scored, and how networks are asked.
         class_space: the classes of labels and networks.
-        input_size: (width, height) images are resized to; None: native size.
         pictured: domain name -> set of which a few images are pictured.
         pictures: how many images per domain.
         boundary_width: pixels from a class boundary within which scores are also told apart; 0: not at all.
-        inference: choices beyond the protocol's own, already in ``protocol``; told in the row of results.
         label_free: what the scores without labels are computed on; None: there are none.
     """
 
@@ -72,10 +183,8 @@ class EvaluateRequest:
     data: Dataset
     protocol: Protocol
     class_space: ClassSpace
-    input_size: tuple[int, int] | None
     pictured: Mapping[str, Dataset]
     pictures: int
-    inference: Mapping[str, object] = field(default_factory=dict)
     label_free: LabelFree | None = None
     boundary_width: int = 0
 
@@ -94,30 +203,20 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     confusion = ConfusionMatrix(request.class_space.classes)
     width = request.boundary_width
     boundaries = BoundaryCounts(request.class_space.classes, width=width) if width else None
+    how: dict[str, Any] = {"inference": protocol.inference, "weights": request.weights}
     with progress(title, len(request.data)) as bar:
-        for batch in images_in_order(request.data, size=request.input_size, batch_size=1, labels=True):
+        for batch in images_in_order(request.data, size=protocol.inference.size, batch_size=1, labels=True):
             assert batch.labels is not None
-            images = batch.images.to(device)
-            for index, label in enumerate(batch.labels):
-                how: dict[str, Any] = {
-                    "size": (label.shape[0], label.shape[1]),
-                    "resample": protocol.resample,
-                    "weights": request.weights,
-                    "flip": protocol.flip,
-                    "scales": protocol.scales,
-                    "align_corners": protocol.align_corners,
-                    "average": protocol.average,
-                    "window": protocol.window,
-                    "stride": protocol.stride,
-                }
-                if boundaries is None:
-                    labels = predict_labels(networks, images[index : index + 1], **how)[0].cpu().numpy()
-                else:
-                    prediction = predict(networks, images[index : index + 1], **how)
-                    labels = prediction.labels[0].cpu().numpy()
-                    boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
-                confusion.add(label, labels)
-                bar.advance()
+            images, label = batch.images.to(device), batch.labels[0]
+            size = (label.shape[0], label.shape[1])
+            if boundaries is None:
+                labels = predict_labels(networks, images, size=size, **how)[0].cpu().numpy()
+            else:
+                prediction = predict(networks, images, size=size, **how)
+                labels = prediction.labels[0].cpu().numpy()
+                boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
+            confusion.add(label, labels)
+            bar.advance()
     row = score_row(
         confusion,
         name=request.name,
@@ -132,15 +231,16 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     )
     if boundaries is not None:
         row = row.model_copy(update={"boundaries": boundaries.scores()})
-    if request.inference:
-        row = row.model_copy(update={"inference": dict(request.inference)})
+    if chosen := protocol.chosen():
+        row = row.model_copy(update={"inference": chosen})
     if request.label_free is not None:
+        once = Inference(size=protocol.inference.size)
         scores = scores_without_labels(
-            networks, request.label_free, input_size=request.input_size, weights=request.weights, device=device
+            networks, request.label_free, inference=once, weights=request.weights, device=device
         )
         row = row.model_copy(update={"label_free": scores})
     if folder is not None:
-        write_scores(folder / "scores.json", [row])
+        write_scores(folder / SCORES, [row])
         _write_pictures(request, networks, folder / "pictures", device=device)
     return row
 
@@ -149,7 +249,7 @@ def scores_without_labels(
     networks: Sequence[SegmentationNetwork],
     data: LabelFree,
     *,
-    input_size: tuple[int, int] | None,
+    inference: Inference,
     weights: Sequence[float] | None = None,
     device: str,
 ) -> dict[str, float]:
@@ -157,14 +257,14 @@ def scores_without_labels(
 
     Args:
         networks: in evaluation mode.
-        input_size: (width, height) images are resized to; None: native size.
+        inference: how they are asked.
         weights: of the members; equal by default.
     """
     probabilities = predicted_probabilities(
         networks,
         data.target,
         evenly_spaced(data.images, len(data.target)),
-        input_size=input_size,
+        inference=inference,
         weights=weights,
         device=device,
     )
@@ -207,21 +307,14 @@ def _write_pictures(
             label = None
             if dataset.has_labels:
                 label = f"{place}/label.png"
-                values = PILImage.fromarray(dataset.label(index)).resize(size, PILImage.Resampling.NEAREST)
+                values = PILImage.fromarray(resized_label(dataset.label(index), size))
                 save_picture(folder / label, _with_palette(values, request.class_space))
-            seen = resized(image, request.input_size) if request.input_size else image
             prediction = predict(
                 networks,
-                to_tensor(seen)[None].to(device),
+                request.protocol.inference.prepared(image).to(device),
                 size=(size[1], size[0]),
-                resample=request.protocol.resample,
+                inference=request.protocol.inference,
                 weights=request.weights,
-                flip=request.protocol.flip,
-                scales=request.protocol.scales,
-                align_corners=request.protocol.align_corners,
-                average=request.protocol.average,
-                window=request.protocol.window,
-                stride=request.protocol.stride,
             )
             labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
             entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))
@@ -239,7 +332,7 @@ def _write_pictures(
             )
     space = request.class_space
     index_of = {"classes": list(space.classes), "colours": [list(c) for c in space.colours], "images": entries}
-    write_json(folder / "index.json", index_of)
+    write_verified_json(folder / "index.json", index_of)
 
 
 def _with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 
 from acclimate.data.cache import cached
-from acclimate.data.class_shares import shares_of_images
+from acclimate.data.class_counts import class_counts
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.crops import Focus
 from acclimate.data.loading import batches
 from acclimate.data.sample import Batch, Dataset
-from acclimate.data.sampling import ClassBalanced, Sampler, class_presence
 from acclimate.data.stats import stats
-from acclimate.data.transforms import Focus, Transform
+from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import PseudoLabelled
 from acclimate.errors import UserError
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.methods import (
-    AdaptingOptions,
     Method,
-    MethodOptions,
     Setting,
-    WeakLabelOptions,
+    Statistic,
     method_class,
     method_options,
 )
@@ -37,15 +37,14 @@ from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.stages.stage import MODEL, MODULES
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 from acclimate.training.snapshots import Snapshots
 
-MODEL, MODULES = "model.safetensors", "modules.safetensors"
-
 
 @dataclass(frozen=True)
-class TrainRequest:
+class SegmentationTraining:
     """Everything a ``train`` stage depends on.
 
     Attributes:
@@ -57,7 +56,7 @@ class TrainRequest:
         start: a checkpoint to start from; None: the network's own initial weights.
         input_size: (width, height) to predict at, noted on the model card.
         recipe, title: for the card and the progress bar.
-        label_free: what snapshots are scored on; None where none are taken.
+        scored_on: target and source that snapshots are scored on.
     """
 
     method: str
@@ -73,7 +72,7 @@ class TrainRequest:
     input_size: tuple[int, int] | None
     recipe: str
     title: str
-    label_free: LabelFree | None = None
+    scored_on: tuple[Dataset, Dataset] | None = None
 
     def build_method(self, cache: Path) -> Method:
         """The method with its network, initialised from the request's seed and start."""
@@ -91,14 +90,16 @@ class TrainRequest:
 
     def snapshots(self, method: Method, folder: Path, *, device: str) -> Snapshots | None:
         """What takes snapshots of the method's network while it trains, where the settings ask for it."""
-        settings, data = self.training.snapshots, self.label_free
-        if settings is None or data is None:
+        settings = self.training.snapshots
+        if settings is None:
             return None
-        network = method.network
+        assert self.scored_on is not None, "snapshots are scored on the run's own sets"
+        data = LabelFree(*self.scored_on, settings.images)
+        network = cast(SegmentationNetwork, method.result())
 
         def score() -> dict[str, float]:
             with evaluation_mode(network):
-                return scores_without_labels([network], data, input_size=self.input_size, device=device)
+                return scores_without_labels([network], data, inference=Inference(size=self.input_size), device=device)
 
         def write(place: Path, step: int) -> None:
             save_modules(place / MODULES, method)
@@ -107,10 +108,14 @@ class TrainRequest:
         return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
 
 
-def build_method(request: TrainRequest, *, cache: Path) -> Method:
+def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     """The method with its network, initialised from the request's seed and start."""
     torch.manual_seed(request.seed)
     network = build_network(request.network, len(request.class_space))
+    options = method_options(request.method, request.options)
+    kind = method_class(request.method)
+    needs = kind.needs(options)
+    initial = deepcopy(network) if "initial network" in needs else None
     if request.start is not None:
         started, card = load_network(request.start)
         expect_classes(card, request.class_space, request.start)
@@ -121,13 +126,13 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
                 f"{request.start} holds another network ({card.network.name}) than the one to train "
                 f"({request.network.name}); start from a checkpoint of the same network"
             )
-    options = method_options(request.method, request.options)
-    ratios = None
-    if isinstance(options, AdaptingOptions) and options.class_prior_weight > 0:
-        ratios = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
-    further = _image_level(request, options, cache)
-    setting = Setting(optimizer=request.training.optimizer, source_ratios=ratios, **further)
-    method = method_class(request.method)(network, options=options, setting=setting)
+    setting = Setting(
+        optimizer=request.training.optimizer,
+        class_names=request.class_space.classes,
+        initial=initial,
+        **_statistics(request, needs, cache),
+    )
+    method = kind(network, options=options, setting=setting)
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
     return method
@@ -152,31 +157,32 @@ def _what_it_is(network: SegmentationNetwork) -> dict[str, Any]:
     }
 
 
-def _image_level(request: TrainRequest, options: MethodOptions, cache: Path) -> dict[str, Any]:
-    """What pseudo weak-labels need to know of both domains; nothing for other methods."""
-    if not isinstance(options, WeakLabelOptions):
-        return {}
-    sizes = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
-    shares: dict[str, dict[str, torch.Tensor]] = {}
-    if options.pwl_labels == "image":
+def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
+    """What the method asks to know of the data, as :class:`Setting` takes it."""
+    found: dict[str, Any] = {}
+    if "class ratios" in needs:
+        found["class_ratios"] = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
+    if "class sizes" in needs:
+        found["class_sizes"] = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    if "class shares" in needs:
         domains = {"source": request.source}
         if request.target is not None and request.pseudo_labelled:
             domains["target"] = request.target
-        for name, dataset in domains.items():
-            shares[name] = {image: torch.from_numpy(s) for image, s in shares_of_images(dataset, cache).items()}
-    return {"class_sizes": sizes, "class_shares": shares}
+        found["class_shares"] = {
+            name: {image: torch.from_numpy(row) for image, row in class_counts(dataset, cache).shares_by_name().items()}
+            for name, dataset in domains.items()
+        }
+    return found
 
 
 def _batches(
-    request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
+    request: SegmentationTraining, first_step: int, *, cache: Path, fabric: Fabric
 ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
     settings = request.training
     on_target = method_class(request.method).trains_on != "source"
 
     part = source_part(request.source, settings.source_portion, seed=request.seed)
-    sampler: Sampler | None = None
-    if settings.source_sampling == "class-balanced":
-        sampler = ClassBalanced(class_presence(part, cache), seed=request.seed)
+    sampler = settings.source_sampling.sampler(part, seed=request.seed, cache=cache)
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
@@ -208,7 +214,7 @@ def _batches(
     return source, target
 
 
-def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
+def _mined(request: SegmentationTraining) -> Callable[[Transform], Transform]:
     """Adds the crops around rare classes that the settings ask for."""
     mining = request.training.mining
     if mining is None:
@@ -226,7 +232,7 @@ def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
     return mined
 
 
-def _card(request: TrainRequest) -> ModelCard:
+def _card(request: SegmentationTraining) -> ModelCard:
     return ModelCard(
         network=request.network.model_copy(update={"weights": None}),
         class_space=request.class_space.name,

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.io.progress import progress
-from acclimate.methods.trainable import AnyBatch, Learner, Losses
+from acclimate.methods.trainable import AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.gathering import gathered
-from acclimate.training.history import History
+from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
+from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
 from acclimate.training.schedule import set_learning_rates
 from acclimate.training.snapshots import Snapshots
-from acclimate.training.watch import Watch, ensure_finite, ensure_finite_state
+from acclimate.training.warnings import TrainingWarnings, ensure_finite, ensure_finite_state
 
 
 class LoopSettings(Protocol):
@@ -34,6 +34,8 @@ class LoopSettings(Protocol):
     def checkpoint_minutes(self) -> float: ...
     @property
     def log_every(self) -> int: ...
+    @property
+    def clip_gradients(self) -> float | None: ...
 
     def learning_rate_factor(self, step: int) -> float:
         """What every rate is multiplied by at a step."""
@@ -55,44 +57,56 @@ class Position:
     step: int = 0
     seconds: float = 0.0
     images: int = 0
+    history: Rows = field(default_factory=list)
 
 
-def fit(
-    method: Learner[AnyBatch],
-    *,
-    source: Iterator[AnyBatch],
-    target: Iterator[AnyBatch] | None,
-    settings: LoopSettings,
-    fabric: Fabric,
-    checkpoints: Checkpoints,
-    history: History,
-    position: Position,
-    seed: int,
-    title: str,
-    snapshots: Snapshots | None = None,
-) -> Fitted:
-    """Trains ``method`` from ``position`` to the last step.
+@dataclass
+class Training(Generic[AnyBatch]):
+    """A training in a folder: what is trained and how, how far it is, and where its state and history go.
+
+    Attributes:
+        method: on the device of ``fabric``, and restored to ``position``.
+        settings: how long and how fast.
+        fabric: device, precision and processes.
+        checkpoints, history: of the folder.
+        seed: of everything random within a step.
+        title: of the progress bar.
+        position: where to begin; moves on with every step.
+        snapshots: taken on the way, by the first process; their scores are in the history too.
+    """
+
+    method: Learner[AnyBatch]
+    settings: LoopSettings
+    fabric: Fabric
+    checkpoints: Checkpoints
+    history: History
+    seed: int
+    title: str
+    position: Position = field(default_factory=Position)
+    snapshots: Snapshots | None = None
+
+
+def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterator[AnyBatch] | None) -> Fitted:
+    """Trains from the training's position to its last step.
 
     Args:
-        source, target: batches from step ``position.step`` on; ``target`` is None for methods that do not look at it.
-        position: where to begin; a fresh one, or the one restored with the method's state.
-        snapshots: taken on the way, by the first process; their scores are in the history too.
+        source, target: batches from the position's step on; ``target`` is None for methods that do not look at it.
 
     Raises:
         Interrupted: the process was asked to stop; the state is saved.
         UserError: a loss or the state to be saved is no longer finite.
     """
+    method, settings, fabric = training.method, training.settings, training.fabric
+    position, snapshots = training.position, training.snapshots
     method.train()
-    watch = Watch(method, rows=history.rows)
+    warnings = TrainingWarnings(method, rows=training.history.rows)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
 
     silent = not fabric.is_global_zero
-    with stop_request() as stop, progress(title, settings.steps, done=position.step, silent=silent) as bar:
+    with stop_request() as stop, progress(training.title, settings.steps, done=position.step, silent=silent) as bar:
         for step in range(position.step, settings.steps):
-            # everything random inside a step (dropout) is a function of seed and step, so no generator is stored
-            torch.manual_seed(hash((seed, step, fabric.global_rank)) & 0x7FFFFFFF)
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
             source_batch = next(source).to(fabric.device, channels_last=settings.channels_last)
@@ -103,63 +117,95 @@ def fit(
             last = done == settings.steps
             scored = snapshots is not None and snapshots.due(done, last=last)
             logged = last or scored or done % settings.log_every == 0
-            with watch.predictions(active=logged):
-                record = train_step(method, source_batch, target_batch, step, fabric=fabric)
+            with warnings.predictions(active=logged):
+                terms = train_step(
+                    method,
+                    source_batch,
+                    target_batch,
+                    step,
+                    fabric=fabric,
+                    seed=training.seed,
+                    clip=settings.clip_gradients,
+                )
+            record = {name: term.value for name, term in terms.items()}
             ensure_finite(record, done, names=names)
             now = time.monotonic()
             position.step, position.seconds = done, seconds_before + now - begin
             position.images += fabric.world_size * len(names)
-            stopping, due = _agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
+            stopping, due = agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
             scores = snapshots.take(done) if snapshots and scored and fabric.is_global_zero else {}
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
-                bar.advance(1, _add_row(history, position, {**record, "learning rate": rate, **scores}))
-                watch.look()
+                bar.advance(1, _add_row(training, {**record, "learning rate": rate, **scores}))
+                warnings.look({name: term.role for name, term in terms.items()})
             else:
                 bar.advance()
             if saving:
-                _save(method, position, checkpoints, history, fabric=fabric)
+                _save(training)
                 saved_at = time.monotonic()
             if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def _add_row(history: History, position: Position, values: dict[str, Tensor | float]) -> str:
+def _add_row(training: Training[AnyBatch], values: dict[str, Tensor | float]) -> str:
     """Adds a row to the history; returns it in a few words."""
+    position = training.position
     row = {name: float(value) for name, value in values.items()}
     speed = position.images / position.seconds
-    history.add(position.step, row, speed={"images per second": speed})
+    training.history.add(position.step, row, speed={"images per second": speed})
     note = "  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "learning rate")
     return f"{note}  {speed:.1f} img/s"
 
 
 def train_step(
-    method: Learner[AnyBatch], source: AnyBatch, target: AnyBatch | None, step: int, *, fabric: Fabric
-) -> dict[str, Tensor]:
+    method: Learner[AnyBatch],
+    source: AnyBatch,
+    target: AnyBatch | None,
+    step: int,
+    *,
+    fabric: Fabric,
+    seed: int = 0,
+    clip: float | None = None,
+) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
+    Everything random inside it (dropout, masks, class draws) is a function of seed, step and process, so that no
+    generator's state has to be stored.
+
+    Args:
+        clip: the largest norm of an optimiser's gradients together; None: as they are.
+
     Returns:
-        The unweighted value of every loss, detached.
+        Every term of the step, its value detached.
     """
+    torch.manual_seed(step_seed(seed, step, fabric.global_rank))
     for optimizer in method.optimizers.values():
         optimizer.zero_grad(set_to_none=True)
-    record: dict[str, Tensor] = {}
-    terms = method.losses(source, target, step)
+    record: dict[str, Term] = {}
+    terms = method.terms(source, target, step)
     while (losses := _next_losses(terms, fabric)) is not None:
-        weighted = [weight * value for value, weight in losses.values() if weight != 0]
+        weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
         if weighted:
             torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
-        record.update({name: value.detach() for name, (value, _) in losses.items()})
+        record.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
     if fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
-    method.after_step(step)
     if fabric.world_size > 1:
-        average_running_statistics(method, fabric)
+        average_running_statistics(method, fabric)  # before averages over the steps are taken of them
+    method.after_step(step)
     return record
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """63 well-mixed bits of three numbers, the same on every machine and in every version of Python."""
+    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
@@ -167,61 +213,14 @@ def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
         return next(terms, None)
 
 
-def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
-    """Replaces every gradient by its mean over the processes.
-
-    One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
-    networks several times per step, freezing some in between, which is what such wrappers do not expect.
-    """
-    parameters = [p for p in method.parameters() if p.grad is not None]
-    if not parameters:
-        return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    mean = fabric.all_reduce(flat, reduce_op="mean")
-    assert isinstance(mean, Tensor)
-    for parameter, chunk in zip(parameters, torch.split(mean, [p.numel() for p in parameters]), strict=True):
-        parameter.grad = chunk.view_as(parameter).clone()
-
-
-def _agreed(stopping: bool, due: bool, *, fabric: Fabric) -> tuple[bool, bool]:
-    """Both flags as soon as any process raises them: signals and clocks differ, and all must save at the same step."""
-    if fabric.world_size == 1:
-        return stopping, due
-    flags = torch.tensor([float(stopping), float(due)], device=fabric.device)
-    votes = fabric.all_reduce(flags, reduce_op="sum")
-    assert isinstance(votes, Tensor)
-    return bool(votes[0] > 0), bool(votes[1] > 0)
-
-
-def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
-    """Replaces batch norm's running means and variances by their mean over the processes.
-
-    Each process normalises by the statistics of its own images; what all of them saw is what a network predicts with
-    later, and what a checkpoint, which one process writes, has to hold for all.
-    """
-    buffers = [
-        buffer
-        for module in method.modules()
-        if isinstance(module, _BatchNorm) and module.training
-        for buffer in (module.running_mean, module.running_var)
-        if buffer is not None
-    ]
-    if not buffers:
-        return
-    mean = fabric.all_reduce(torch.cat([buffer.flatten() for buffer in buffers]), reduce_op="mean")
-    assert isinstance(mean, Tensor)
-    for buffer, chunk in zip(buffers, torch.split(mean, [buffer.numel() for buffer in buffers]), strict=True):
-        buffer.copy_(chunk.view_as(buffer))
-
-
-def _save(
-    method: Learner[Any], position: Position, checkpoints: Checkpoints, history: History, *, fabric: Fabric
-) -> None:
+def _save(training: Training[AnyBatch]) -> None:
+    method, position, fabric = training.method, training.position, training.fabric
     state = method.method_state()
     own = gathered(mine, fabric) if (mine := method.process_state()) else []
     ensure_finite_state({**state, "own": own}, position.step)
     if fabric.is_global_zero:
-        history.save()  # first: rows beyond the checkpoint are dropped when a killed run goes on, missing ones are lost
+        training.history.save()
         kept = {"seconds": position.seconds, "images": position.images, "processes": fabric.world_size}
-        checkpoints.save(position.step, {**kept, "method": state, "own": own})
+        rows = packed(training.history.rows)
+        training.checkpoints.save(position.step, {**kept, "history": rows, "method": state, "own": own})
     fabric.barrier()

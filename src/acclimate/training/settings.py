@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
+from acclimate.io.identity import speed_only
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.rounds import Mining
-from acclimate.training.schedule import poly
+from acclimate.training.schedule import Schedule
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Choice = Literal[
@@ -42,12 +44,11 @@ class TrainingSettings(BaseModel):
 
     Attributes:
         steps: optimiser steps; the checkpoint that counts is the last one's, unless ``snapshots`` choose another.
-        schedule_steps: the maximum of the poly schedule, at which the learning rate would reach zero. The published
-            codes use 250,000 and stop at 120,000 to 150,000. None: ``steps``.
-        power: of the poly schedule.
+        schedule: of the learning rates; see :class:`acclimate.training.schedule.Schedule`.
+        clip_gradients: the largest norm of all gradients of an optimiser together; longer ones are
+            scaled down to it. None: as they are.
         batch_size: source images per step, over all processes.
-        source_sampling: ``shuffled``, each source image once per epoch; ``class-balanced``, rare classes more often, as
-            FADA draws its source (:class:`acclimate.data.sampling.ClassBalanced`).
+        source_sampling: which source images are drawn, and what their crops should hold; see :class:`Sampling`.
         target_batch_size: target images per step; None: ``batch_size``.
         optimizer: see :class:`OptimizerSettings`.
         precision: ``bf16-mixed`` where the processor has bfloat16 instructions, else ``32-true``; ``auto`` looks.
@@ -66,11 +67,11 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: PositiveInt = 120_000
-    schedule_steps: PositiveInt | None = None
-    power: NonNegativeFloat = 0.9
+    schedule: Schedule = Schedule()
+    clip_gradients: PositiveFloat | None = None
     batch_size: PositiveInt = 1
     target_batch_size: PositiveInt | None = None
-    source_sampling: Literal["shuffled", "class-balanced"] = "shuffled"
+    source_sampling: Sampling = Sampling()
     optimizer: OptimizerSettings = OptimizerSettings()
     precision: Precision = "auto"
     channels_last: bool = True
@@ -78,15 +79,15 @@ class TrainingSettings(BaseModel):
     target_transform: Transform = Transform()
     source_portion: float = Field(default=1.0, gt=0, le=1)
     mining: Mining | None = None
-    cache: bool = False
-    workers: NonNegativeInt = 0
-    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
-    log_every: PositiveInt = 20
+    cache: bool = speed_only(False)
+    workers: NonNegativeInt = speed_only(0)
+    checkpoint_minutes: float = speed_only(5.0, ge=0.0)
+    log_every: PositiveInt = speed_only(20)
     snapshots: SnapshotSettings | None = None
 
     def learning_rate_factor(self, step: int) -> float:
-        """What every starting learning rate is multiplied by at ``step``: the poly schedule."""
-        return poly(step, steps=self.schedule_steps or self.steps, power=self.power)
+        """What every starting learning rate is multiplied by at ``step``."""
+        return self.schedule.factor(step, steps=self.steps)
 
 
 NARROWEST_BF16 = 16

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from acclimate.data.transforms import resized, to_tensor
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import predict_labels
 from acclimate.models.checkpoint import load_network
 from acclimate.translation.colour import Pictures
@@ -25,14 +25,15 @@ def prediction_agreement(
         device: where the network predicts.
     """
     network, card = load_network(checkpoint, device=device)
+    inference = Inference(size=card.input_size)
     same = pixels = 0
     with torch.no_grad():
         for index in indices:
             image, other = source.image(index), translated.image(index)
             size = (image.shape[0], image.shape[1])
-            pair = [resized(entry, card.input_size) if card.input_size else entry for entry in (image, other)]
             first, second = (
-                predict_labels([network], to_tensor(entry)[None].to(device), size=size)[0] for entry in pair
+                predict_labels([network], inference.prepared(entry).to(device), size=size)[0]
+                for entry in (image, other)
             )
             same += int((first == second).sum())
             pixels += first.numel()

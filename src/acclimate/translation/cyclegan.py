@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from acclimate.data.sample import Batch
 from acclimate.losses.translation import colour_distance, least_squares_gan, perceptual_distance, picture_distance
-from acclimate.methods.trainable import Learner, Losses
+from acclimate.methods.trainable import Learner, Losses, Term
 from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from acclimate.models.network import SegmentationNetwork
 from acclimate.translation.colour import ColourLine
@@ -52,7 +51,8 @@ class CycleGan(Learner[Batch]):
                 for look in ("target", "source")
             }
         )
-        self.perceptual = None if perceptual is None else perceptual.eval().requires_grad_(False)
+        if perceptual is not None:
+            self.refer_to("perceptual", perceptual)
         self.pools = {look: ImagePool(options.pool_size) for look in ("target", "source")}
         self.optimizers = {
             "generators": _adam(self.generators, learning_rate),
@@ -68,11 +68,10 @@ class CycleGan(Learner[Batch]):
             gain, shift = torch.from_numpy(along.gain), torch.from_numpy(along.shift)
             generator.begin_with(gain, 2 * shift / 255 + gain - 1)
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        if self.perceptual is not None:
-            self.perceptual.eval()
-        return self
+    @property
+    def perceptual(self) -> nn.Module | None:
+        """The frozen network that says what must not change."""
+        return self.references.get("perceptual")
 
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         assert target is not None
@@ -86,8 +85,12 @@ class CycleGan(Learner[Batch]):
         for look, discriminator in self.discriminators.items():
             pooled = self.pools[look].exchange(fake[look])
             yield {
-                f"discriminator {look} on real": (least_squares_gan(discriminator(real[look]), real=True), 0.5),
-                f"discriminator {look} on translated": (least_squares_gan(discriminator(pooled), real=False), 0.5),
+                f"discriminator {look} on real": Term(
+                    least_squares_gan(discriminator(real[look]), real=True), 0.5, "discriminator"
+                ),
+                f"discriminator {look} on translated": Term(
+                    least_squares_gan(discriminator(pooled), real=False), 0.5, "discriminator"
+                ),
             }
 
     def _direction(self, real: Tensor, *, look: str, origin: str) -> tuple[Losses, Tensor]:
@@ -99,23 +102,25 @@ class CycleGan(Learner[Batch]):
         translated = there(real)
         returned = back(translated)
         terms: Losses = {
-            f"adversarial {look}": (least_squares_gan(self.discriminators[look](translated), real=True), 1.0),
-            f"cycle {origin}": (picture_distance(returned, real), options.cycle_weight),
+            f"adversarial {look}": Term(
+                least_squares_gan(self.discriminators[look](translated), real=True), 1.0, "adversarial"
+            ),
+            f"cycle {origin}": Term(picture_distance(returned, real), options.cycle_weight),
         }
         if options.identity_weight > 0:
             weight = options.cycle_weight * options.identity_weight
-            terms[f"identity {origin}"] = (picture_distance(back(real), real), weight)
+            terms[f"identity {origin}"] = Term(picture_distance(back(real), real), weight)
         if options.colour_weight > 0:
-            terms[f"colour {look}"] = (colour_distance(translated, there.matched(real)), options.colour_weight)
+            terms[f"colour {look}"] = Term(colour_distance(translated, there.matched(real)), options.colour_weight)
         if self.perceptual is not None:
             with torch.no_grad():
                 wanted = self._seen(real)
             if options.perceptual_weight > 0:
                 weight = options.cycle_weight * options.perceptual_weight
-                terms[f"perceptual cycle {origin}"] = (perceptual_distance(self._seen(returned), wanted), weight)
+                terms[f"perceptual cycle {origin}"] = Term(perceptual_distance(self._seen(returned), wanted), weight)
             if options.perceptual_translation_weight > 0:
                 distance = perceptual_distance(self._seen(translated), wanted)
-                terms[f"perceptual {look}"] = (distance, options.perceptual_translation_weight)
+                terms[f"perceptual {look}"] = Term(distance, options.perceptual_translation_weight)
         self.discriminators.requires_grad_(True)
         return terms, translated.detach()
 
@@ -123,15 +128,6 @@ class CycleGan(Learner[Batch]):
         assert self.perceptual is not None
         logits: Tensor = self.perceptual((pictures + 1) / 2).logits
         return logits
-
-    def method_state(self) -> dict[str, Any]:
-        state = super().method_state()
-        modules = {key: value for key, value in state["modules"].items() if not key.startswith("perceptual.")}
-        return {**state, "modules": modules}
-
-    def load_method_state(self, state: dict[str, Any]) -> None:
-        frozen = {f"perceptual.{key}": value for key, value in (self.perceptual or nn.Module()).state_dict().items()}
-        super().load_method_state({**state, "modules": {**state["modules"], **frozen}})
 
     def process_state(self) -> dict[str, Any]:
         """The pools: each process remembers translations of its own share of the images."""

@@ -17,8 +17,9 @@ from pydantic import (
 from typing_extensions import Self
 
 from acclimate.data.transforms import Transform
+from acclimate.io.identity import speed_only
 from acclimate.models.cyclegan import Upsampling
-from acclimate.training.schedule import linear_decay
+from acclimate.training.schedule import Schedule
 
 Translator = Literal["cyclegan", "histogram", "mean-std"]
 TRANSLATORS: tuple[Translator, ...] = ("cyclegan", "histogram", "mean-std")
@@ -77,8 +78,9 @@ class TranslationTraining(BaseModel):
     """How long and on what kind of picture a translator trains.
 
     Attributes:
-        steps: optimiser steps, of which the last ``decay`` share lowers the rate linearly to zero.
-        decay: 0.5 published: 10 epochs at the full rate, 10 of decay.
+        steps: optimiser steps.
+        schedule: of the learning rates; the published one falls linearly to zero over the second half.
+        clip_gradients: the largest norm of all gradients of an optimiser together; None: as they are.
         batch_size: images of either set per step, over all processes.
         learning_rate: of Adam for generators and discriminators, betas (0.5, 0.999).
         discriminator_learning_rate: None: the same.
@@ -94,7 +96,8 @@ class TranslationTraining(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: PositiveInt = 120_000
-    decay: float = Field(default=0.5, ge=0.0, le=1.0)
+    schedule: Schedule = Schedule(kind="linear", hold=0.5)
+    clip_gradients: PositiveFloat | None = None
     batch_size: PositiveInt = 1
     learning_rate: PositiveFloat = 2e-4
     discriminator_learning_rate: PositiveFloat | None = None
@@ -102,14 +105,14 @@ class TranslationTraining(BaseModel):
     channels_last: bool = False
     source_transform: Transform = Transform()
     target_transform: Transform = Transform()
-    cache: bool = False
-    workers: NonNegativeInt = 0
-    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
-    log_every: PositiveInt = 20
+    cache: bool = speed_only(False)
+    workers: NonNegativeInt = speed_only(0)
+    checkpoint_minutes: float = speed_only(5.0, ge=0.0)
+    log_every: PositiveInt = speed_only(20)
 
     def learning_rate_factor(self, step: int) -> float:
-        """1, then falling linearly to 0 over the last ``decay`` share of the steps."""
-        return linear_decay(step, steps=self.steps, constant=self.steps - round(self.decay * self.steps))
+        """What every starting learning rate is multiplied by at ``step``."""
+        return self.schedule.factor(step, steps=self.steps)
 
 
 class Writing(BaseModel):

@@ -10,8 +10,9 @@ never more than it claims is unpacked; nothing is ever written to disk, and link
 
 from __future__ import annotations
 
+import lzma
 import os
-import re
+import struct
 import threading
 import zipfile
 import zlib
@@ -20,14 +21,28 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Union
 
 from acclimate.errors import UserError
+from acclimate.io.images import OTHER_PICTURES
+from acclimate.io.images import SUFFIXES as IMAGE_SUFFIXES
+from acclimate.io.reading import stream_of
 
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
 """Larger files inside an archive are refused: a small malicious archive can unpack to a size that fills the memory."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".json", ".yaml", ".yml")
-"""What is looked for; archives of one data set each bring a README and a licence of the same name."""
+MOST_PARTS, MOST_CHARACTERS = 64, 1024
+"""Of a name: folders of folders cost memory that grows with the square of their number."""
+
+SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_PICTURES, ".json", ".yaml", ".yml", ".txt")
+"""What is looked for."""
+APART = (".txt", ".json")
+"""Of two archives of one data set, each may bring its own README or licence: the first one counts."""
 
 ARCHIVE_SUFFIX = ".zip"
+
+_UNPACKING = (
+    OSError, ValueError, EOFError, RuntimeError, TypeError, IndexError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    struct.error,
+)  # fmt: skip
+"""What the unpackers of deflate, bzip2 and LZMA raise on damage; unknown ones raise a RuntimeError."""
 
 
 class Archives:
@@ -60,11 +75,16 @@ class Archives:
                 f"{path} holds the name {stored!r}, which could lead outside its folder; such archives are not read: "
                 "pack the data again from a folder"
             )
+        if len(parts) > MOST_PARTS or len(name) > MOST_CHARACTERS:
+            raise UserError(
+                f"{path} holds a name of {len(parts)} parts and {len(name)} characters, more than the {MOST_PARTS} and "
+                f"{MOST_CHARACTERS} that are read; pack the data again from a folder"
+            )
         if info.is_dir() or parts[0] == "__MACOSX" or not name.lower().endswith(SUFFIXES):
             return
         entry = (number, info.file_size, info.CRC)
         earlier = self.members.setdefault(name, entry)
-        if earlier[1:] != entry[1:]:
+        if earlier[1:] != entry[1:] and not name.lower().endswith(APART):
             raise UserError(f"{self.paths[earlier[0]]} and {path} hold different files called {name}; keep one")
         for depth in range(1, len(parts)):
             self.folders.add("/".join(parts[:depth]))
@@ -89,12 +109,18 @@ class Archives:
             if key not in self._handles:
                 path = self.paths[number]
                 try:
-                    self._handles[key] = zipfile.ZipFile(path)
+                    self._handles[key] = zipfile.ZipFile(stream_of(path))
                 except FileNotFoundError:
                     raise UserError(f"there is no archive {path}") from None
-                except (OSError, zipfile.BadZipFile) as error:
+                except UserError:
+                    raise
+                except (OSError, ValueError, NotImplementedError, RecursionError, zipfile.BadZipFile) as error:
                     raise UserError(f"{path} cannot be read as a zip archive ({error}); download it again") from error
             return self._handles[key]
+
+    def path_of(self, name: str) -> Path:
+        """The archive that holds a member."""
+        return self.paths[self.members[name][0]]
 
     def read(self, name: str) -> bytes:
         """The content of a member.
@@ -111,9 +137,9 @@ class Archives:
             )
         try:
             return self._opened(number).read(name)
-        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except _UNPACKING as error:
             raise UserError(f"{where} cannot be unpacked ({error}); replace the archive with an intact copy") from error
 
 
@@ -190,10 +216,6 @@ class ArchivePath:
         """The part of it below ``folder``."""
         return PurePosixPath(self.inside).relative_to(folder.inside or ".")
 
-    def state(self) -> list[int]:
-        """What changes with the content: size and checksum."""
-        return list(self.archives.members[self.inside][1:])
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArchivePath) and (self.inside, self.archives.paths) == (
             other.inside,
@@ -228,28 +250,3 @@ def archives_named(path: Path) -> list[Path]:
 def archives_in(folder: Path) -> list[Path]:
     """The archives that lie directly in a folder, sorted."""
     return sorted(entry for entry in folder.iterdir() if entry.suffix.lower() == ARCHIVE_SUFFIX and entry.is_file())
-
-
-def state_of(place: Place) -> list[int]:
-    """What changes when a file changes: size and time on disk, size and checksum in an archive."""
-    if isinstance(place, ArchivePath):
-        return place.state()
-    stat = place.stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def matches(name: PurePosixPath, pattern: str) -> bool:
-    """Whether a relative path fits a glob as ``Path.glob`` reads it: ``*`` within a part, ``**`` across."""
-    expression = ""
-    for part in re.split(r"(\*\*/|\*|\?|\[[^]]*\])", pattern):
-        if part == "**/":
-            expression += "(?:[^/]+/)*"
-        elif part == "*":
-            expression += "[^/]*"
-        elif part == "?":
-            expression += "[^/]"
-        elif part.startswith("[") and part.endswith("]"):
-            expression += "[^" + part[2:] if part.startswith("[!") else part
-        else:
-            expression += re.escape(part)
-    return re.fullmatch(expression, name.as_posix()) is not None

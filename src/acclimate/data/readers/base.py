@@ -7,13 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from acclimate.data.class_space import VOID, ClassSpace
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
-from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named, state_of
-from acclimate.data.readers.files import Ids, IdTable, Listing, image_size, read_ids, read_image, resized_ids
+from acclimate.data.content import digests_of
+from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named
+from acclimate.data.readers.files import (
+    Ids,
+    IdTable,
+    image_orientation,
+    image_size,
+    palette_of,
+    read_ids,
+    read_image,
+)
+from acclimate.data.readers.listing import Listing
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
 from acclimate.io.files import hash_of
+from acclimate.labels import VOID, resized_label
 
 
 class FileDataset(Dataset):
@@ -35,7 +49,9 @@ class FileDataset(Dataset):
     """What the folder should look like, for messages."""
     default_space: ClassVar[str]
     resizes_labels: ClassVar[bool] = False
-    """Whether labels may differ in size from their image and are then resized to it."""
+    """Whether labels may differ a little in size from their image and are then resized to it."""
+    unlabelled_splits: ClassVar[tuple[str, ...]] = ()
+    """Splits whose labels are released as dummies without any class."""
 
     def __init__(
         self, path: Path, *, split: str = "train", space: ClassSpace | None = None, tolerant: bool = False
@@ -53,7 +69,7 @@ class FileDataset(Dataset):
         self.listing = self.list_files()
         self.has_labels = self.listing.labelled
         self.names = [item.name for item in self.listing.items]
-        if not self.names:
+        if not self.names and not self.listing.faults:
             self.listing.faults.insert(0, f"split {split!r} holds no images; expected {self.layout}")
         if self.listing.faults and not tolerant:
             more = len(self.listing.faults) - 1
@@ -61,6 +77,7 @@ class FileDataset(Dataset):
             raise UserError(f"{self.spec}: {self.listing.faults[0]}{rest}")
         self.quirks: dict[str, list[str]] | None = {} if tolerant else None
         self._table: IdTable | None = None
+        self._first_palette: tuple[Place, NDArray[np.uint8]] | bool | None = False
         self._fingerprint: str | None = None
 
     @classmethod
@@ -112,9 +129,57 @@ class FileDataset(Dataset):
             )
         return space.mappings[self.kind]
 
+    def void_by_default(self) -> str | None:
+        """The raw id or colour that is void although nobody said so; None where all that is void was said."""
+        return None
+
+    def others_are_void(self) -> bool:
+        """Whether ids and colours that nobody declared are void instead of an error."""
+        return False
+
     def read_ids(self, path: Place) -> Ids:
         """Raw ids of a label file."""
-        return read_ids(path)
+        return read_ids(
+            path,
+            notice=lambda quirk: self.noticed(quirk, path),
+            palette=lambda palette, ids: self.agree_on_palette(path, palette, ids),
+        )
+
+    def agree_on_palette(self, path: Place, palette: NDArray[np.uint8], ids: Ids) -> None:
+        """Refuses a label whose palette draws an index it uses in another colour than the set's first palette does.
+
+        Such palettes were made file by file: their indices are no ids.
+
+        Raises:
+            UserError: palettes disagree.
+        """
+        if isinstance(self._first_palette, bool):
+            self._first_palette = self._find_palette()
+        if self._first_palette is None:
+            return
+        first, colours = self._first_palette
+        shared = min(len(palette), len(colours))
+        differing = np.flatnonzero((palette[:shared] != colours[:shared]).any(axis=1))
+        used = differing[np.isin(differing, np.unique(ids))] if differing.size else differing
+        if used.size:
+            index = int(used[0])
+            raise UserError(
+                f"{path} draws the index {index} as {_hex(palette[index])}, but {first.name} draws it as "
+                f"{_hex(colours[index])}: palettes that differ from file to file say that indices are no class ids; "
+                "read such masks by their colours (in a dataset.yaml, ids: colours), or save them with one palette"
+            )
+
+    def _find_palette(self) -> tuple[Place, NDArray[np.uint8]] | None:
+        """The first palette among the first labels."""
+        for item in self.listing.items[:20]:
+            if item.label is not None:
+                try:
+                    palette = palette_of(item.label)
+                except UserError:
+                    continue
+                if palette is not None:
+                    return item.label, palette
+        return None
 
     def noticed(self, quirk: str, path: Place) -> None:
         """Remembers for ``acclimate check`` what is odd about a file, but handled; nothing in a set that is used."""
@@ -126,26 +191,35 @@ class FileDataset(Dataset):
         return label
 
     def image(self, index: int) -> Image:
-        return read_image(self.listing.items[index].image)
+        item = self.listing.items[index]
+        notice = (lambda quirk: self.noticed(quirk, item.image)) if item.label is not None else None
+        return read_image(item.image, notice=notice)
 
     def label(self, index: int) -> Label:
         item = self.listing.items[index]
         if item.label is None:
             raise UserError(f"{self.spec}: {item.image} has no label; expected {self.layout}")
         if self._table is None:
-            self._table = IdTable(self.id_mapping())
+            self._table = IdTable(self.id_mapping(), others=VOID if self.others_are_void() else None)
         ids = self.read_ids(item.label)
         label = self.refined(self._table.train_ids(ids, item.label, spec=self.spec), ids)
         if (label == VOID).all():
             self.noticed("labels hold no pixel of a class", item.label)
         height, width = image_size(item.image)
         if label.shape != (height, width):
-            if not self.resizes_labels:
+            if not self.resizes_labels or not _nearly((height, width), label.shape):
+                turned = image_orientation(item.image)
+                why = (
+                    f" (upright, as its EXIF orientation {turned} says; its label is not turned with it: save the "
+                    "picture upright without the tag)"
+                    if turned >= 5
+                    else ""
+                )
                 raise UserError(
                     f"{item.label} is {label.shape[1]}x{label.shape[0]} but its image {item.image.name} is "
-                    f"{width}x{height}; a label must have its image's size"
+                    f"{width}x{height}{why}; a label must have its image's size"
                 )
-            label = resized_ids(label, (width, height))
+            label = resized_label(label, (width, height))
         return label
 
     def label_is_resized(self, index: int) -> bool:
@@ -156,10 +230,13 @@ class FileDataset(Dataset):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             mapping = {str(raw): train for raw, train in self.id_mapping().items()} if self._maps_labels() else None
-            files = []
-            for item in self.listing.items:
-                files.append([item.name, [state_of(path) for path in (item.image, item.label) if path is not None]])
-            self._fingerprint = hash_of([self.kind, self.split, list(self.class_space.classes), mapping, files])
+            digests = digests_of(
+                [(item.image, item.label) for item in self.listing.items], f"digests of {self.spec} {self.split}"
+            )
+            files = list(zip(self.names, digests, strict=True))
+            void = [True] if self.others_are_void() else []
+            mapped = [list(self.class_space.classes), mapping]
+            self._fingerprint = hash_of([self.kind, self.split, *mapped, files, *void])
         return self._fingerprint
 
     def _maps_labels(self) -> bool:
@@ -168,6 +245,18 @@ class FileDataset(Dataset):
         except UserError:
             return False
         return self.has_labels
+
+
+def _nearly(size: tuple[int, int], other: tuple[int, ...]) -> bool:
+    """Whether two shapes (H, W) differ so little that one is a cut or scaled version of the other, not turned."""
+    (height, width), (other_height, other_width) = size, other
+    if (height, width) == (other_width, other_height):
+        return False
+    return 3 / 4 < (width * other_height) / (height * other_width) < 4 / 3
+
+
+def _hex(colour: NDArray[np.uint8]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in colour.tolist())
 
 
 def folders_in(root: Place, names: tuple[str, ...]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset, folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from acclimate.data.readers.listing import Listing, found, paired
 
 
 class CamVid(FileDataset):

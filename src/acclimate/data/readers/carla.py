@@ -8,12 +8,14 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.class_space import VOID
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, opened, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, refuse_lossy, refuse_several
+from acclimate.data.readers.listing import ORPHAN, Files, Listing, found, paired
 from acclimate.data.sample import Label
 from acclimate.errors import UserError
+from acclimate.io.images import has_16_bits, opened, upright
+from acclimate.labels import VOID
 
 BONNET_TOP, FRAME_HEIGHT = 490, 600
 """From this row of 600 down, frames show the bonnet of the camera's own car (labelled vehicle)."""
@@ -50,17 +52,23 @@ class Carla(FileDataset):
         labels = self.root / "CameraSeg"
         images = found(self.root / "CameraRGB", IMAGE_SUFFIXES)
         if self.split != "all":
-            images = of_split(images, self.split)
+            chosen = of_split(images.entries, self.split)
+            images = Files(chosen, images.faults, images.remarks, images.notes)
         listing = paired(images, found(labels, LABEL_SUFFIXES) if labels.is_dir() else None)
-        if self.split != "all":
-            listing.remarks.clear()  # labels of the other split are no orphans
+        if self.split != "all":  # labels of the other split are no orphans
+            listing.remarks = [remark for remark in listing.remarks if not remark.endswith(ORPHAN)]
         return listing
 
     def read_ids(self, path: Place) -> Ids:
-        with opened(path) as picture:
-            if picture.mode not in ("RGB", "RGBA"):
-                raise UserError(f"{path} has mode {picture.mode}; CARLA labels are RGB with the class id in red")
-            return np.asarray(picture)[..., 0]
+        with opened(path, whole=True) as picture:
+            refuse_lossy(picture, path)
+            if picture.mode not in ("RGB", "RGBA") or has_16_bits(picture):
+                raise UserError(f"{path} has mode {picture.mode}; CARLA labels are 8-bit RGB with the class id in red")
+            channels = np.array(upright(picture))
+            if channels.shape[-1] == 4 and not (channels[..., 3] == 255).all():
+                raise UserError(f"{path} has transparent pixels, whose ids nobody can know; save it without them")
+            refuse_several(picture, path)
+            return channels[..., 0]
 
     def refined(self, label: Label, ids: Ids) -> Label:
         nothing = ids == NO_CLASS

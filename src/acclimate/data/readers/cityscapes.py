@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset, folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids
 from acclimate.data.readers.label_ids import without_minus_one
+from acclimate.data.readers.listing import Listing, found, paired
 
 IMAGE_END, LABEL_END = "_leftImg8bit", "_gtFine_labelIds"
 
@@ -21,6 +22,7 @@ class Cityscapes(FileDataset):
     description = "Cityscapes: leftImg8bit/ gtFine/ (labelIds); splits train, val, test"
     layout = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png"
     default_space = "cityscapes-19"
+    unlabelled_splits = ("test",)
 
     @classmethod
     def splits(cls, root: Place) -> list[str]:
@@ -29,10 +31,9 @@ class Cityscapes(FileDataset):
     def list_files(self) -> Listing:
         labels = self.root / "gtFine" / self.split
         images = found(self.root / "leftImg8bit" / self.split, IMAGE_SUFFIXES)
-        ids = [entry for entry in found(labels, LABEL_SUFFIXES) if entry[0].endswith(LABEL_END)]
         return paired(
-            [entry for entry in images if entry[0].endswith(IMAGE_END)],
-            ids if labels.is_dir() else None,
+            images.where(lambda name: name.endswith(IMAGE_END)),
+            found(labels, LABEL_SUFFIXES).where(lambda name: name.endswith(LABEL_END)) if labels.is_dir() else None,
             label_name={IMAGE_END: LABEL_END},
         )
 

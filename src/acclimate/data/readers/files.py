@@ -1,109 +1,196 @@
-"""Reading images and label files with Pillow, and saying clearly what is wrong with those that cannot be read."""
+"""Pictures and label files as arrays, and what is wrong with those that cannot be one."""
 
 from __future__ import annotations
 
-import io
-import os
-import struct
-import warnings
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageOps
 
-from acclimate.data.readers.archives import ArchivePath, Place, matches
+from acclimate.data.readers.archives import Place
 from acclimate.data.sample import Image
 from acclimate.errors import UserError
+from acclimate.io.images import (
+    SUFFIXES,
+    has_16_bits,
+    has_more_pictures,
+    lossy,
+    opened,
+    orientation,
+    raw_mode,
+    upright,
+    upright_size,
+    white_is_zero,
+)
 
-MAX_PIXELS = 100_000_000
-"""Larger images are refused: a small malicious file can claim a size that would fill the memory."""
+IMAGE_SUFFIXES = SUFFIXES
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+"""Files of labels; whether their content is lossless is looked at when they are read."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LABEL_SUFFIXES = (".png",)
+log = logging.getLogger(__name__)
 
 Ids = NDArray[np.unsignedinteger[Any]]
 """Raw class ids as a file holds them, shape (H, W), 8 or 16 bits."""
+Notice = Callable[[str], None]
+"""Told what is odd about a file, but handled: words that follow the number of such files."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PILImage.DecompressionBombError)
-_ORIENTATION = 0x0112
+SLOW_PIXELS = 25_000_000
+"""From here on a picture takes seconds to read and, on a CPU, minutes to predict."""
+TURNED = "pictures are turned upright by their EXIF orientation; their labels must match the turned picture"
+GREY_AS_COLOUR = "labels hold their ids three times (red = green = blue)"
 _UNKNOWN = 256
+_SCALES = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey samples of 2 and of 4 bits with."""
 
 
-@contextmanager
-def opened(path: Place) -> Iterator[PILImage.Image]:
-    """An image file; whatever goes wrong with it becomes one UserError that names the file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            picture = PILImage.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))
-        with picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise UserError(
-                    f"{path} has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS // 10**6} million "
-                    "that are read; make it smaller"
-                )
-            yield picture
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"{path} is gone; it was there when the data set was opened") from None
-    except _UNREADABLE as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({error}); it is damaged or not what its name says: replace or remove "
-            "it"
-        ) from error
-
-
-def read_image(path: Place) -> Image:
+def read_image(path: Place, *, notice: Notice | None = None) -> Image:
     """The image as RGB uint8, (H, W, 3), upright as its EXIF orientation says.
 
     Raises:
-        UserError: the file is missing, damaged, too large, or has more than 8 bits per channel.
+        UserError: the file is missing, damaged, too large, of no format that is read, or has more than 8 bits per
+            channel.
     """
-    with opened(path) as picture:
-        if picture.mode.startswith(("I", "F")):
-            raise UserError(f"{path} has more than 8 bits per channel (mode {picture.mode}); convert it to 8-bit RGB")
-        upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
-        return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+    with opened(path, whole=True) as picture:
+        if has_16_bits(picture):
+            raise UserError(
+                f"{path} has more than 8 bits per channel (mode {picture.mode}); convert it to 8-bit RGB, scaled by "
+                "what its camera gives (12 bits in 16 would be nearly black)"
+            )
+        if notice is not None and orientation(picture) != 1:
+            notice(TURNED)
+        if picture.width * picture.height > SLOW_PIXELS:
+            _say_slow(f"{path} has {picture.width}x{picture.height} pixels")
+        turned = upright(picture)
+        return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
+
+
+_slow_told: set[bool] = set()
+
+
+def _say_slow(what: str) -> None:
+    """Once per process: one such picture is an accident worth knowing, a thousand are how the set is."""
+    if not _slow_told:
+        _slow_told.add(True)
+        log.warning("%s: what reads or predicts pictures of that size is slow; smaller copies are much faster", what)
 
 
 def image_size(path: Place) -> tuple[int, int]:
     """(height, width) of the upright image, from the file's header alone."""
     with opened(path) as picture:
-        width, height = picture.size
-        # 5 to 8 are the orientations that lie on a side
-        return (width, height) if _orientation(picture) >= 5 else (height, width)
+        return upright_size(picture)
 
 
-def _orientation(picture: PILImage.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none."""
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return 1  # asking further would decode the whole picture in search of a late chunk
-    return int(picture.getexif().get(_ORIENTATION, 1))
+def image_orientation(path: Place) -> int:
+    """The EXIF orientation, 1 where there is none."""
+    with opened(path) as picture:
+        return orientation(picture)
 
 
-def read_ids(path: Place) -> Ids:
-    """Class ids of a single-channel label file: greyscale (8 or 16 bits) or palette, whose indices are the ids.
+def read_ids(
+    path: Place, *, notice: Notice | None = None, palette: Callable[[NDArray[np.uint8], Ids], None] | None = None
+) -> Ids:
+    """Class ids of a label file: the samples of a grey picture (1 to 16 bits), or the indices of one with a palette.
+
+    A picture in colours whose three channels are the same everywhere, and not black, is read as the grey one it was.
+
+    Args:
+        path: the file.
+        notice: told what is odd about it, but handled.
+        palette: of a file with a palette, given the palette, shape (entries, 3), and the indices: may refuse it.
 
     Raises:
-        UserError: the file is missing, damaged, or has several channels.
+        UserError: the file is missing, damaged, lossy, in colours, partly transparent, or holds several pictures.
     """
-    with opened(path) as picture:
+    with opened(path, whole=True) as picture:
+        refuse_lossy(picture, path)
+        samples, inverted = raw_mode(picture), white_is_zero(picture)
+        picture = upright(picture)
+        if inverted:
+            raise UserError(f"{path} counts its samples from white; save it as a TIFF or PNG that counts from black")
         if picture.mode in ("L", "P", "1"):
-            return np.array(picture, dtype=np.uint8)
-        if picture.mode in ("I;16", "I;16B", "I"):
-            return np.array(picture).astype(np.uint16)
+            ids: Ids = np.array(picture).astype(np.uint8) // np.uint8(_SCALES.get(samples[:3], 1))
+        elif picture.mode.startswith("I"):
+            wide = np.array(picture)
+            if wide.size and not 0 <= int(wide.min()) <= int(wide.max()) < 1 << 16:
+                raise UserError(f"{path} holds values from {wide.min()} to {wide.max()}; class ids are 0 to 65535")
+            ids = wide.astype(np.uint16)
+        else:
+            ids = _grey_in_colour(picture, samples, path)
+            if notice is not None:
+                notice(GREY_AS_COLOUR)
+        if picture.mode == "P" and palette is not None:
+            palette(np.array(picture.getpalette() or [], dtype=np.uint8).reshape(-1, 3), ids)
+        refuse_several(picture, path)
+        return ids
+
+
+def _grey_in_colour(picture: PILImage.Image, samples: str, path: Place) -> Ids:
+    colour = UserError(
+        f"{path} is a colour picture (mode {picture.mode}), but labels of this kind are single-channel class ids; "
+        "a file made for looking at was given where the file of ids belongs (masks drawn in colours: name the colours "
+        'under ids of a dataset.yaml, or say "ids: colours")'
+    )
+    if picture.mode not in ("RGB", "RGBA", "LA") or ";16" in samples:
+        raise colour
+    channels = np.array(picture)
+    colours, opacity = channels[..., : 1 if picture.mode == "LA" else 3], channels[..., -1]
+    # nothing but black is what a mask in colours without any class looks like, too
+    if not colours.any() or not (colours == colours[..., :1]).all():
+        raise colour
+    if picture.mode != "RGB" and not (opacity == 255).all():
+        raise UserError(f"{path} has transparent pixels, whose ids nobody can know; save it without transparency")
+    ids: Ids = colours[..., 0].copy()
+    return ids
+
+
+def refuse_lossy(picture: PILImage.Image, path: Place) -> None:
+    """Raises UserError for a label in a format whose pixels are not exact."""
+    kind = lossy(picture)
+    if kind is not None:
         raise UserError(
-            f"{path} is a colour picture (mode {picture.mode}), but labels of this kind are single-channel class ids; "
-            "a file made for looking at was given where the file of ids belongs"
+            f"{path} is {kind}, whatever its name says: its pixels are not exact, so some would be of other classes; "
+            "labels must be lossless (PNG): make them again from the originals"
         )
+
+
+def refuse_several(picture: PILImage.Image, path: Place) -> None:
+    """Raises UserError for a label file with more than one picture; after the first was decoded."""
+    if picture.format in ("GIF", "TIFF", "PNG", "WEBP") and has_more_pictures(picture):
+        raise UserError(f"{path} holds several pictures; save the one that is the label")
+
+
+def palette_of(path: Place) -> NDArray[np.uint8] | None:
+    """The palette of a label file, shape (entries, 3); None for files without. Reads the header only."""
+    with opened(path) as picture:
+        if picture.mode != "P" or picture.palette is None:
+            return None
+        return np.array(picture.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
+
+
+class UnknownValues(UserError):
+    """A label holds ids or colours that nobody declared.
+
+    Attributes:
+        path: the file.
+        what: ``id`` or ``colour``.
+        values: each unknown value as written in a ``dataset.yaml`` -> its pixels.
+        pixels: of the whole label.
+        why: what is wrong with them, and what to do.
+    """
+
+    def __init__(self, path: Place, what: str, values: Mapping[str, int], pixels: int, why: str, spec: str) -> None:
+        self.path, self.what, self.values, self.pixels, self.why = path, what, dict(values), pixels, why
+        named = "the class id" if what == "id" else "the colour"
+        super().__init__(
+            f"{path} holds {named}{'s' * (len(values) > 1)} {_listed(list(values))}, {why}; "
+            f"`acclimate check {spec}` lists every such file"
+        )
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str]]:
+        return UserError, (str(self),)  # as the loader's processes send it
 
 
 class IdTable:
@@ -111,11 +198,12 @@ class IdTable:
 
     Args:
         mapping: raw id -> train id; ids that are not keys are unknown.
+        others: the train id of unknown ids; None: they are an error.
     """
 
-    def __init__(self, mapping: Mapping[int, int]) -> None:
+    def __init__(self, mapping: Mapping[int, int], *, others: int | None = None) -> None:
         self.known = sorted(raw for raw in mapping if raw >= 0)
-        self._table = np.full(1 << 16, _UNKNOWN, dtype=np.uint16)
+        self._table = np.full(1 << 16, _UNKNOWN if others is None else others, dtype=np.uint16)
         for raw in self.known:
             self._table[raw] = mapping[raw]
         self._small = self._table[:256].copy()  # stays in the first-level cache
@@ -124,29 +212,25 @@ class IdTable:
         """Train ids, void 255.
 
         Raises:
-            UserError: a raw id is unknown; names the file and all such ids in it.
+            UnknownValues: a raw id is unknown; names the file and all such ids in it.
         """
         mapped = (self._small if ids.dtype == np.uint8 else self._table)[ids]
         if mapped.size and mapped.max() == _UNKNOWN:
-            strange = np.unique(ids[mapped == _UNKNOWN]).tolist()
-            raise UserError(
-                f"{path} holds the class id{'s' * (len(strange) > 1)} {_listed(strange)}, which this data set does not "
-                f"define (it defines {_ranges(self.known)}, where some are void); mend the file or the ids; "
-                f"`acclimate check {spec}` lists every such file"
+            strange, counts = np.unique(ids[mapped == _UNKNOWN], return_counts=True)
+            why = (
+                f"which this data set does not define (it defines {ranges(self.known)}, where some are void); mend "
+                "the file or the ids"
             )
+            values = dict(zip(map(str, strange.tolist()), counts.tolist(), strict=True))
+            raise UnknownValues(path, "id", values, ids.size, why, spec)
         return mapped.astype(np.uint8)
 
 
-def resized_ids(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A label map at another size (width, height), nearest neighbour."""
-    return np.array(PILImage.fromarray(labels).resize(size, PILImage.Resampling.NEAREST))
+def _listed(values: list[str], most: int = 10) -> str:
+    return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
-def _listed(values: list[int], most: int = 10) -> str:
-    return ", ".join(map(str, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _ranges(values: list[int]) -> str:
+def ranges(values: list[int]) -> str:
     """``[0, 1, 2, 5]`` as ``0-2, 5``."""
     parts: list[list[int]] = []
     for value in values:
@@ -155,125 +239,3 @@ def _ranges(values: list[int]) -> str:
         else:
             parts.append([value])
     return ", ".join("-".join(map(str, part)) for part in parts)
-
-
-# --- finding and pairing files ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image, its name in the set, and its label file if there is one."""
-
-    name: str
-    image: Place
-    label: Place | None
-
-
-@dataclass
-class Listing:
-    """What a folder holds.
-
-    Attributes:
-        items: in the order of names.
-        labelled: whether there is a place for labels at all.
-        faults: what keeps the set from being opened.
-        remarks: what :func:`acclimate.data.check.check` also wants mended.
-        notes: what it tells, though nothing needs mending.
-    """
-
-    items: list[Item]
-    labelled: bool
-    faults: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def found(folder: Place, suffixes: Iterable[str], *, pattern: str | None = None) -> list[tuple[str, Place]]:
-    """(relative path without suffix, path) of the files under ``folder``, sorted; hidden ones are skipped.
-
-    Args:
-        folder: searched with its sub-folders.
-        suffixes: lower case, with the dot; files match whatever their case.
-        pattern: a glob below ``folder``; None: everything.
-    """
-    suffixes = tuple(suffixes)
-    if isinstance(folder, ArchivePath):
-        return _found_in_archive(folder, suffixes, pattern)
-    if pattern is None:
-        paths: Iterable[Path] = (
-            Path(where, file) for where, _, files in os.walk(folder, followlinks=True) for file in files
-        )
-    else:
-        paths = (path for path in folder.glob(pattern) if path.is_file())
-    result: list[tuple[str, Place]] = []
-    for path in paths:
-        relative = path.relative_to(folder)
-        if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in relative.parts):
-            result.append((relative.with_suffix("").as_posix(), path))
-    return sorted(result, key=lambda entry: (entry[0], str(entry[1])))
-
-
-def _found_in_archive(folder: ArchivePath, suffixes: tuple[str, ...], pattern: str | None) -> list[tuple[str, Place]]:
-    result: list[tuple[str, Place]] = []
-    for path in folder.files():
-        relative = path.below(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.suffix.lower() in suffixes and not hidden and (pattern is None or matches(relative, pattern)):
-            result.append((relative.with_suffix("").as_posix(), path))
-    return sorted(result, key=lambda entry: (entry[0], str(entry[1])))
-
-
-def paired(
-    images: Iterable[tuple[str, Place]],
-    labels: Iterable[tuple[str, Place]] | None,
-    *,
-    label_name: Mapping[str, str] | None = None,
-) -> Listing:
-    """Images with their labels, by relative path without suffix.
-
-    Args:
-        images: as from :func:`found`.
-        labels: as from :func:`found`; None: the set has no labels.
-        label_name: parts of an image's name to replace to get its label's name.
-    """
-    listing = Listing(items=[], labelled=labels is not None)
-    by_name: dict[str, Place] = {}
-    for name, path in labels or ():
-        if name in by_name:
-            listing.faults.append(f"{by_name[name]} and {path} are labels of the same image; keep one")
-        by_name[name] = path
-    used: set[str] = set()
-    seen: dict[str, Place] = {}
-    for name, path in images:
-        if (earlier := seen.get(name.lower())) is not None:
-            fault = any(item.name == name for item in listing.items[-2:])
-            (listing.faults if fault else listing.remarks).append(
-                f"{earlier} and {path} have names that differ only in {'suffix' if fault else 'case'}; rename one"
-            )
-            if fault:
-                continue
-        seen[name.lower()] = path
-        wanted = name
-        for old, new in (label_name or {}).items():
-            wanted = wanted.replace(old, new)
-        label = by_name.get(wanted)
-        if label is not None:
-            used.add(wanted)
-        elif labels is not None:
-            listing.faults.append(f"{path} has no label (expected a label file named {wanted}.png)")
-        listing.items.append(Item(name, path, label))
-    listing.remarks.extend(f"{path} is a label without an image" for name, path in by_name.items() if name not in used)
-    return listing
-
-
-def gaps(listing: Listing, *, digits: int) -> list[str]:
-    """A note on the numbers missing between the first and the last image, where all names are numbers."""
-    numbers = {int(item.name) for item in listing.items if item.name.isdecimal()}
-    if len(numbers) != len(listing.items) or not numbers:
-        return []
-    absent = sorted(set(range(min(numbers), max(numbers))) - numbers)
-    if not absent:
-        return []
-    runs = [part.split("-") for part in _ranges(absent).split(", ")]
-    shown = ["-".join(number.zfill(digits) for number in run) for run in runs[:10]]
-    return [f"{len(absent)} images are missing in the numbering: {', '.join(shown)}{', …' * (len(runs) > 10)}"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, gaps, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids
 from acclimate.data.readers.label_ids import without_minus_one
+from acclimate.data.readers.listing import Listing, found, gaps, paired
 
 
 class Gta5(FileDataset):

@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.readers.archives import ArchivePath, Place
-from acclimate.data.readers.files import MAX_PIXELS
 from acclimate.errors import UserError
+from acclimate.io.images import MAX_PIXELS
+from acclimate.io.reading import bytes_of, stream_of
 
+MOST_BYTES = 2**30
+"""A picture of as many pixels as are read has fewer, packed."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 """Channels by colour type: grey, RGB, grey + alpha, RGBA."""
@@ -27,7 +30,7 @@ def is_png_of_16_bits(path: Place) -> bool:
         if isinstance(path, ArchivePath):
             head = path.read_bytes()[:25]
         else:
-            with open(path, "rb") as stream:
+            with stream_of(path) as stream:
                 head = stream.read(25)
     except (OSError, UserError):
         return False
@@ -41,7 +44,9 @@ def read_first_channel(path: Place) -> NDArray[np.uint16]:
         UserError: the file is damaged, interlaced, or too large.
     """
     try:
-        return _decoded(path.read_bytes(), path)
+        return _decoded(bytes_of(path, most=MOST_BYTES), path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is gone; it was there when the data set was opened") from None
     except (OSError, ValueError, struct.error, zlib.error) as error:
         if isinstance(error, UserError):
             raise
@@ -81,7 +86,11 @@ def _image_data(content: bytes) -> bytes:
     while position + 8 <= len(content):
         length, kind = struct.unpack(">I4s", content[position : position + 8])
         if kind == b"IDAT":
-            parts.append(content[position + 8 : position + 8 + length])
+            part = content[position + 8 : position + 8 + length]
+            checksum = content[position + 8 + length : position + 12 + length]
+            if zlib.crc32(kind + part) != int.from_bytes(checksum, "big"):
+                raise ValueError("the checksum of its pixels does not fit them")
+            parts.append(part)
         elif kind == b"IEND":
             break
         position += 12 + length

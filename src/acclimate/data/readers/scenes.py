@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from acclimate.data.class_space import VOID, ClassSpace
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError, unknown
 from acclimate.io.files import hash_of
+from acclimate.labels import VOID
 from acclimate.scenes.camera import Floats
 from acclimate.scenes.classes import CLASSES, COLOURS
 from acclimate.scenes.looks import LOOKS, Rendering, look_named, render_scene

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids, Listing, found, gaps, paired
+from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES, Ids
+from acclimate.data.readers.listing import Listing, found, gaps, paired
 from acclimate.data.readers.png16 import is_png_of_16_bits, read_first_channel
 from acclimate.errors import UserError
 

@@ -15,7 +15,7 @@ from acclimate.detection.sample import DetectionBatch
 from acclimate.losses import domain_loss
 from acclimate.losses.adversarial import AdversarialLoss
 from acclimate.methods.optimizers import discriminator_optimizer
-from acclimate.methods.trainable import Losses
+from acclimate.methods.trainable import Losses, Term
 
 
 class DetectionAdvEntOptions(DetectionAdaptingOptions):
@@ -78,8 +78,16 @@ class DetectionAdvEnt(DetectionMethod):
         fooled = domain_loss(self.discriminator(maps), "source", kind=kind)
         self.discriminator.requires_grad_(True)
         maps = maps.detach()
-        yield {"adversarial": (fooled, self.options.adversarial_weight)}
+        yield {"adversarial": Term(fooled, self.options.adversarial_weight, "adversarial")}
         del fooled
 
-        yield {"discriminator on source": (domain_loss(self.discriminator(source_maps), "source", kind=kind), 0.5)}
-        yield {"discriminator on target": (domain_loss(self.discriminator(maps), "target", kind=kind), 0.5)}
+        yield {
+            "discriminator on source": Term(
+                domain_loss(self.discriminator(source_maps), "source", kind=kind), 0.5, "discriminator"
+            )
+        }
+        yield {
+            "discriminator on target": Term(
+                domain_loss(self.discriminator(maps), "target", kind=kind), 0.5, "discriminator"
+            )
+        }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat
 from acclimate.detection.detector import Detector, DetectorOutput
 from acclimate.detection.sample import DetectionBatch
 from acclimate.methods.optimizers import OptimizerSettings
-from acclimate.methods.trainable import Losses, Trainable
+from acclimate.methods.trainable import Losses, Term, Trainable
 
 
 class DetectionOptions(BaseModel):
@@ -60,7 +60,7 @@ class DetectionMethod(Trainable[DetectionBatch]):
         output: DetectorOutput = self.network(batch.images)
         losses = self.network.loss(output, batch.boxes)
         terms: Losses = {
-            "classification": (losses["classification"], 1.0),
-            "localisation": (losses["localisation"], self.options.localisation_weight),
+            "classification": Term(losses["classification"], 1.0, "supervised"),
+            "localisation": Term(losses["localisation"], self.options.localisation_weight, "supervised"),
         }
         return terms, output

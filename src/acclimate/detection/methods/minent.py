@@ -10,7 +10,7 @@ from acclimate.detection.detector import DetectorOutput
 from acclimate.detection.losses import Reduction, box_entropy_loss
 from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionMethod
 from acclimate.detection.sample import DetectionBatch
-from acclimate.methods.trainable import Losses
+from acclimate.methods.trainable import Losses, Term
 
 
 class DetectionMinEntOptions(DetectionAdaptingOptions):
@@ -41,4 +41,4 @@ class DetectionMinEnt(DetectionMethod):
         output: DetectorOutput = self.network(target.images)
         options = self.options
         entropy = box_entropy_loss(output.logits, reduction=options.reduction, background=options.background)
-        yield {"entropy": (entropy, options.entropy_weight)}
+        yield {"entropy": Term(entropy, options.entropy_weight)}

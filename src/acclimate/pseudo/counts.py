@@ -1,0 +1,175 @@
+"""What labelling counts over a whole set: scores before thresholds are known, selected pixels as labels are written.
+
+Both are kept on disk now and then, so that an interrupted command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acclimate.errors import UserError
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.labels import VOID
+from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
+from acclimate.pseudo.curves import JudgedHistogram
+from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
+from acclimate.pseudo.quality import SelectionChange, SelectionQuality, quality_table
+from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds
+
+log = logging.getLogger(__name__)
+
+
+class ScoreCounts:
+    """The scores of all pixels in both confidences, split into right and wrong where labels are known.
+
+    Args:
+        classes: how many; at most 255.
+        labelled: whether the set's true labels come with the scores.
+        device: where counting happens.
+
+    Attributes:
+        judged: a histogram per confidence where the set is labelled; empty where not.
+        plain: a histogram per confidence where it is not; empty where it is.
+    """
+
+    def __init__(self, classes: int, *, labelled: bool, device: torch.device | str = "cpu") -> None:
+        self.device = device
+        self.judged: dict[Confidence, JudgedHistogram] = {}
+        self.plain: dict[Confidence, ScoreHistogram] = {}
+        for name in CONFIDENCES:
+            if labelled:
+                self.judged[name] = JudgedHistogram(classes, name, device=device)
+            else:
+                self.plain[name] = ScoreHistogram(classes, name, device=device)
+
+    def add(self, maps: ScoreMaps, labels: Tensor | None) -> None:
+        """Counts the pixels of one or several images; ``labels`` are (B, H, W) uint8 train ids, or None."""
+        for name, histogram in self.plain.items():
+            histogram.add(maps.prediction, maps.uncertainty[name])
+        for name, judged in self.judged.items():
+            assert labels is not None
+            judged.add(maps.prediction, maps.uncertainty[name], labels)
+
+    def histogram(self, confidence: Confidence) -> JudgedHistogram | ScoreHistogram:
+        """The scores of a confidence, with the judgement where there is one."""
+        return self.judged[confidence] if self.judged else self.plain[confidence]
+
+    def everything(self, confidence: Confidence) -> ScoreHistogram:
+        """The scores of all pixels, judged or not: what thresholds are computed from."""
+        return self.judged[confidence].everything() if self.judged else self.plain[confidence]
+
+    def thresholds(self, selection: Selection) -> dict[Confidence, Thresholds]:
+        """The selection's thresholds; those of the other confidence, for comparison, under the same rule."""
+        compared: dict[Confidence, Thresholds] = {}
+        for name in CONFIDENCES:
+            update: dict[str, object] = {"confidence": name}
+            if name != selection.confidence:
+                update["decision"] = "most probable"
+            compared[name] = class_thresholds(self.everything(name), selection.model_copy(update=update))
+        return compared
+
+    def save(self, path: Path, *, images: int) -> None:
+        """Writes the counts of the first ``images`` images, atomically."""
+        save_histograms(path, self._parts(), progress={"images": str(images)})
+
+    def restore(self, path: Path) -> int:
+        """Takes up what :meth:`save` wrote; returns how many images it covers, 0 where there is nothing to take up."""
+        if not path.exists():
+            return 0
+        try:
+            saved, place = load_histograms(path, device=self.device)
+        except UserError as error:
+            log.warning("scores are counted anew: %s", error)
+            return 0
+        for name, histogram in self._parts().items():
+            histogram.counts += saved[name].counts
+        return int(place["images"])
+
+    def _parts(self) -> dict[str, ScoreHistogram]:
+        """Histograms by their names in the file; they share memory with these."""
+        parts: dict[str, ScoreHistogram] = {**dict(self.plain.items())}
+        for name, judged in self.judged.items():
+            parts |= {f"{name}/{part}": histogram for part, histogram in judged.parts().items()}
+        return parts
+
+
+class SelectionCounts:
+    """What is selected: how many pixels, how good, and what the two confidences differ in.
+
+    Args:
+        classes: names in train-id order.
+        confidence: the one whose selection is written.
+        labelled: whether the set's true labels are known, which the selections are judged and compared by.
+
+    Attributes:
+        invalid: pixels for which the network gave NaN or infinite values.
+        selected: (256,) int64 pixels written, by class; void at 255.
+        change: what differs between the two confidences' selections.
+        quality: of each confidence's selection.
+    """
+
+    def __init__(self, classes: Sequence[str], *, confidence: Confidence, labelled: bool) -> None:
+        self.confidence = confidence
+        self.labelled = labelled
+        self.invalid = 0
+        self.selected: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
+        self.change = SelectionChange()
+        self.quality = {name: SelectionQuality(classes) for name in CONFIDENCES}
+
+    def add(self, maps: ScoreMaps, picked: Mapping[Confidence, Tensor], labels: Tensor | None) -> None:
+        """Counts the pixels of one or several images.
+
+        Args:
+            maps: predictions and uncertainties, (B, H, W).
+            picked: pseudo-labels, (B, H, W) uint8, void where not selected: the written ones and, in a labelled set,
+                those of the other confidence.
+            labels: (B, H, W) uint8 true train ids, void 255; None where unknown.
+        """
+        self.invalid += int((maps.prediction == VOID).sum())
+        self.selected += np.bincount(picked[self.confidence].cpu().numpy().ravel(), minlength=256)
+        if labels is not None:
+            self.change.add(maps.prediction, picked["softmax"], picked["entropy"], labels)
+            for name, part in self.quality.items():
+                part.add(labels.cpu().numpy(), picked[name].cpu().numpy())
+
+    def measured(self) -> dict[str, Any] | None:
+        """As JSON: ``change`` and ``table``, see :mod:`acclimate.pseudo.quality`; None without true labels."""
+        if not self.labelled:
+            return None
+        table = quality_table(self.quality["softmax"], self.quality["entropy"])
+        return {"change": self.change.summary(), "table": table}
+
+    def save(self, path: Path, *, images: int) -> None:
+        """Writes the counts of the first ``images`` images, atomically."""
+        content = {
+            "images": images,
+            "invalid": self.invalid,
+            "selected": self.selected.tolist(),
+            "change": self.change.counts.tolist(),
+            "quality": {name: part.counts.tolist() for name, part in self.quality.items()},
+        }
+        write_verified_json(path, content)
+
+    def restore(self, path: Path) -> int:
+        """Takes up what :meth:`save` wrote; returns how many images it covers, 0 where there is nothing to take up."""
+        if not path.exists():
+            return 0
+        try:
+            content = read_verified_json(path)
+        except UserError as error:  # to the same values
+            log.warning("labels are written anew: %s", error)
+            return 0
+        self.invalid = int(content["invalid"])
+        self.selected += np.array(content["selected"], dtype=np.int64)
+        self.change.counts += np.array(content["change"], dtype=np.int64)
+        for name, part in self.quality.items():
+            part.counts += np.array(content["quality"][name], dtype=np.int64)
+        return int(content["images"])
