@@ -65,7 +65,7 @@ def test_the_distance_of_things_equals_a_loop_over_cells(fabric: Fabric) -> None
 def test_things_are_known_by_name_or_named() -> None:
     assert ids_of_things(["sky", "car", "tree", "pedestrian"], None) == (1, 3)
     assert ids_of_things(["sky", "car", "tree"], ["tree"]) == (2,)
-    with pytest.raises(UserError, match=r"unknown class in feature_distance\.things 'trea'; did you mean 'tree'"):
+    with pytest.raises(UserError, match=r"unknown class in feature_distance.things 'trea'; did you mean 'tree'"):
         ids_of_things(["sky", "tree"], ["trea"])
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from acclimate.io.identity import file_named
 from acclimate.models.backbones import build_backbone
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkOptions
@@ -45,7 +46,7 @@ class EncoderDecoderOptions(NetworkOptions):
     backbone: str = "torchvision/resnet50"
     decoder: str = "daformer"
     decoder_options: dict[str, Any] = Field(default={})
-    weights: str | None = None
+    weights: str | None = file_named(None)
     output_stride: Literal[8, 16, 32] | None = None
     multi_level: bool = False
     batch_norm: BatchNormSetting = "trained"

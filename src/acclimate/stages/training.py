@@ -37,15 +37,14 @@ from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.stages.stage import MODEL, MODULES
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 from acclimate.training.snapshots import Snapshots
 
-MODEL, MODULES = "model.safetensors", "modules.safetensors"
-
 
 @dataclass(frozen=True)
-class TrainRequest:
+class SegmentationTraining:
     """Everything a ``train`` stage depends on.
 
     Attributes:
@@ -57,7 +56,7 @@ class TrainRequest:
         start: a checkpoint to start from; None: the network's own initial weights.
         input_size: (width, height) to predict at, noted on the model card.
         recipe, title: for the card and the progress bar.
-        label_free: what snapshots are scored on; None where none are taken.
+        scored_on: target and source that snapshots are scored on.
     """
 
     method: str
@@ -73,7 +72,7 @@ class TrainRequest:
     input_size: tuple[int, int] | None
     recipe: str
     title: str
-    label_free: LabelFree | None = None
+    scored_on: tuple[Dataset, Dataset] | None = None
 
     def build_method(self, cache: Path) -> Method:
         """The method with its network, initialised from the request's seed and start."""
@@ -91,9 +90,11 @@ class TrainRequest:
 
     def snapshots(self, method: Method, folder: Path, *, device: str) -> Snapshots | None:
         """What takes snapshots of the method's network while it trains, where the settings ask for it."""
-        settings, data = self.training.snapshots, self.label_free
-        if settings is None or data is None:
+        settings = self.training.snapshots
+        if settings is None:
             return None
+        assert self.scored_on is not None, "snapshots are scored on the run's own sets"
+        data = LabelFree(*self.scored_on, settings.images)
         network = cast(SegmentationNetwork, method.result())
 
         def score() -> dict[str, float]:
@@ -107,7 +108,7 @@ class TrainRequest:
         return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
 
 
-def build_method(request: TrainRequest, *, cache: Path) -> Method:
+def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     """The method with its network, initialised from the request's seed and start."""
     torch.manual_seed(request.seed)
     network = build_network(request.network, len(request.class_space))
@@ -156,7 +157,7 @@ def _what_it_is(network: SegmentationNetwork) -> dict[str, Any]:
     }
 
 
-def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
+def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
     """What the method asks to know of the data, as :class:`Setting` takes it."""
     found: dict[str, Any] = {}
     if "class ratios" in needs:
@@ -175,7 +176,7 @@ def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path)
 
 
 def _batches(
-    request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
+    request: SegmentationTraining, first_step: int, *, cache: Path, fabric: Fabric
 ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
     settings = request.training
     on_target = method_class(request.method).trains_on != "source"
@@ -213,7 +214,7 @@ def _batches(
     return source, target
 
 
-def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
+def _mined(request: SegmentationTraining) -> Callable[[Transform], Transform]:
     """Adds the crops around rare classes that the settings ask for."""
     mining = request.training.mining
     if mining is None:
@@ -231,7 +232,7 @@ def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
     return mined
 
 
-def _card(request: TrainRequest) -> ModelCard:
+def _card(request: SegmentationTraining) -> ModelCard:
     return ModelCard(
         network=request.network.model_copy(update={"weights": None}),
         class_space=request.class_space.name,
