@@ -10,6 +10,7 @@ from acclimate.io.plugins import added, names_added
 from acclimate.models.config import CODE, CodeOptions, NetworkConfig, NetworkOptions
 from acclimate.models.deeplab import DeepLabV2, DeepLabV2ResNet101
 from acclimate.models.encoder_decoder import EncoderDecoder
+from acclimate.models.hrda import HRDA
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.pairs import PAIRS
 from acclimate.models.small import SmallNetwork
@@ -25,6 +26,7 @@ _SHIPPED: tuple[type[SegmentationNetwork], ...] = (
     SmallNetwork,
     EncoderDecoder,
     *PAIRS,
+    HRDA,
 )
 
 NETWORKS: dict[str, type[SegmentationNetwork]] = {network.name: network for network in _SHIPPED}
