@@ -316,7 +316,10 @@ def test_a_missing_key(tmp_path: Path) -> None:
         ("name: [1, 2", "is not valid YAML"),
         ("name: 2020-99-99", "is not valid YAML"),
         ("name: toy\x00", "is not valid YAML"),
-        ("stages:\n  a: {train: oracle}\n  a: {train: advent}\n", "the key 'a' appears again in line 3"),
+        (
+            "stages:\n  a: {train: oracle}\n  a: {train: advent}\n",
+            "the key 'a' is given in line 2 and in line 3; keep one",
+        ),
     ],
 )
 def test_texts_that_are_no_recipe(text: str, expected: str, tmp_path: Path) -> None:
