@@ -37,7 +37,7 @@ from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage,
 from acclimate.stages import label, label_results
 from acclimate.tasks import task_named
 
-UNSERVED: dict[str, str] = {}
+UNSERVED: dict[str, str] = {"carla-iddlite": "carla-camvid-modern, which is served, on another target"}
 """Recipes that the fixtures cannot serve, each with the reason."""
 
 HEIGHT = 64
@@ -103,7 +103,11 @@ def full_networks(recipe: Recipe) -> dict[str, int]:
     for name, stage in recipe.stages.items():
         if not isinstance(stage, TrainStage):
             continue
-        config = recipe.network_config(stage).model_copy(update={"weights": None})
+        config = recipe.network_config(stage)
+        if recipe.task == "detection":
+            config = config.model_copy(update={"weights": None})
+        else:
+            config = config.with_options(weights=None) if "weights" in type(config.options).model_fields else config
         key = repr(config)
         if key not in built:
             with torch.device("meta"):

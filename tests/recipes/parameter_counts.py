@@ -32,26 +32,31 @@ def expected_parameters(config: Any, classes: int) -> int:
     Raises:
         LookupError: no count is known; add it with where it comes from.
     """
+    name, config = config.name, getattr(config, "options", config)
     levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(config, "multi_level", False) else 0)
     backbone = getattr(config, "backbone", None) or "torchvision/resnet50"
-    if config.name == "deeplab-v2-resnet101":
+    if name == "deeplab-v2-resnet101":
         return RESNET101 + levels
-    if config.name == "deeplab-v2-vgg16":
+    if name == "deeplab-v2-vgg16":
         return VGG16 + aspp(1024, classes)
-    if config.name == "wide-resnet38":
+    if name == "wide-resnet38":
         return WIDE_RESNET38 + (9 * 4096 + 1) * 512 + (9 * 512 + 1) * classes
-    if config.name == "deeplab-v2" and backbone == "torchvision/resnet101" and config.head in (None, "aspp"):
+    if name == "deeplab-v2" and backbone == "torchvision/resnet101" and config.head in (None, "aspp"):
         return RESNET101 + levels
-    if config.name == "deeplab-v2" and backbone == "torchvision/resnet50" and config.head in (None, "aspp"):
+    if name == "deeplab-v2" and backbone == "torchvision/resnet50" and config.head in (None, "aspp"):
         return RESNET50 + levels
-    if config.name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":
+    if name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":
         return MOBILENET_V2 + small_aspp(1280, 96, classes)
-    if config.name == "ssd300-vgg16" and classes == 8:
+    if name == "ssd300-vgg16" and classes == 8:
         return SSD300_OF_8_CLASSES
-    if config.name in BUILT_IN:
-        return BUILT_IN[config.name][classes]
-    raise LookupError(f"no parameter count of {config} for {classes} classes is known")
+    if name in BUILT_IN:
+        return BUILT_IN[name][classes]
+    raise LookupError(f"no parameter count of {name} ({config}) for {classes} classes is known")
 
 
-BUILT_IN: dict[str, dict[int, int]] = {"small": {14: 584_600}, "light-ssd": {4: 944_214}}
+BUILT_IN: dict[str, dict[int, int]] = {
+    "mobilenet-v3plus": {7: 1_907_839, 10: 1_908_130},
+    "small": {14: 584_600},
+    "light-ssd": {4: 944_214},
+}
 """Networks that no paper describes, as they are: classes -> parameters. A change here is a change of the network."""
