@@ -100,10 +100,10 @@ class LabelRequest:
             {
                 "checkpoint": hash_of_file(self.checkpoint),
                 "data": self.data.fingerprint(),
-                "selection": self.selection.identity(),
-                "inference": self.views(),
+                "selection": identity(self.selection),
+                "inference": identity(self.inference),
+                "patches": None if self.patches is None else identity(self.patches),
                 **further,
-                "input_size": self.inference.size,
                 "native": self.native,
             }
         )
@@ -142,7 +142,7 @@ class PseudoLabelledTarget(Stage):
         return {
             "checkpoint": self.model.key,
             "data": data.target.fingerprint(),
-            "selection": self.stage.selection.identity(),
+            "selection": identity(self.stage.selection),
             "inference": identity(self.stage.inference),
             "input_size": self.context.recipe.prediction_size(),
             "spatial_prior": data.source.fingerprint() if self.stage.spatial_prior else None,
