@@ -13,7 +13,6 @@ from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.readers.listing import found
-from acclimate.detection.evaluate import predict_boxes
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.pictures import save_picture
@@ -66,7 +65,7 @@ def predict_images(
     palette = space.palette()
     label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
     inference = inference.over(Inference(size=card.input_size))
-    jobs = _jobs(images, output)
+    jobs = images_to_predict(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
@@ -95,12 +94,7 @@ def predict_images(
             yield written
 
 
-def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
-    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
-    yield from predict_boxes(checkpoint, _jobs(images, output), output=output, device=device)
-
-
-def _jobs(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
+def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
     """Every image with the name that its prediction gets under ``output``."""
     jobs: list[tuple[Path, str]] = []
     for path in paths:

@@ -53,7 +53,7 @@ def read_image(path: Place, *, notice: Notice | None = None) -> Image:
         UserError: the file is missing, damaged, too large, of no format that is read, or has more than 8 bits per
             channel.
     """
-    with opened(path) as picture:
+    with opened(path, whole=True) as picture:
         if has_16_bits(picture):
             raise UserError(
                 f"{path} has more than 8 bits per channel (mode {picture.mode}); convert it to 8-bit RGB, scaled by "
@@ -104,7 +104,7 @@ def read_ids(
     Raises:
         UserError: the file is missing, damaged, lossy, in colours, partly transparent, or holds several pictures.
     """
-    with opened(path) as picture:
+    with opened(path, whole=True) as picture:
         refuse_lossy(picture, path)
         samples, inverted = raw_mode(picture), white_is_zero(picture)
         picture = upright(picture)
