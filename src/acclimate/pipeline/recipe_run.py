@@ -246,6 +246,7 @@ class Chain:
                 inference=stage.inference.views(size=self.recipe.prediction_size()),
                 patches=stage.inference.in_patches(),
                 batch_size=stage.batch_size,
+                scores_on_disk=stage.scores_on_disk,
                 prior=spatial_prior(sets.source, self.store.root / "cache") if stage.spatial_prior else None,
                 title=title,
             )

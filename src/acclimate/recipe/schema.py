@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from acclimate.data.tolerance import BadData
 from acclimate.evaluation.inference import Inference, Resample
@@ -77,6 +86,7 @@ class LabelStage(_Strict):
     inference: LabelInference = LabelInference()
     spatial_prior: bool = False
     batch_size: PositiveInt = 1
+    scores_on_disk: NonNegativeFloat = 16.0
 
 
 class Row(_Strict):
