@@ -5,12 +5,24 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from acclimate.errors import UserError
-from acclimate.io.files import atomic, hash_of, hash_of_file, read_json, write_bytes, write_json, write_text
+from acclimate.io.files import (
+    atomic,
+    hash_of,
+    hash_of_file,
+    read_json,
+    remove_leftovers,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_content_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -46,6 +58,66 @@ def test_files_can_be_shared(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("private", ["safetensors", "replaced"])
+def test_files_can_be_shared_whoever_wrote_them(private: str, tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "file") as temporary:
+            if private == "safetensors":
+                save_file({"x": torch.zeros(3)}, temporary)
+            else:
+                descriptor, name = tempfile.mkstemp(dir=tmp_path)
+                os.close(descriptor)
+                os.replace(name, temporary)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250 + ".png")
+    write_bytes(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+WRITING = """
+import os, sys, time
+from pathlib import Path
+from acclimate.io.files import atomic
+
+with atomic(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks")
+def test_leftovers_of_the_killed_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    swept, outside = tmp_path / "swept", tmp_path / "outside"
+    (swept / "er").mkdir(parents=True)
+    outside.mkdir()
+    (swept / "link").symlink_to(outside)
+    foreign = [swept / name for name in (".mine.tmp", ".a.0a1b2c3d.tmp", "x.acclimate-1-0a1b2c3d.tmp", "er/.b.tmp")]
+    foreign.append(outside / ".x.acclimate-1-00000000.tmp")
+    dead = [swept / ".results.json.acclimate-99-0a1b2c3d.tmp", swept / "er/.x.acclimate-1-ffffffff.tmp"]
+    for path in [*foreign, *dead]:
+        path.write_text("half")
+    command = [sys.executable, "-c", WRITING, str(swept / "er/busy")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        busy = Path(process.stdout.readline().strip())
+        remove_leftovers(swept)
+        assert busy.exists()  # its writer lives
+        assert not any(path.exists() for path in dead)
+        assert all(path.exists() for path in foreign)
+        process.kill()
+    remove_leftovers(swept, deep=False)
+    assert busy.exists()
+    remove_leftovers(swept)
+    assert not busy.exists()
 
 
 FULL_DISK = """
@@ -91,7 +163,9 @@ def test_json(tmp_path: Path) -> None:
     assert read_json(path)["a"] == "ü"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe\x00", b"[" * 200_000], ids=["empty", "open", "utf-16", "deep"]
+)
 def test_what_is_not_json_names_the_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file.json").write_bytes(content)
     with pytest.raises(UserError, match=r"cannot read .*file\.json as JSON"):

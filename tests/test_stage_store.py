@@ -40,6 +40,27 @@ def test_finished_only_once_it_says_so(store: Store) -> None:
     assert store.finished(key) == {"steps": 10}
 
 
+@pytest.mark.parametrize("damage", ["gone", "changed", "done.json"])
+def test_a_stage_whose_model_is_gone_or_damaged_is_not_done(
+    damage: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.working_on("train-x", IDENTITY) as folder:
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "history.csv").write_text("step\n")
+        store.finish("train-x", {"steps": 10})
+    (folder / "history.csv").unlink()  # nothing is made from it
+    assert store.finished("train-x") == {"steps": 10}
+    if damage == "gone":
+        (folder / "model.safetensors").unlink()
+    elif damage == "changed":
+        (folder / "model.safetensors").write_bytes(b"weighty")
+    else:
+        (folder / "done.json").write_text("[1]")
+    assert store.finished("train-x") is None
+    assert "the stage is done again" in caplog.text
+    assert not (folder / "done.json").exists()
+
+
 def test_a_failed_stage_is_not_finished_and_can_be_taken_up_again(store: Store) -> None:
     with pytest.raises(RuntimeError), store.working_on("train-x", IDENTITY):
         raise RuntimeError

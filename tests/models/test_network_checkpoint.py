@@ -21,6 +21,7 @@ from acclimate.models import (
     read_card,
     save_network,
 )
+from acclimate.models.checkpoint import FORMAT
 
 NAMES = ("road", "sky", "car")
 COLOURS = ((128, 64, 128), (70, 130, 180), (0, 0, 142))
@@ -125,9 +126,11 @@ def test_foreign_files_are_named_with_what_was_expected(tmp_path: Path, checkpoi
 
 
 def test_damaged_and_later_cards(checkpoint: Path) -> None:
-    content = read_card(checkpoint).model_dump(mode="json")
+    content = read_card(checkpoint).model_dump(mode="json") | {"format": 1}  # whose early files had no checksum
     for entry, message in (
         ("{", "not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ({**content, "format": FORMAT}, "does not match its checksum"),
         ({**content, "format": 99, "new": 1}, "checkpoint format 99.*upgrade acclimate"),
         ({**content, "classes": ["road"]}, "1 classes but 3 colours"),
         ({**content, "network": {"name": "small", "widht": 8}}, "did you mean 'width'"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ def finish(name: str, folder: Path, whole: Path) -> None:
     torch.manual_seed(987)  # whatever the new process did before must not matter
     sitting(name, folder).run()
     assert differences(last_state(folder), last_state(whole)) == []
+    assert list(folder.glob(".*")) == []
     assert (folder / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
@@ -83,13 +86,17 @@ def test_killed_while_a_checkpoint_is_written(
     name: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sitting(name, tmp_path / "whole").run()
-    write_bytes, write_json = checkpoint.write_bytes, checkpoint.write_json
+    atomic, write_json = checkpoint.atomic, checkpoint.write_verified_json
 
-    def half(path: Path, content: Any) -> None:
-        if "00000004" in path.name:
-            (path.parent / f".{path.name}.0badcafe.tmp").write_bytes(bytes(content[: len(content) // 2]))
-            raise Killed
-        write_bytes(path, content)
+    @contextmanager
+    def half(path: Path) -> Iterator[Path]:
+        with atomic(path) as temporary:
+            yield temporary
+            if "00000004" in path.name:
+                content = temporary.read_bytes()
+                left = path.parent / f".{path.name}.acclimate-1-0badcafe.tmp"
+                left.write_bytes(content[: len(content) // 2])
+                raise Killed
 
     def none(path: Path, content: Any) -> None:
         if "00000004" in path.name:
@@ -100,9 +107,9 @@ def test_killed_while_a_checkpoint_is_written(
     first = sitting(name, folder)
     with monkeypatch.context() as patch:
         if part == "no checksum":
-            patch.setattr(checkpoint, "write_json", none)
+            patch.setattr(checkpoint, "write_verified_json", none)
         else:
-            patch.setattr(checkpoint, "write_bytes", half)
+            patch.setattr(checkpoint, "atomic", half)
         with pytest.raises(Killed):
             first.run()
     assert last_state(folder)["step"] == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from histories import rows_of
 from lightning_fabric import Fabric
 from toy import ToyNetwork, batch, make_method, target_batch
 
@@ -16,7 +17,7 @@ from acclimate.errors import UserError
 from acclimate.methods import METHODS, Method, method_class
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.history import History, read_history
+from acclimate.training.history import History, unpacked
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.loop import Fitted, Position, Training, fit
 from acclimate.training.settings import TrainingSettings
@@ -45,14 +46,15 @@ class Sitting:
         self.position = Position()
         if (state := self.checkpoints.newest()) is not None:
             self.method.load_method_state(state["method"])
-            self.position = Position(step=state["step"], seconds=state["seconds"])
+            rows = unpacked(state["history"])
+            self.position = Position(step=state["step"], seconds=state["seconds"], history=rows)
         self.first_step = self.position.step
 
     def run(self) -> Fitted:
         settings = TrainingSettings(
             steps=STEPS, log_every=self.log_every, precision="32-true", checkpoint_minutes=self.checkpoint_minutes
         )
-        with History(self.folder, first_step=self.position.step, tensorboard=False) as history:
+        with History(self.folder, rows=self.position.history, tensorboard=False) as history:
             training = Training(
                 self.method,
                 settings=settings,
@@ -100,7 +102,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(name: str, tmp_p
     ours, theirs = second.method.state_dict(), straight.method.state_dict()
     for key, value in theirs.items():
         assert torch.equal(ours[key], value), key
-    broken, whole = (read_history(tmp_path / folder / "history.csv") for folder in ("broken", "straight"))
+    broken, whole = (rows_of(tmp_path / folder / "history.csv") for folder in ("broken", "straight"))
     assert broken == whole
     assert [row["step"] for row in whole] == [2, 4, 6]
 
@@ -150,7 +152,7 @@ def test_a_finished_training_does_nothing_more(tmp_path: Path) -> None:
     again = Sitting("source_only", tmp_path, before_step=lambda step: pytest.fail("a step was made"))
     fitted = again.run()
     assert fitted.seconds == pytest.approx(first.position.seconds)
-    assert [row["step"] for row in read_history(tmp_path / "history.csv")] == [2, 4, 6]
+    assert [row["step"] for row in rows_of(tmp_path / "history.csv")] == [2, 4, 6]
 
 
 def test_seconds_add_up_over_sittings(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_seconds_add_up_over_sittings(tmp_path: Path) -> None:
 
 def test_the_last_step_is_saved_and_logged_whatever_the_intervals(tmp_path: Path) -> None:
     Sitting("source_only", tmp_path, log_every=4).run()
-    assert [row["step"] for row in read_history(tmp_path / "history.csv")] == [4, 6]
+    assert [row["step"] for row in rows_of(tmp_path / "history.csv")] == [4, 6]
     assert [path.name for path in tmp_path.glob("*.pt")] == ["state-00000006.pt"]
 
 
@@ -191,7 +193,7 @@ def test_the_history_is_never_behind_its_checkpoint(tmp_path: Path, monkeypatch:
 
     def saving(self: Checkpoints, step: int, state: dict[str, object]) -> None:
         save(self, step, state)
-        rows.append(int(read_history(tmp_path / "history.csv")[-1]["step"]) - step)
+        rows.append(int(rows_of(tmp_path / "history.csv")[-1]["step"]) - step)
 
     monkeypatch.setattr(Checkpoints, "save", saving)
     Sitting("source_only", tmp_path, log_every=1, checkpoint_minutes=0.0).run()
@@ -200,7 +202,7 @@ def test_the_history_is_never_behind_its_checkpoint(tmp_path: Path, monkeypatch:
 
 def test_learning_rate_follows_the_schedule(tmp_path: Path) -> None:
     Sitting("source_only", tmp_path, log_every=1).run()
-    rates = [row["learning rate"] for row in read_history(tmp_path / "history.csv")]
+    rates = [row["learning rate"] for row in rows_of(tmp_path / "history.csv")]
     assert rates == pytest.approx([0.02 * (1 - step / STEPS) ** 0.9 for step in range(STEPS)])
 
 

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from histories import rows_of
 
-from acclimate.training.history import History, read_history
+from acclimate.training.history import History, packed, unpacked
 
 
 def written(folder: Path) -> None:
@@ -22,15 +23,17 @@ def test_rows_come_back_exactly(tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text() == (
         "step,segmentation,learning rate\n10,0.1,0.1\n20,0.05,0.1\n30,0.03333333333333333,0.1\n"
     )
-    assert read_history(tmp_path / "history.csv")[2] == {"step": 30, "segmentation": 1 / 30, "learning rate": 0.1}
+    assert rows_of(tmp_path / "history.csv")[2] == {"step": 30, "segmentation": 1 / 30, "learning rate": 0.1}
 
 
-def test_a_resumed_history_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_history_goes_on_from_its_checkpoint_whatever_the_file_says(tmp_path: Path) -> None:
     written(tmp_path)
-    with History(tmp_path, first_step=20, tensorboard=False) as history:
+    before = unpacked(packed([row for row in rows_of(tmp_path / "history.csv") if row["step"] <= 20]))
+    (tmp_path / "history.csv").write_text('step,"\0nonsense\n')
+    with History(tmp_path, rows=before, tensorboard=False) as history:
         history.add(30, {"segmentation": 9.0, "learning rate": 0.1})
         history.save()
-    assert [(row["step"], row["segmentation"]) for row in read_history(tmp_path / "history.csv")] == [
+    assert [(row["step"], row["segmentation"]) for row in rows_of(tmp_path / "history.csv")] == [
         (10, 0.1),
         (20, 0.05),
         (30, 9.0),
@@ -43,12 +46,18 @@ def test_a_training_that_begins_anew_has_no_past(tmp_path: Path) -> None:
         assert history.rows == []
 
 
+def test_a_checkpoint_keeps_rows_exactly() -> None:
+    rows = [{"step": 1.0, "a": 1 / 3}, {"step": 2.0, "a": 1e-300, "b": -0.0}, {"step": 3.0, "c": 2.0}]
+    assert unpacked(packed(rows)) == rows
+    assert unpacked(packed([])) == []
+
+
 def test_rows_may_hold_different_losses(tmp_path: Path) -> None:
     with History(tmp_path, tensorboard=False) as history:
         history.add(1, {"a": 1.0})
         history.add(2, {"a": 2.0, "b": 3.0})
         history.save()
-    assert read_history(tmp_path / "history.csv") == [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0, "b": 3.0}]
+    assert rows_of(tmp_path / "history.csv") == [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0, "b": 3.0}]
 
 
 def test_tensorboard_shows_speed_too(tmp_path: Path) -> None:
@@ -58,7 +67,7 @@ def test_tensorboard_shows_speed_too(tmp_path: Path) -> None:
         history.add(10, {"segmentation": 0.5}, speed={"images per second": 5.0})
         history.add(20, {"segmentation": 0.25}, speed={"images per second": 6.0})
     time.sleep(1.1)  # event files are read in the order of their names, which begin with the second of their birth
-    with History(tmp_path, first_step=10) as history:
+    with History(tmp_path, rows=[{"step": 10.0, "segmentation": 0.5}]) as history:
         history.add(20, {"segmentation": 0.75}, speed={"images per second": 7.0})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +201,33 @@ def test_files_of_other_names_are_left_alone(two: Checkpoints, tmp_path: Path) -
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(two: Checkpoints, tmp_path: Path) -> None:
-    leftover = tmp_path / ".state-00000030.pt.0a1b2c3d.tmp"
+    leftover, foreign = tmp_path / ".state-00000030.pt.acclimate-1-0a1b2c3d.tmp", tmp_path / ".notes.tmp"
     leftover.write_bytes(b"half")
+    foreign.write_bytes(b"the user's")
     two.save(30, state(30))
     assert not leftover.exists()
+    assert foreign.exists()
+
+
+SAVING = """
+import resource, sys, torch
+from pathlib import Path
+from acclimate.training.checkpoint import Checkpoints
+
+state = {"method": {f"tensor {i}": torch.full((4 << 20,), float(i)) for i in range(16)}}  # 16 x 16 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+Checkpoints(Path(sys.argv[1])).save(1, state)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="units of the memory used differ")
+def test_saving_a_state_takes_no_second_copy_of_it(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SAVING, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 64  # MB, of 256
+    restored = Checkpoints(tmp_path).newest()
+    assert restored is not None
+    assert bool((restored["method"]["tensor 15"] == 15).all())
 
 
 def test_steps_beyond_eight_digits_are_still_in_order(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def translator_trained_by(fabric: Fabric, folder: Path, *, stop_at: int | None) 
             settings=TranslationTraining(steps=6, checkpoint_minutes=60.0),
             fabric=fabric,
             checkpoints=checkpoints,
-            history=History(folder, first_step=begun_at, tensorboard=False),
+            history=History(folder, rows=position.history, tensorboard=False),
             position=position,
             seed=0,
             title="toy",

@@ -100,7 +100,7 @@ def translate_command(
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
     from acclimate.errors import unknown
-    from acclimate.io.files import read_json
+    from acclimate.io.checksums import read_verified_json
     from acclimate.recipe.load import TranslateStage, TranslationDefaults, parse_override, validated
     from acclimate.recipe.text import set_key
     from acclimate.stages.train import launched_fabric
@@ -132,7 +132,7 @@ def translate_command(
     if fabric.is_global_zero:
         write_labels(labelled, output)
         Checkpoints(output).clear()
-        distances = read_json(output / TRANSLATION)["wasserstein"]
+        distances = read_verified_json(output / TRANSLATION)["wasserstein"]
         print("Wasserstein distance to the target in grey levels, red green blue:")
         for when in ("before", "after"):
             print(f"  {when:6}  " + "  ".join(f"{value:6.2f}" for value in distances[when]))

@@ -11,7 +11,6 @@ from acclimate.errors import UserError
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
-    from acclimate.evaluation.scores import Row
     from acclimate.exchange.importing import InputSize
 
 
@@ -26,15 +25,18 @@ def evaluate_command(
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.registry import open_dataset
-    from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
-    from acclimate.pipeline.data import protocol_and_classes
     from acclimate.report.terminal import print_results
+    from acclimate.stages.data import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
+    from acclimate.tasks import is_detector, score_checkpoint
 
     if is_detector(checkpoints[0]):
-        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name)
+        if len(checkpoints) > 1:
+            raise UserError("detectors are scored one by one; give one checkpoint")
+        device = default_device()
+        row = score_checkpoint(checkpoints[0], data=data, split=split, protocol=protocol_name, device=device)
         print_results([row])
         if json is not None:
             write_results(json, [row])
@@ -61,31 +63,6 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None) -> Row:
-    from acclimate.detection.checkpoint import load_detector
-    from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
-    from acclimate.detection.protocols import detection_protocol
-    from acclimate.detection.registry import open_boxes
-
-    if len(checkpoints) > 1:
-        raise UserError("detectors are scored one by one; give one checkpoint")
-    path = checkpoints[0]
-    _, card = load_detector(path)
-    request = DetectionEvaluateRequest(
-        name=str(path.parent.name or path.stem),
-        method=card.method or "",
-        seed=card.seed or 0,
-        checkpoint=path,
-        data=open_boxes(data, split=split, class_space=card.space()),
-        protocol=detection_protocol(protocol_name),
-        class_space=card.space(),
-        pictured={},
-        pictures=0,
-    )
-    row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
-    return row.model_copy(update={"checkpoint": str(path)})
-
-
 def inference_of(overrides: Sequence[str]) -> Inference:
     """``KEY=VALUE`` of the inference.
 
@@ -109,13 +86,14 @@ def predict_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.detection.checkpoint import is_detector
-    from acclimate.stages.predict import predict_detections, predict_images
+    from acclimate.stages.predict import images_to_predict, predict_images
+    from acclimate.tasks import is_detector, predict_boxes
 
     if is_detector(checkpoint):
         if entropy or overlay:
             raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
-        for path in predict_detections(checkpoint, images, output=output, device=default_device()):
+        jobs = images_to_predict(images, output)
+        for path in predict_boxes(checkpoint, jobs, output=output, device=default_device()):
             print(path)
         return
     for path in predict_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.data.transforms import Resample, resized
 from acclimate.errors import UserError
-from acclimate.io.files import atomic, hash_of
+from acclimate.io.arrays import VerifiedArray, write_array
+from acclimate.io.files import hash_of, remove_leftovers
 from acclimate.io.progress import progress as progress_bar
 from acclimate.labels import resized_label
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
@@ -56,69 +60,89 @@ def cached(
     key = hash_of([_VERSION, dataset.fingerprint(), list(size), resample])
     width, height = size
     count = len(dataset)
-    images, label_maps = Path(folder) / f"{key}-images.npy", Path(folder) / f"{key}-labels.npy"
-    if not images.is_file():
-        _build(
-            images,
-            (count, height, width, 3),
-            lambda index: resized(dataset.image(index), size, resample),
-            f"resized images of {dataset.spec}",
-            progress,
-        )
-    if labels and not label_maps.is_file():
-        _build(
-            label_maps,
-            (count, height, width),
-            lambda index: resized_label(dataset.label(index), size),
-            f"resized labels of {dataset.spec}",
-            progress,
-        )
-    return CachedDataset(dataset, key=key, images=images, labels=label_maps if labels else None)
+    remove_leftovers(folder, deep=False)
+    images = Path(folder) / f"{key}-images.npy"
+    label_maps = Path(folder) / f"{key}-labels.npy" if labels else None
+    copy = CachedDataset(dataset, key=key, images=images, labels=label_maps, size=size, resample=resample)
+    _made(images, (count, height, width, 3), copy.resized_image, f"resized images of {dataset.spec}", progress)
+    if label_maps is not None:
+        _made(label_maps, (count, height, width), copy.resized_label, f"resized labels of {dataset.spec}", progress)
+    return copy
 
 
 class CachedDataset(Dataset):
-    """A dataset read from :func:`cached`'s arrays; safe in several processes. The arrays it gives are read-only."""
+    """A dataset read from :func:`cached`'s arrays; safe in several processes. The arrays it gives are read-only.
 
-    def __init__(self, dataset: Dataset, *, key: str, images: Path, labels: Path | None) -> None:
+    An item that no longer has the checksum it was written with is made again from its file, and that is told.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        key: str,
+        images: Path,
+        labels: Path | None,
+        size: tuple[int, int],
+        resample: Resample,
+    ) -> None:
+        self.dataset = dataset
         self.spec, self.split, self.class_space = dataset.spec, dataset.split, dataset.class_space
         self.names, self.has_labels = dataset.names, labels is not None
-        self._key, self._paths = key, (images, labels)
-        self._maps: dict[Path, NDArray[np.uint8]] = {}
+        self._key, self._paths, self._size, self._resample = key, (images, labels), size, resample
+        self._arrays: dict[Path, VerifiedArray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # a memory map would travel to another process as a copy of everything in it
-        return {**self.__dict__, "_maps": {}}
+        return {**self.__dict__, "_arrays": {}}
 
-    def _map(self, path: Path) -> NDArray[np.uint8]:
-        if path not in self._maps:
-            self._maps[path] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return self._maps[path]
+    def resized_image(self, index: int) -> Image:
+        """The image of the dataset itself at the copy's size."""
+        return resized(self.dataset.image(index), self._size, self._resample)
+
+    def resized_label(self, index: int) -> Label:
+        """The label of the dataset itself at the copy's size."""
+        return resized_label(self.dataset.label(index), self._size)
 
     def image(self, index: int) -> Image:
-        return np.asarray(self._map(self._paths[0])[index])
+        return self._item(self._paths[0], index, (3,), self.resized_image)
 
     def label(self, index: int) -> Label:
         if self._paths[1] is None:
             raise UserError(f"{self.spec}: this resized copy was made without labels")
-        return np.asarray(self._map(self._paths[1])[index])
+        return self._item(self._paths[1], index, (), self.resized_label)
+
+    def _item(
+        self, path: Path, index: int, channels: tuple[int, ...], again: Callable[[int], NDArray[np.uint8]]
+    ) -> NDArray[np.uint8]:
+        if path not in self._arrays:
+            width, height = self._size
+            self._arrays[path] = VerifiedArray(path, (len(self), height, width, *channels))
+        found = self._arrays[path].item(index)
+        if found is None:
+            log.warning("%s: item %d is damaged and is read from its file instead", path, index)
+            return again(index)
+        return found
 
     def fingerprint(self) -> str:
         return hash_of(["cached", self._key])
 
 
-def _build(
+def _made(
     path: Path,
     shape: tuple[int, ...],
     read: Callable[[int], NDArray[np.uint8]],
     what: str,
     progress: Progress | None,
 ) -> None:
-    """Writes an array file item by item: constant memory, and a full disk is an error instead of a crash."""
-    with atomic(path) as temporary, open(temporary, "wb") as stream:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
-        for item in reported(in_parallel(read, shape[0]), shape[0], what, progress):
-            stream.write(np.ascontiguousarray(item).data)
+    """Writes an array file, unless it is there and whole."""
+    if path.is_file():
+        try:
+            VerifiedArray(path, shape)
+            return
+        except UserError as error:
+            log.info("%s: it is made again", error)
+    write_array(path, shape, reported(in_parallel(read, shape[0]), shape[0], what, progress))
 
 
 def in_parallel(read: Callable[[int], Value], count: int) -> Iterator[Value]:

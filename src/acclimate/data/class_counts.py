@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.numpy
+import torch
 from numpy.typing import NDArray
 
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, write_bytes
+from acclimate.io.files import hash_of
+from acclimate.io.tensors import remembered, write_tensors
 
 _VERSION = 1
+_KEY = "acclimate-class-counts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +73,8 @@ def class_counts(dataset: Dataset, cache: Path | None = None, *, progress: Progr
     kept = None
     if cache is not None:
         kept = Path(cache) / f"{hash_of([_VERSION, 'class counts', dataset.fingerprint()])}-counts.safetensors"
-        table = _remembered(kept, (count, classes + 1))
-        if table is not None:
+        if (found := remembered(kept, key=_KEY)) is not None:
+            table = np.asarray(found["counts"].numpy(), dtype=np.int64)
             return ClassCounts(dataset.names, table[:, :-1], table[:, -1])
 
     def counted(index: int) -> NDArray[np.int64]:
@@ -83,14 +84,5 @@ def class_counts(dataset: Dataset, cache: Path | None = None, *, progress: Progr
     rows = reported(in_parallel(counted, count), count, f"classes of {dataset.spec}", progress)
     table = np.stack(list(rows)).astype(np.int64)
     if kept is not None:
-        write_bytes(kept, safetensors.numpy.save({"counts": table}))
+        write_tensors(kept, {"counts": torch.from_numpy(table)}, key=_KEY, card={"spec": dataset.spec})
     return ClassCounts(dataset.names, table[:, :-1], table[:, -1])
-
-
-def _remembered(path: Path, shape: tuple[int, int]) -> NDArray[np.int64] | None:
-    """An earlier count; None where there is none or it is damaged."""
-    try:
-        table: NDArray[np.int64] = safetensors.numpy.load_file(path)["counts"]
-    except (OSError, KeyError, safetensors.SafetensorError):
-        return None
-    return table if table.shape == shape else None

@@ -10,6 +10,7 @@ from typing import Any
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES
 from acclimate.data.class_spaces import class_space as registered_class_space
+from acclimate.data.readers.acdc import Acdc, DarkZurich
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.camvid import CamVid
 from acclimate.data.readers.carla import Carla
@@ -85,7 +86,18 @@ DATASETS: dict[str, Kind] = {
     ),
     **{
         reader.kind: _kind(reader)
-        for reader in (CamVid, Carla, IddLite, Cityscapes, Gta5, Synthia, Mapillary, Mapillary2)
+        for reader in (
+            CamVid,
+            Carla,
+            IddLite,
+            Cityscapes,
+            Acdc,
+            DarkZurich,
+            Gta5,
+            Synthia,
+            Mapillary,
+            Mapillary2,
+        )
     },
     "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
 }

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
+import torch
 from numpy.typing import NDArray
 
 from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, write_bytes
+from acclimate.io.files import hash_of
+from acclimate.io.tensors import remembered, write_tensors
 from acclimate.labels import resized_label
 
 _VERSION = 1
+_KEY = "acclimate-spatial-prior"
 SIZE = (512, 256)
 """(width, height) the maps are counted at; they are smooth, and enlarged to the labels' size when used."""
 KERNEL = 70.0
@@ -45,11 +47,11 @@ def spatial_prior(
     kept = None
     if cache is not None:
         kept = Path(cache) / f"{hash_of([_VERSION, 'spatial prior', dataset.fingerprint(), size])}-prior.safetensors"
-        if kept.is_file():
-            return np.asarray(safetensors.numpy.load_file(kept)["prior"])
+        if (found := remembered(kept, key=_KEY)) is not None:
+            return np.asarray(found["prior"].numpy())
     prior = normalised_prior(_counts(dataset, size, progress))
     if kept is not None:
-        write_bytes(kept, safetensors.numpy.save({"prior": prior}))
+        write_tensors(kept, {"prior": torch.from_numpy(prior)}, key=_KEY, card={"spec": dataset.spec})
     return prior
 
 

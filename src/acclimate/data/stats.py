@@ -12,7 +12,8 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.data.seen_classes import nothing_labelled, remarks
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, read_json, write_json
+from acclimate.io.checksums import remembered_json, write_verified_json
+from acclimate.io.files import hash_of
 
 _VERSION = 2
 
@@ -86,12 +87,12 @@ def stats(dataset: Dataset, cache: Path | None = None, *, progress: Progress | N
             f"{dataset.spec} ({dataset.split}) has no labels to count; `acclimate check` says what is there"
         )
     kept = Path(cache) / f"{hash_of([_VERSION, dataset.fingerprint()])}-stats.json" if cache is not None else None
-    if kept is not None and kept.is_file():
+    if kept is not None and (found := remembered_json(kept)) is not None:
         # the same files may have been opened under another path
-        return Statistics.model_validate({**read_json(kept), "spec": dataset.spec})
+        return Statistics.model_validate({**found, "spec": dataset.spec})
     counted = _counted(dataset, progress)
     if kept is not None:
-        write_json(kept, counted.model_dump())
+        write_verified_json(kept, counted.model_dump())
     return counted
 
 

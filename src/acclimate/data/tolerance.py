@@ -15,7 +15,7 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.sample import Dataset
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
-from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.checksums import remembered_json, write_verified_json
 from acclimate.io.files import hash_of, write_json
 
 log = logging.getLogger(__name__)
@@ -66,12 +66,8 @@ def write_skipped(folder: Path, skipped: dict[str, list[str]]) -> None:
 
 
 def _remembered(path: Path) -> dict[int, str] | None:
-    if not path.exists():
-        return None
-    try:
-        return {int(index): str(problem) for index, problem in read_verified_json(path).items()}
-    except (UserError, ValueError, AttributeError):
-        return None  # damaged: looked at again
+    found = remembered_json(path)
+    return None if found is None else {int(index): str(problem) for index, problem in found.items()}
 
 
 def _reader(dataset: Dataset) -> Callable[[int], str | None]:

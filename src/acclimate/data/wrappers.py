@@ -10,7 +10,8 @@ import numpy as np
 from acclimate.data.readers.files import read_ids, read_image
 from acclimate.data.sample import Dataset, Image, Label
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, hash_of_file, read_json
+from acclimate.io.checksums import read_verified_json
+from acclimate.io.files import hash_of, hash_of_file
 from acclimate.labels import VOID
 
 LABEL_FOLDER, MANIFEST = "labels", "manifest.json"
@@ -126,7 +127,7 @@ class Translated(Dataset):
         return self.dataset.label(index)
 
     def fingerprint(self) -> str:
-        identity = read_json(self.folder / TRANSLATION)["identity"]
+        identity = read_verified_json(self.folder / TRANSLATION)["identity"]
         return hash_of(["translated", self.dataset.fingerprint(), identity])
 
 

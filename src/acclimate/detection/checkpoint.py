@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.detector import Detector
 from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
-from acclimate.io.files import atomic
-from acclimate.models.checkpoint import FORMAT, read_card_content
+from acclimate.io.tensors import write_tensors
+from acclimate.models.checkpoint import FORMAT, KEY, read_card_content, read_checkpoint_tensors
 from acclimate.models.config import problems
-from acclimate.models.weights import read_tensors
 
 
 class DetectorCard(BaseModel):
@@ -49,9 +46,7 @@ def save_detector(path: Path, detector: Detector, *, card: DetectorCard) -> None
     if card.network.name != detector.config.name or len(card.classes) != detector.classes:
         raise ValueError(f"the card describes {card.network.name!r} with {len(card.classes)} classes, not this one")
     card = card.model_copy(update={"network": detector.config.model_copy(update={"weights": None})})
-    tensors = {key: value.detach().cpu().contiguous() for key, value in detector.state_dict().items()}
-    with atomic(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={"acclimate": card.model_dump_json()})
+    write_tensors(path, detector.state_dict(), key=KEY, card=card.model_dump(mode="json"))
 
 
 def is_detector(path: Path) -> bool:
@@ -76,11 +71,11 @@ def load_detector(path: Path, *, device: torch.device | str = "cpu") -> tuple[De
         card = DetectorCard.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+    tensors = read_checkpoint_tensors(Path(path))
     detector = build_detector(card.network, len(card.classes), initialised=False)
-    tensors: dict[str, Any] = read_tensors(Path(path))
     try:
         detector.load_state_dict(tensors)
-    except (RuntimeError, SafetensorError) as error:
+    except RuntimeError as error:
         summary = " ".join(str(error).split())[:400]
         raise UserError(f"{path}: its tensors are not those of the detector in its card: {summary}") from error
     return detector.to(device).eval(), card

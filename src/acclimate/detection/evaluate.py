@@ -23,6 +23,7 @@ from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
+from acclimate.io.checksums import write_verified_json
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
@@ -165,7 +166,7 @@ def _write_pictures(
         "colours": [list(colour) for colour in space.colours],
         "images": entries,
     }
-    write_json(folder / "index.json", index_of)
+    write_verified_json(folder / "index.json", index_of)
 
 
 def predict_boxes(checkpoint: Path, jobs: Sequence[tuple[Path, str]], *, output: Path, device: str) -> Iterator[Path]:

@@ -8,14 +8,15 @@ split, at the label's native size, with one confusion matrix (never a mean of pe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import SIXTEEN, THIRTEEN
 from acclimate.errors import unknown
 from acclimate.evaluation.confusion import Absent
-from acclimate.evaluation.inference import ONCE, Inference
+from acclimate.evaluation.inference import ONCE, Inference, Resample
+from acclimate.io.identity import identity
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Protocol:
         if chosen.size is None:
             chosen = chosen.model_copy(update={"size": size})
         return replace(self, inference=chosen)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a score, as JSON."""
+        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "description"}
+        return {**found, "subsets": dict(self.subsets), "inference": identity(self.inference)}
+
+    def averaging(self, average: Resample | None) -> Protocol:
+        """The protocol with a row's own way to average an ensemble; None: as it is. Raises as :meth:`asking`."""
+        return self if average is None else self.asking(Inference(average=average))
 
     def chosen(self) -> dict[str, Any]:
         """In which keys networks are asked otherwise than by the registered protocol, for the row of results."""

@@ -15,6 +15,7 @@ from acclimate.evaluation.boundaries import BoundaryScores
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
 from acclimate.io import files
+from acclimate.io.checksums import read_verified_json, write_verified_json
 
 SOURCE_ONLY = "source-only"
 ORACLE = "oracle"
@@ -187,12 +188,12 @@ def read_together(paths: Sequence[Path]) -> Results:
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
     """Writes the ``scores.json`` of an evaluate stage atomically."""
-    files.write_json(path, {"rows": [row.model_dump(mode="json", by_alias=True) for row in rows]})
+    write_verified_json(path, {"rows": [row.model_dump(mode="json", by_alias=True) for row in rows]})
 
 
 def read_scores(path: Path) -> list[Row]:
     """Reads and validates the ``scores.json`` of an evaluate stage; raises like :func:`read_results`."""
-    return _validated(path, files.read_json(path)).rows
+    return _validated(path, read_verified_json(path, unsigned=True)).rows
 
 
 def _validated(path: Path, content: object) -> Results:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
@@ -18,9 +16,11 @@ from acclimate.errors import UserError, unknown
 from acclimate.exchange.heads import COUNTER, ImportOptions
 from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
 from acclimate.exchange.tensor_files import read_foreign
-from acclimate.io.files import atomic, hash_of_file
+from acclimate.io.files import hash_of_file
+from acclimate.io.tensors import write_tensors
 from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
 from acclimate.models.registry import build_network
+from acclimate.models.weights import WEIGHTS
 
 InputSize: TypeAlias = tuple[int, int] | Literal["native"]
 """(width, height) in pixels that images should be given in, or each image's own size."""
@@ -168,8 +168,6 @@ def _refuse_ours(path: Path) -> None:
 
 def _initial_weights(layout: BodyLayout, tensors: dict[str, Tensor], output: Path, *, source: str) -> Imported:
     """Writes a body's weights alone; heads and classes are the business of the network that starts from them."""
-    with atomic(output) as temporary:
-        # one entry alone, as in checkpoints: the order of several would differ from file to file
-        save_file(tensors, temporary, metadata={"acclimate-weights": json.dumps({"note": source})})
+    write_tensors(output, tensors, key=WEIGHTS, card={"note": source})
     remark = f"use it in a recipe: network: {{name: {layout.starts}, weights: {output}}}"
     return Imported(output, layout.description, None, (remark,))

@@ -6,13 +6,22 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
+from acclimate.io.stopping import act_on_request
+
+_OURS = re.compile(r"\..*\.acclimate-\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""What temporary files are called: ``.NAME.acclimate-PROCESS-RANDOM.tmp``. Nobody else's file has such a name."""
+_LONGEST_NAME = 100
+"""Characters of a file's name that its temporary name repeats, so that a long name does not become too long."""
 
 
 def user_cache() -> Path:
@@ -24,20 +33,30 @@ def user_cache() -> Path:
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; when the block ends well it becomes ``path``, otherwise it vanishes.
 
+    Whoever writes to the temporary path, the file gets the permissions of any new file of the user's, and while it is
+    written it is locked, so that :func:`remove_leftovers` tells it from one that a killed process left.
+
     Raises:
         UserError: the disk is full or the folder cannot be written to.
+        Interrupted: the process was asked to stop, and nothing else acts on it.
     """
     path = Path(path)
+    act_on_request()
     temporary: Path | None = None
+    handle: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        candidate = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-        # not the tempfile module, whose files are private: results are meant to be shared like any file of the user's
-        os.close(os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        temporary = candidate
+        temporary, handle = _begun(path)
+        permissions = stat.S_IMODE(os.fstat(handle).st_mode)
         yield temporary
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
+            # some libraries put a private file of their own in its place
+            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) != permissions:
+                os.chmod(temporary, permissions)
+        if sys.platform == "win32":
+            os.close(handle)
+            handle = None
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -50,12 +69,71 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of killed writers under ``folder``, in which nobody else may be writing."""
-    for path in Path(folder).rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+def _begun(path: Path) -> tuple[Path, int]:
+    """A new, empty, locked temporary file beside ``path``, and its open handle."""
+    while True:
+        name = f".{path.name[:_LONGEST_NAME]}.acclimate-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        temporary = path.parent / name
+        # not the tempfile module, whose files are private: results are meant to be shared like any file of the user's
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        if locked(handle) and temporary.exists():
+            return temporary, handle
+        os.close(handle)  # somebody who sweeps was faster than the lock, and removes it
+
+
+def locked(handle: int) -> bool:
+    """Takes an advisory lock that ends with the process; False where another one holds it.
+
+    Some network file systems know no locks: better to work without than not at all.
+    """
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name is one that acclimate had not finished writing."""
+    return _OURS.fullmatch(name) is not None
+
+
+def remove_leftovers(folder: Path, *, deep: bool = True) -> None:
+    """Removes what killed writers left in ``folder``: files with our temporary names that nobody is writing.
+
+    Args:
+        folder: links in it are not followed.
+        deep: also look in the folders below.
+    """
+    if sys.platform == "win32":
+        return  # without locks, a file that is being written cannot be told from one that is left
+    for where, folders, names in os.walk(folder):
+        for name in filter(is_temporary, names):
+            _remove_if_left(Path(where, name))
+        if not deep:
+            folders.clear()
+
+
+def _remove_if_left(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode) and locked(handle):
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -78,12 +156,14 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, is not JSON, or is nested beyond reading.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path} as JSON: {error}") from error
+    except RecursionError:
+        raise UserError(f"cannot read {path} as JSON: it is nested too deeply") from None
 
 
 def hash_of(content: Any) -> str:

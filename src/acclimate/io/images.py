@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ OTHER_PICTURES = (
 )  # fmt: skip
 """What else pictures and videos are called: not read, but not passed over in silence either."""
 
+# of bombs, whose sizes are looked at here, and of odd metadata, which nothing depends on
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PILImage.DecompressionBombError,
     # what Pillow's decoders of TIFF, WebP, JPEG 2000 and AVIF raise on damaged headers
@@ -58,11 +61,12 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(place: Readable) -> Iterator[PILImage.Image]:
+def opened(place: Readable, *, whole: bool = False) -> Iterator[PILImage.Image]:
     """An image file, decoded when its pixels are asked for; whatever goes wrong with it becomes one UserError.
 
     Args:
         place: a path on disk, or inside an archive.
+        whole: also look at the checksums of a PNG, which Pillow leaves alone where they are of pixels.
 
     Raises:
         UserError: the file is missing, no regular file, of no format that is read, damaged, or too large.
@@ -72,6 +76,8 @@ def opened(place: Readable) -> Iterator[PILImage.Image]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of bombs and odd metadata: sizes are looked at below
                 picture = PILImage.open(stream, formats=_formats())
+                if whole and picture.format == "PNG":
+                    _verify_png(stream)
             with picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise UserError(
@@ -93,6 +99,27 @@ def opened(place: Readable) -> Iterator[PILImage.Image]:
             f"{place} cannot be read as an image ({error}); it is damaged or not what its name says: replace or remove "
             "it"
         ) from error
+
+
+def _verify_png(stream: BinaryIO) -> None:
+    """Compares the critical chunks of a PNG with their checksums, and goes back to where the stream was.
+
+    Raises:
+        ValueError: one is not what was written.
+    """
+    position = stream.tell()
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8:
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if kind[0] & 0x20:  # lower case: a chunk that may be left out, about which programs are careless
+            stream.seek(length + 4, io.SEEK_CUR)
+            continue
+        content, check = stream.read(length), stream.read(4)
+        if int.from_bytes(check, "big") != zlib.crc32(content, zlib.crc32(kind)):
+            raise ValueError(f"its chunk {kind!r} does not match its checksum")
+        if kind == b"IEND":
+            break
+    stream.seek(position)
 
 
 def orientation(picture: PILImage.Image) -> int:

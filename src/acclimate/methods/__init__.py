@@ -21,11 +21,13 @@ from acclimate.methods.base import (
     Term,
 )
 from acclimate.methods.dacs import Dacs
+from acclimate.methods.daformer import DAFormer
 from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
+from acclimate.methods.vfm_uda import VfmUda
 from acclimate.methods.weak_labels import WeakLabels
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -41,6 +43,8 @@ METHODS: dict[str, type[Method]] = {
         AdvEnt,
         FineGrained,
         Dacs,
+        DAFormer,
+        VfmUda,
         SelfDistillation,
         WeakLabels,
     )

@@ -58,9 +58,7 @@ class Dacs(Method):
 
         yield self.source_losses(source)
         yield self.mixed_losses(source, target)
-        if target.labels is not None or self.options.class_prior_weight > 0:
-            output = self.target_output(target)
-            yield self.class_prior(output) | self.pseudo_labels(output, target)
+        yield self.target_losses(target)
 
     def source_losses(self, source: Batch) -> Losses:
         """What is learned from the source alone."""
@@ -80,3 +78,10 @@ class Dacs(Method):
             weights=mixed(taught.weights.new_ones(()), taught.weights, masks),
             weight=options.mixed_weight,
         )
+
+    def target_losses(self, target: Batch) -> Losses:
+        """What is learned from the target as it is: the class-ratio prior and pseudo-labels, where they are wanted."""
+        if target.labels is None and self.options.class_prior_weight == 0:
+            return {}
+        output = self.target_output(target)
+        return self.class_prior(output) | self.pseudo_labels(output, target)

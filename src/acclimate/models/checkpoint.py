@@ -14,12 +14,11 @@ from typing import Any, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
-from acclimate.io.checksums import digest_of
-from acclimate.io.files import atomic
+from acclimate.io.tensors import DIGEST, matches, read_unverified, write_tensors
 from acclimate.models.config import CODE, NetworkConfig, problems
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
@@ -28,7 +27,11 @@ from acclimate.models.wrapped import allow_code, code_is_allowed
 FORMAT = 2
 """Version of the card; raised when old programs could no longer read new files."""
 
-_KEY, _DIGEST = "acclimate", "sha256"
+KEY = "acclimate"
+"""The entry of a file's header that holds the card."""
+_UNSIGNED_FORMAT = 1
+"""The last format whose early files had no checksum."""
+_REMEDY = "copy it again, or delete it with its folder and run the same command again"
 _VERSION = version("acclimate")
 
 
@@ -92,15 +95,7 @@ def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -
             f"{network.config.name!r} with {network.classes}"
         )
     card = card.model_copy(update={"network": network.config.without_weights()})
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with atomic(Path(path)) as temporary:
-        try:
-            # one entry alone: the order of several differs from process to process, and with it the file
-            content = card.model_dump(mode="json")
-            content[_DIGEST] = _digest(content, tensors)
-            save_file(tensors, temporary, metadata={_KEY: json.dumps(content)})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+    write_tensors(path, network.state_dict(), key=KEY, card=card.model_dump(mode="json"))
 
 
 def read_card(path: Path) -> ModelCard:
@@ -135,17 +130,16 @@ def read_card_content(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
-    if _KEY not in metadata:
+    if KEY not in metadata:
         raise UserError(
-            f"{path} is a safetensors file but no checkpoint of acclimate: its header has no {_KEY!r} entry; expected "
+            f"{path} is a safetensors file but no checkpoint of acclimate: its header has no {KEY!r} entry; expected "
             "a model.safetensors written by acclimate (weights published by others must be imported first)"
         )
     try:
-        content = json.loads(metadata[_KEY])
-    except ValueError as error:
-        raise UserError(
-            f"{path}: the {_KEY!r} entry of its header is not JSON ({error}); the file is damaged"
-        ) from error
+        content = json.loads(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: the {KEY!r} entry of its header is not JSON ({why}); the file is damaged") from None
     written = content.get("format") if isinstance(content, dict) else None
     if isinstance(written, int) and written > FORMAT:
         raise UserError(
@@ -154,7 +148,7 @@ def read_card_content(path: Path) -> dict[str, Any]:
         )
     if not isinstance(content, dict):
         return {}
-    content.pop(_DIGEST, None)
+    content.pop(DIGEST, None)
     return content
 
 
@@ -176,21 +170,33 @@ def load_network(
     """
     path = Path(path)
     card = read_card(path)
+    tensors = read_checkpoint_tensors(path)
     if not isinstance(network, SegmentationNetwork):
         network = _built(path, card, network)
     elif network.classes != len(card.classes):
         raise UserError(f"{path} is of {len(card.classes)} classes, the given network of {network.classes}")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            _verify(path, file.metadata(), tensors)
         network.load_state_dict(tensors)
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
     except RuntimeError as error:
         summary = " ".join(str(error).split())[:400]
         raise UserError(f"{path}: its tensors are not those of the network in its card: {summary}") from error
     return network.to(device).eval(), card
+
+
+def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint of any task, verified with its card; early files may lack a checksum.
+
+    Raises:
+        UserError: they are not what was written.
+    """
+    card, tensors = read_unverified(path, key=KEY, remedy=_REMEDY)
+    if DIGEST not in card and card.get("format") == _UNSIGNED_FORMAT:
+        return tensors
+    if not matches(KEY, card, tensors):
+        raise UserError(
+            f"{path}: its content does not match its checksum; it was damaged after it was written: {_REMEDY}"
+        )
+    return tensors
 
 
 def _built(path: Path, card: ModelCard, reference: str | None) -> SegmentationNetwork:
@@ -239,25 +245,6 @@ def expect_classes(card: Classified, class_space: ClassSpace, path: Path) -> Non
         f"{path} was trained on {trained}, but {wanted} were asked for; choose the class space {card.class_space!r} or "
         "another checkpoint"
     )
-
-
-def _digest(card: dict[str, Any], tensors: dict[str, Any]) -> str:
-    return digest_of({_KEY: json.dumps(card, sort_keys=True)}, tensors)
-
-
-def _verify(path: Path, header: dict[str, str], tensors: dict[str, Any]) -> None:
-    """Compares card and tensors with the checksum in the card; files of early versions have none.
-
-    Raises:
-        UserError: they are not what was written.
-    """
-    card = json.loads(header[_KEY])
-    wanted = card.pop(_DIGEST, None)
-    if wanted is not None and wanted != _digest(card, tensors):
-        raise UserError(
-            f"{path}: its content does not match its checksum; it was damaged after it was written: copy it again, or "
-            "delete it with its folder and run the same command again"
-        )
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from acclimate.io.identity import file_named
 from acclimate.models.backbones import build_backbone
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkOptions
@@ -45,7 +46,7 @@ class EncoderDecoderOptions(NetworkOptions):
     backbone: str = "torchvision/resnet50"
     decoder: str = "daformer"
     decoder_options: dict[str, Any] = Field(default={})
-    weights: str | None = None
+    weights: str | None = file_named(None)
     output_stride: Literal[8, 16, 32] | None = None
     multi_level: bool = False
     batch_norm: BatchNormSetting = "trained"
@@ -107,12 +108,23 @@ class EncoderDecoder(SegmentationNetwork):
         if options.freeze_backbone:
             backbone.requires_grad_(False)
 
+    def features_of(self, images: Tensor) -> Tensor:
+        images = self.preprocessing(images)
+        size = (images.shape[2], images.shape[3])
+        images = padded(images, self.multiple)
+        return cut(self.maps(images)[-1], size, whole=(images.shape[2], images.shape[3]))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the backbone says of preprocessed and padded images."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_backbone):
+            maps: list[Tensor] = self.backbone(images)
+        return maps
+
     def segment(self, images: Tensor) -> Output:
         size = (images.shape[2], images.shape[3])
         images = padded(images, self.multiple)
         whole = (images.shape[2], images.shape[3])
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_backbone):
-            maps = self.backbone(images)
+        maps = self.maps(images)
 
         def level(logits: Tensor, features: Tensor) -> Level:
             return Level(cut(logits, size, whole=whole), cut(features, size, whole=whole))

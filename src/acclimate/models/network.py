@@ -142,6 +142,11 @@ class SegmentationNetwork(nn.Module, ABC):
         """Logits and features of RGB images (B, 3, H, W) with values in [0, 1]."""
         return self.segment(self.preprocessing(images))
 
+    def features_of(self, images: Tensor) -> Tensor | None:
+        """The main level's features (B, D, h, w) of RGB images in [0, 1], without logits where that saves time."""
+        output: Output = self(images)
+        return output.features
+
     @abstractmethod
     def segment(self, images: Tensor) -> Output:
         """Logits and features of images that have been preprocessed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
+from acclimate.io.tensors import DIGEST, matches
 
+WEIGHTS = "acclimate-weights"
+"""The entry of a file's header by which initial weights that `acclimate import` wrote are known."""
 IMAGENET = "imagenet"
 """Torchvision's best (or timm's) ImageNet weights."""
 IMAGENET_V1 = "imagenet-v1"
@@ -26,14 +30,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, on the CPU.
 
     Raises:
-        UserError: the file is missing, truncated or of another format.
+        UserError: the file is missing, truncated or of another format, or carries a checksum that is not its own.
     """
     if not path.is_file():
         raise UserError(f"no such file of weights: {path}; give the path of a safetensors file, or 'imagenet'")
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
-    except (SafetensorError, OSError) as error:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+        card = json.loads(header.get(WEIGHTS, "{}"))
+        if DIGEST in card and not matches(WEIGHTS, card, tensors):
+            raise ValueError("its content does not match its checksum")
+        return tensors
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not a readable safetensors file ({error}); the file may be truncated, or of another format: "
             "pickled checkpoints (.pth, .pt) must be converted first, with 'acclimate import'"

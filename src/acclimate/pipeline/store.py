@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of, read_json, remove_leftovers, write_json
+from acclimate.io.checksums import broken, digests_in, read_verified_json, write_verified_json
+from acclimate.io.files import hash_of, locked, remove_leftovers, write_json
 
-STAGE_FORMAT = 1
+log = logging.getLogger(__name__)
+
+DONE = "done.json"
+_PRODUCTS = "files"
+_LAST = ("manifest.json", "translation.json")
+"""What says inside a stage that its work is complete."""
+STAGE_FORMAT = 2
 """Raised when a stage's meaning changes, so that results of the older meaning are not taken for the new one's."""
 
 
@@ -34,9 +41,24 @@ class Store:
         return self.root / key
 
     def finished(self, key: str) -> dict[str, Any] | None:
-        """The summary of a finished stage; None while it is not finished."""
-        path = self.folder(key) / "done.json"
-        return dict(read_json(path)) if path.exists() else None
+        """The summary of a finished stage; None while it is not, or where a file it left is gone or damaged."""
+        folder = self.folder(key)
+        if not (folder / DONE).exists():
+            return None
+        try:
+            summary = read_verified_json(folder / DONE)
+            damaged = broken(folder, summary.pop(_PRODUCTS, {}))
+        except UserError as error:
+            log.warning("%s; the stage is done again", error)
+            damaged = []
+        else:
+            if not damaged:
+                return summary
+            log.warning("%s of %s is gone or damaged; the stage is done again", ", ".join(damaged), folder)
+        # first what says that it is done: killed in between, the rest would be taken for whole
+        for name in (DONE, *damaged, *_LAST):
+            (folder / name).unlink(missing_ok=True)
+        return None
 
     @contextmanager
     def working_on(self, key: str, identity: dict[str, Any]) -> Iterator[Path]:
@@ -50,8 +72,8 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make {folder}: {error.strerror}; choose another folder with -o") from error
-        with _locked(folder / "lock") as locked:
-            if not locked:
+        with _locked(folder / "lock") as free:
+            if not free:
                 raise UserError(
                     f"another process is working on {folder}; wait for it to end (its result will be reused), "
                     "or give this run another store with --store"
@@ -60,32 +82,20 @@ class Store:
             write_json(folder / "stage.json", identity)
             yield folder
 
-    def finish(self, key: str, summary: dict[str, Any]) -> None:
-        """Marks a stage as finished."""
-        write_json(self.folder(key) / "done.json", summary)
+    def finish(self, key: str, summary: dict[str, Any], products: Sequence[str] = ()) -> None:
+        """Marks a stage as finished, with the checksums of its products, what it leaves to later ones."""
+        write_verified_json(self.folder(key) / DONE, {**summary, _PRODUCTS: digests_in(self.folder(key), products)})
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
     """Holds an advisory lock on ``path``; yields whether it could be had. Released when the process ends, however."""
-    if sys.platform == "win32":
-        yield True
-        return
-    import fcntl
-
     try:
         handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder with -o") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        except OSError:  # some network file systems know no locks; better to work without than not at all
-            free = True
-        yield free
+        yield locked(handle)
     finally:
         os.close(handle)
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from acclimate.data.wrappers import LABEL_FOLDER, MANIFEST
 from acclimate.errors import UserError
-from acclimate.io.files import read_json, remove_leftovers, write_bytes, write_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import remove_leftovers, write_bytes
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds
 
 STARTED = "started.json"
@@ -39,8 +40,7 @@ class PseudoLabelFolder:
         remove_leftovers(self.folder)
         started = self.folder / STARTED
         if started.is_file():
-            content = read_json(started)
-            if not isinstance(content, dict) or content.get("identity") != identity:
+            if read_verified_json(started).get("identity") != identity:
                 raise UserError(
                     f"{self.folder} holds pseudo-labels of another checkpoint, data set or selection; give another "
                     "folder with -o, or delete this one first"
@@ -51,7 +51,7 @@ class PseudoLabelFolder:
                 "folder with -o"
             )
         else:
-            write_json(started, {"identity": identity})
+            write_verified_json(started, {"identity": identity})
 
     @property
     def finished(self) -> bool:
@@ -77,7 +77,7 @@ class PseudoLabelFolder:
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Writes the manifest, which makes the folder one that can be trained on."""
-        write_json(self.folder / MANIFEST, dict(manifest))
+        write_verified_json(self.folder / MANIFEST, manifest)
 
 
 def label_path(folder: Path, name: str) -> Path:
@@ -154,7 +154,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} holds no {MANIFEST}: labelling did not finish there; run the same `acclimate label` command "
             "again, it goes on where it stopped"
         )
-    content = read_json(path)
-    if not isinstance(content, dict) or "thresholds" not in content:
+    content = read_verified_json(path)
+    if "thresholds" not in content:
         raise UserError(f"{path} is no manifest of pseudo-labels; label again into another folder")
     return content

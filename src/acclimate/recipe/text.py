@@ -63,11 +63,19 @@ def _repeated_keys(node: yaml.Node | None) -> list[str]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced."""
+    """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced.
+
+    Two mappings within them whose ``name`` differs speak of different things, so that the second replaces the first:
+    the options of one network are not another's.
+    """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same = value.get("name", old.get("name")) == old.get("name")
+            result[key] = merged(old, value) if same else value
+        else:
+            result[key] = value
     return result
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
-from acclimate.io.files import read_json
+from acclimate.io.checksums import read_verified_json
 from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
 
@@ -117,7 +117,7 @@ def read_run(folder: Path) -> Run:
     if not stages and not recipe_path.exists() and not results_path.exists():
         raise UserError(f"{folder} holds no run: no recipe.yaml, no results.json and no stage folder such as 1-advent")
     recipe_text, recipe = _recipe(recipe_path)
-    environment = read_json(environment_path) if environment_path.exists() else {}
+    environment = _read(environment_path) or {}
     if results_path.exists():
         rows = read_results(results_path).rows
     else:
@@ -127,7 +127,7 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         recipe_text=recipe_text,
         recipe=recipe,
-        environment=environment if isinstance(environment, dict) else {},
+        environment=environment,
         rows=rows,
         stages=stages,
         published=published_rows(recipe.get("published"), where=recipe_path),
@@ -162,8 +162,6 @@ def _stages(folder: Path) -> Iterator[Stage]:
 
 def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -> Stage:
     history, pictures, manifest = folder / "history.csv", folder / "pictures" / "index.json", folder / "manifest.json"
-    content = read_json(manifest) if manifest.exists() else None
-    translation = folder / "translation.json"
     figures = (path for where in (folder, folder / "pictures") for path in sorted(where.glob("figure*.png")))
     return Stage(
         number=number,
@@ -173,16 +171,20 @@ def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -
         folder=folder,
         history=read_history(history) if history.exists() else None,
         pictures=_picture_index(pictures) if pictures.exists() else None,
-        manifest=content if isinstance(content, dict) else None,
+        manifest=_read(manifest),
         figures=tuple(figures),
-        translation=read_json(translation) if translation.exists() else None,
+        translation=_read(folder / "translation.json"),
         seconds=_seconds(folder / "done.json"),
     )
 
 
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a JSON file of the run's holds; None where there is none. Checksums are looked at where there are any."""
+    return read_verified_json(path, unsigned=True) if path.exists() else None
+
+
 def _seconds(path: Path) -> float | None:
-    summary = read_json(path) if path.exists() else None
-    value = summary.get("train_seconds") if isinstance(summary, dict) else None
+    value = (_read(path) or {}).get("train_seconds")
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -193,7 +195,7 @@ def _scores(stage: Stage) -> list[Row]:
 
 def _picture_index(path: Path) -> PictureIndex:
     try:
-        return PictureIndex.model_validate(read_json(path))
+        return PictureIndex.model_validate(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -209,10 +211,12 @@ def read_history(path: Path) -> History:
     try:
         with open(path, newline="", encoding="utf-8") as stream:
             lines = list(csv.DictReader(stream))
+        if any(None in line or None in line.values() for line in lines):
+            raise ValueError("its rows differ in length")
         steps = [int(float(line["step"])) for line in lines]
         names = [name for name in (lines[0] if lines else {}) if name and name != "step"]
         return History(steps, {name: [_number(line.get(name)) for line in lines] for name in names})
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"{path} is not a training history: {error!r}; train the stage again") from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,29 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveInt
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset
-from acclimate.data.wrappers import PseudoLabelled
+from acclimate.data.spatial_prior import spatial_prior
+from acclimate.data.wrappers import MANIFEST, PseudoLabelled
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.io.files import hash_of, hash_of_file
+from acclimate.io.identity import identity, speed_only
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.counts import ScoreCounts, SelectionCounts
 from acclimate.pseudo.curves import TABLE_5_FLOORS, threshold_sweep
 from acclimate.pseudo.scores_on_disk import ScoresOnDisk
 from acclimate.pseudo.scoring import Scoring
-from acclimate.pseudo.sisc import Patches
+from acclimate.pseudo.sisc import LabelInference, Patches
 from acclimate.pseudo.store import PseudoLabelFolder, pseudo_label_manifest, read_manifest
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds, kept_share
 from acclimate.stages.evaluate import load_networks
 from acclimate.stages.label_passes import Labelling, count_scores, write_figure, write_labels
 from acclimate.stages.label_results import label_summary, write_curves
+from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
 from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
@@ -87,21 +92,75 @@ class LabelRequest:
 
     def identity(self) -> str:
         """A hash of everything the labels depend on."""
-        further: dict[str, Any] = {}
-        if views := self.views():
-            further["inference"] = views
-        if self.prior is not None:
-            further["prior"] = hashlib.sha256(self.prior.tobytes()).hexdigest()
+        further = {} if self.prior is None else {"prior": hashlib.sha256(self.prior.tobytes()).hexdigest()}
         return hash_of(
             {
                 "checkpoint": hash_of_file(self.checkpoint),
                 "data": self.data.fingerprint(),
                 "selection": self.selection.identity(),
+                "inference": self.views(),
                 **further,
                 "input_size": self.inference.size,
                 "native": self.native,
             }
         )
+
+
+class LabelStage(StageSettings):
+    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint.
+
+    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
+    """
+
+    verb = "label"
+    label: str
+    selection: Selection = Selection()
+    inference: LabelInference = LabelInference()
+    spatial_prior: bool = False
+    batch_size: PositiveInt = speed_only(1)
+    scores_on_disk: NonNegativeFloat = speed_only(SCORES_ON_DISK)
+
+    def ready(self, context: Context) -> Sequence[Stage]:
+        return [PseudoLabelledTarget(context, self)]
+
+
+class PseudoLabelledTarget(Stage):
+    """A folder of label maps and ``manifest.json``."""
+
+    verb = "label"
+    products = (MANIFEST,)
+
+    def __init__(self, context: Context, stage: LabelStage) -> None:
+        self.model = context.finished[stage.label]
+        super().__init__(context, inputs=[self.model])
+        self.stage, self.method = stage, self.model.method
+
+    def identity(self) -> dict[str, Any]:
+        data = self.context.data
+        return {
+            "checkpoint": self.model.key,
+            "data": data.target.fingerprint(),
+            "selection": self.stage.selection.identity(),
+            "inference": identity(self.stage.inference),
+            "input_size": self.context.recipe.prediction_size(),
+            "spatial_prior": data.source.fingerprint() if self.stage.spatial_prior else None,
+        }
+
+    def run(self, place: Place) -> dict[str, Any]:
+        data, stage = self.context.data, self.stage
+        request = LabelRequest(
+            checkpoint=self.model.folder / MODEL,
+            data=data.target,
+            class_space=data.class_space,
+            selection=stage.selection,
+            inference=stage.inference.views(size=self.context.recipe.prediction_size()),
+            patches=stage.inference.in_patches(),
+            batch_size=stage.batch_size,
+            scores_on_disk=stage.scores_on_disk,
+            prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
+            title=self.title,
+        )
+        return label(request, folder=place.folder, device=str(place.fabric.device))
 
 
 def with_pseudo_labels(dataset: Dataset, folder: Path) -> Dataset:

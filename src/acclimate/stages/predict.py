@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image as PILImage
 from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
-from acclimate.detection.evaluate import predict_boxes
+from acclimate.data.readers.listing import found
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.pictures import save_picture
@@ -20,6 +21,8 @@ from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
 from acclimate.report.colour import entropy_colours
 from acclimate.stages.evaluate import class_space_of
+
+log = logging.getLogger(__name__)
 
 OVERLAY_OPACITY = 0.55
 
@@ -62,7 +65,7 @@ def predict_images(
     palette = space.palette()
     label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
     inference = inference.over(Inference(size=card.input_size))
-    jobs = _jobs(images, output)
+    jobs = images_to_predict(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
@@ -91,12 +94,7 @@ def predict_images(
             yield written
 
 
-def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
-    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
-    yield from predict_boxes(checkpoint, _jobs(images, output), output=output, device=device)
-
-
-def _jobs(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
+def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
     """Every image with the name that its prediction gets under ``output``."""
     jobs: list[tuple[Path, str]] = []
     for path in paths:
@@ -109,10 +107,14 @@ def _jobs(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
         if path.is_file():
             jobs.append((path, path.stem))
         elif path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            if not found:
+            pictures = found(path, IMAGE_SUFFIXES)
+            if pictures.faults:
+                raise UserError(pictures.faults[0])
+            for note in pictures.notes:
+                log.warning("%s", note)
+            if not len(pictures):
                 raise UserError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            jobs.extend((entry, str(entry.relative_to(path).with_suffix(""))) for entry in found)
+            jobs.extend((Path(str(entry)), name) for name, entry in pictures)
         else:
             raise UserError(f"there is no image or folder {path}")
     names = [name for _, name in jobs]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from acclimate.errors import UserError
-from acclimate.io.files import hash_of_file, read_json, write_bytes, write_json
+from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.files import atomic, hash_of_file, remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,13 @@ class Checkpoints:
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes the state reached after ``step`` steps and forgets all but the newest ones."""
-        for leftover in self.folder.glob(".state-*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-        buffer = io.BytesIO()
-        torch.save({"step": step, **state}, buffer)
-        content = buffer.getbuffer()
+        remove_leftovers(self.folder, deep=False)
         path = self.folder / f"state-{step:08d}.pt"
         path.with_suffix(".json").unlink(missing_ok=True)
-        write_bytes(path, content)
-        write_json(path.with_suffix(".json"), {"step": step, "sha256": hashlib.sha256(content).hexdigest()})
+        with atomic(path) as temporary, open(temporary, "wb") as stream:
+            digest = _Digest(stream)
+            torch.save({"step": step, **state}, digest)  # type: ignore[arg-type]  # it needs no more of a file
+        write_verified_json(path.with_suffix(".json"), {"step": step, "state": digest.hexadecimal()})
         states = self._states()
         later = [old for old in states if _step(old) > step]  # training got here again because they are damaged
         earlier = [old for old in states if _step(old) <= step]
@@ -56,7 +54,7 @@ class Checkpoints:
         """The newest state that is whole, or None where there is none; damaged ones are named in a warning."""
         for path in reversed(self._states()):
             try:
-                wanted = read_json(path.with_suffix(".json"))["sha256"]
+                wanted = read_verified_json(path.with_suffix(".json"))["state"]
                 if hash_of_file(path) != wanted:
                     raise UserError("its content does not match its checksum")
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -74,6 +72,26 @@ class Checkpoints:
 
     def _states(self) -> list[Path]:
         return sorted((path for path in self.folder.glob("state-*.pt") if _NAME.fullmatch(path.name)), key=_step)
+
+
+class _Digest:
+    """Where a state is written to: it goes on to the file, and its SHA-256 is known at the end without a second look.
+
+    Nothing of the state is held back, so that saving needs no more memory than the largest tensor.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._digest = stream, hashlib.sha256()
+
+    def write(self, part: bytes) -> int:
+        self._digest.update(part)
+        return self._stream.write(part)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def hexadecimal(self) -> str:
+        return self._digest.hexdigest()
 
 
 def _step(path: Path) -> int:

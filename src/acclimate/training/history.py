@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from acclimate.errors import UserError
 from acclimate.io.files import write_text
@@ -16,23 +19,31 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class History:
-    """Rows (step -> named numbers) that survive interruption: a resumed run drops what came after its checkpoint.
+Rows = list[dict[str, float]]
+"""A row per step that was logged: ``step`` and named numbers."""
 
-    ``history.csv`` holds what is reproducible (losses, learning rate); speed goes to TensorBoard alone, so that two
-    runs of the same seed leave identical files.
+
+class History:
+    """Rows (step -> named numbers) that survive interruption, because every checkpoint holds those before it.
+
+    ``history.csv`` is for people and reports and is never read back. It holds what is reproducible (losses, learning
+    rate); speed goes to TensorBoard alone, so that two runs of the same seed leave identical files.
+
+    Args:
+        folder: where the files go.
+        rows: of the checkpoint from which the training goes on.
+        tensorboard: whether events are written.
     """
 
-    def __init__(self, folder: Path, *, first_step: int = 0, tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path, *, rows: Rows | None = None, tensorboard: bool = True) -> None:
         self.path = folder / "history.csv"
-        self.rows: list[dict[str, float]] = [
-            row for row in read_history(self.path) if row["step"] <= first_step and first_step > 0
-        ]
+        self.rows: Rows = list(rows or [])
         self._writer: SummaryWriter | None = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
+            first = int(self.rows[-1]["step"]) if self.rows else 0
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def add(self, step: int, values: dict[str, float], *, speed: dict[str, float] | None = None) -> None:
         """Adds the row of ``step``; ``speed`` is shown but not kept in the CSV.
@@ -53,7 +64,7 @@ class History:
 
     def save(self) -> None:
         """Writes ``history.csv``, whole."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        columns = _columns(self.rows)
         stream = io.StringIO()
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
@@ -72,9 +83,21 @@ class History:
                 self._writer.close()
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``history.csv``; empty where there is none yet."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as stream:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+def packed(rows: Rows) -> dict[str, Any]:
+    """Rows as a checkpoint keeps them: the names of the columns, and one tensor, not a number where a cell is empty."""
+    columns = _columns(rows)
+    values = [[row.get(name, math.nan) for name in columns] for row in rows]
+    return {"columns": columns, "values": torch.tensor(values, dtype=torch.float64)}
+
+
+def unpacked(content: dict[str, Any]) -> Rows:
+    """The rows that :func:`packed` was given."""
+    columns: list[str] = content["columns"]
+    return [
+        {name: value for name, value in zip(columns, row, strict=True) if not math.isnan(value)}
+        for row in content["values"].tolist()
+    ]
+
+
+def _columns(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))

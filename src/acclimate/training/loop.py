@@ -15,7 +15,7 @@ from torch import Tensor
 from acclimate.io.progress import progress
 from acclimate.methods.trainable import AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.history import History
+from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
 from acclimate.training.schedule import set_learning_rates
@@ -57,6 +57,7 @@ class Position:
     step: int = 0
     seconds: float = 0.0
     images: int = 0
+    history: Rows = field(default_factory=list)
 
 
 @dataclass
@@ -218,7 +219,8 @@ def _save(training: Training[AnyBatch]) -> None:
     own = gathered(mine, fabric) if (mine := method.process_state()) else []
     ensure_finite_state({**state, "own": own}, position.step)
     if fabric.is_global_zero:
-        training.history.save()  # first: a killed run drops rows beyond its checkpoint, but cannot make up missing ones
+        training.history.save()
         kept = {"seconds": position.seconds, "images": position.images, "processes": fabric.world_size}
-        training.checkpoints.save(position.step, {**kept, "method": state, "own": own})
+        rows = packed(training.history.rows)
+        training.checkpoints.save(position.step, {**kept, "history": rows, "method": state, "own": own})
     fabric.barrier()

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from acclimate.errors import UserError
 from acclimate.methods.trainable import Learner
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.history import unpacked
 from acclimate.training.loop import Position
 
 
@@ -26,15 +27,19 @@ def resumed(method: Learner[Any], checkpoints: Checkpoints, fabric: Fabric) -> P
     if state is None:
         return Position()
     ensure_same_processes(state.get("processes", 1), fabric.world_size, checkpoints.folder)
-    if method.process_state():
-        if len(state.get("own", [])) != fabric.world_size:
-            raise UserError(
-                f"{checkpoints.folder} holds a training by another version of acclimate, whose checkpoints lack what "
-                "each process owns; delete that folder to begin anew, or go on with that version"
-            )
+    own = method.process_state()
+    if (own and len(state.get("own", [])) != fabric.world_size) or "history" not in state:
+        raise UserError(
+            f"{checkpoints.folder} holds a training by another version of acclimate, whose checkpoints lack "
+            f"{'what each process owns' if own else 'its history'}; delete that folder to begin anew, or go on with "
+            "that version"
+        )
+    if own:
         method.load_process_state(state["own"][fabric.global_rank])
     method.load_method_state(state["method"])
-    return Position(step=state["step"], seconds=state["seconds"], images=state["images"])
+    return Position(
+        step=state["step"], seconds=state["seconds"], images=state["images"], history=unpacked(state["history"])
+    )
 
 
 def ensure_same_processes(before: int, now: int, folder: Path) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from acclimate.data.sample import Image
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.errors import UserError
-from acclimate.io.files import atomic
+from acclimate.io.tensors import read_tensors_with_card, write_tensors
 from acclimate.models.cyclegan import GENERATOR_STRIDE, ResnetGenerator
 from acclimate.translation.cyclegan import CycleGan, generator_of
 from acclimate.translation.settings import CycleGanOptions, Writing
@@ -26,10 +23,8 @@ _KEY = "acclimate-translator"
 
 def save_translator(path: Path, translator: CycleGan, *, note: dict[str, Any]) -> None:
     """Writes both generators to one safetensors file whose header holds their options and ``note``, atomically."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in translator.generators.state_dict().items()}
     card = {"format": 1, "options": translator.options.model_dump(mode="json"), **note}
-    with atomic(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(card)})
+    write_tensors(path, translator.generators.state_dict(), key=_KEY, card=card)
 
 
 def load_generator(path: Path, *, direction: str = "to target", device: str = "cpu") -> ResnetGenerator:
@@ -44,19 +39,16 @@ def load_generator(path: Path, *, direction: str = "to target", device: str = "c
         UserError: the file is missing, damaged or holds something else.
     """
     prefix = f"{direction}."
+    remedy = "delete it and translate again, or give a translator.safetensors that `acclimate translate` wrote"
+    card, everything = read_tensors_with_card(path, key=_KEY, remedy=remedy)
+    tensors = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
     try:
-        with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})[_KEY])
-            tensors = {k.removeprefix(prefix): file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
         options = CycleGanOptions.model_validate(card["options"])
         with torch.random.fork_rng(devices=[]):
             generator = generator_of(options)
         generator.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, ValidationError) as error:
-        raise UserError(
-            f"{path} is no translator ({error}); give a translator.safetensors that `acclimate translate` or a "
-            "translate stage wrote"
-        ) from error
+    except (KeyError, RuntimeError, ValidationError) as error:
+        raise UserError(f"{path} is no translator ({error}); {remedy}") from error
     return generator.to(device).eval()
 
 

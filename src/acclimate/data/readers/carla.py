@@ -60,7 +60,7 @@ class Carla(FileDataset):
         return listing
 
     def read_ids(self, path: Place) -> Ids:
-        with opened(path) as picture:
+        with opened(path, whole=True) as picture:
             refuse_lossy(picture, path)
             if picture.mode not in ("RGB", "RGBA") or has_16_bits(picture):
                 raise UserError(f"{path} has mode {picture.mode}; CARLA labels are 8-bit RGB with the class id in red")

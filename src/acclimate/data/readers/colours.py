@@ -53,7 +53,7 @@ class ColourTable:
             UserError: the file is missing, damaged, lossy, of 16 bits per channel or partly transparent.
             UnknownValues: it holds a colour that is not in the list; names all of them.
         """
-        with opened(path) as picture:
+        with opened(path, whole=True) as picture:
             refuse_lossy(picture, path)
             if has_16_bits(picture):
                 raise UserError(
