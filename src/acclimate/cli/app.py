@@ -194,11 +194,23 @@ def label(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")
     ] = False,
+    scores_on_disk: Annotated[
+        float,
+        typer.Option("--scores-on-disk", min=0, help="gigabytes, for a while, so that the model sees each image once"),
+    ] = 16.0,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
     from acclimate.cli.data import label_command
 
-    label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
+    label_command(
+        checkpoint,
+        data=data,
+        split=split,
+        output=output,
+        overrides=overrides or [],
+        sweep=sweep,
+        scores_on_disk=scores_on_disk,
+    )
 
 
 @app.command()

@@ -47,7 +47,14 @@ def stats_command(
 
 
 def label_command(
-    checkpoint: Path, *, data: str, split: str, output: Path, overrides: Sequence[str], sweep: bool
+    checkpoint: Path,
+    *,
+    data: str,
+    split: str,
+    output: Path,
+    overrides: Sequence[str],
+    sweep: bool,
+    scores_on_disk: float,
 ) -> None:
     """Writes pseudo-labels, or prints the sweep of thresholds."""
     from acclimate.data.registry import open_dataset
@@ -67,6 +74,7 @@ def label_command(
         class_space=space,
         selection=selection,
         inference=Inference(size=card.input_size),
+        scores_on_disk=scores_on_disk,
         title="label",
     )
     if sweep:
