@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from acclimate.errors import UserError
-from acclimate.training.interrupt import Interrupted, stoppable
+from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
 app = typer.Typer(
     name="acclimate",
@@ -348,20 +349,30 @@ def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None
 
 def main() -> None:
     """The entry point: user errors exit with 2 and one message, interruption with 130, our faults with a traceback."""
-    import logging
     import warnings
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    from acclimate.io.faults import machine_fault
+    from acclimate.io.terminal import guard_terminal
+
+    guard_terminal()
     warnings.filterwarnings("ignore", module="lightning_fabric")
     try:
         with stoppable():
             app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as error:
-        print(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"), file=sys.stderr)
-        sys.exit(130)
+        _say(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"))
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        told = error if isinstance(error, UserError) else machine_fault(error)
+        if told is None:
+            raise
+        _say(f"error: {told}")
+        sys.exit(2)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
