@@ -61,6 +61,8 @@ FAMILIES = (
     Family("gta5-", "gta5", "cityscapes"),
     Family("synthia-mapillary-", "synthia", "mapillary"),
     Family("synthia-", "synthia", "cityscapes"),
+    Family("cityscapes-acdc-", "cityscapes", "acdc"),
+    Family("cityscapes-dark-zurich-", "cityscapes", "dark-zurich"),
     Family("carla-camvid", "carla", "camvid"),
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
@@ -103,7 +105,8 @@ def full_networks(recipe: Recipe) -> dict[str, int]:
     for name, stage in recipe.stages.items():
         if not isinstance(stage, TrainStage):
             continue
-        config = recipe.network_config(stage).model_copy(update={"weights": None})
+        config = recipe.network_config(stage)
+        config = config.model_copy(update={"weights": None}) if recipe.task == "detection" else config.without_weights()
         key = repr(config)
         if key not in built:
             with torch.device("meta"):
