@@ -93,7 +93,7 @@ def cells() -> dict[str, str]:
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
 
-def begin(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
+def started(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
     """Starts one run in a process of its own, whose last state is kept for comparison.
 
     Args:
@@ -181,7 +181,7 @@ def _flat(state: Any) -> Iterator[bytes]:
 
 def to_the_end(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> None:
     """One run that nobody kills."""
-    process = begin(recipe, output, prepare)
+    process = started(recipe, output, prepare)
     process.join(300)
     if process.exitcode != 0:
         raise SystemExit(f"{recipe}: a run that nobody killed ended with {process.exitcode}")
@@ -212,7 +212,7 @@ def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell
             marker = folder / f"marker-{cell.starts}"
             # which of the files is cut: states and checksums, histories, labels, manifests, scores, pictures
             number = chance.randint(3, 10 if name == "evaluate" else 20)
-            process = begin(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
+            process = started(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
             cell.starts += 1
             deadline = time.monotonic() + (120 if writing else chance.uniform(0.1, 0.9) * seconds)
             while process.is_alive() and time.monotonic() < deadline and not marker.exists():

@@ -71,7 +71,7 @@ def test_the_grid_is_the_contexts_position() -> None:
         grid_of(3.5, 3)
 
 
-# --- fusion -------------------------------------------------------------------------------------------------------------
+# --- fusion ------------------------------------------------------------
 
 
 def test_without_attention_the_context_is_all_and_with_it_the_detail() -> None:

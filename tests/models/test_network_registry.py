@@ -23,7 +23,7 @@ def config(name: str, *, multi_level: bool = False) -> NetworkConfig:
 
 
 HEAVY = ("dinov2-b", "dinov2-l", "pvt-daformer", "convnext-upernet")
-"""Networks that are tried on the meta device only."""
+"""Networks of which only the sizes are tried, on the meta device."""
 
 
 def variants() -> list[NetworkConfig]:
@@ -53,7 +53,7 @@ def real(variant: NetworkConfig) -> SegmentationNetwork:
     return _real(variant.model_dump_json())
 
 
-@VARIANTS
+@LIGHT
 def test_parameter_groups_are_disjoint_complete_and_trainable(variant: NetworkConfig) -> None:
     with torch.device("meta"):
         network = build_network(variant, CLASSES)
@@ -79,7 +79,7 @@ def test_sizes_and_levels(variant: NetworkConfig) -> None:
     assert found == network.feature_channels()
 
 
-@VARIANTS
+@LIGHT
 def test_its_settled_config_builds_it_again(variant: NetworkConfig) -> None:
     with torch.device("meta"):
         network = build_network(variant, CLASSES)

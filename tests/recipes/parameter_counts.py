@@ -69,36 +69,39 @@ def expected_parameters(config: Any, classes: int) -> int:
     Raises:
         LookupError: no count is known; add it with where it comes from.
     """
-    options = getattr(config, "options", None)
-    levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(options, "multi_level", False) else 0)
-    backbone = getattr(options, "backbone", None) or "torchvision/resnet50"
-    if config.name == "deeplab-v2-resnet101":
+    name, config = config.name, getattr(config, "options", config)
+    levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(config, "multi_level", False) else 0)
+    backbone = getattr(config, "backbone", None) or "torchvision/resnet50"
+    if name == "deeplab-v2-resnet101":
         return RESNET101 + levels
-    if config.name == "deeplab-v2-vgg16":
+    if name == "deeplab-v2-vgg16":
         return VGG16 + aspp(1024, classes)
-    if config.name == "wide-resnet38":
+    if name == "wide-resnet38":
         return WIDE_RESNET38 + (9 * 4096 + 1) * 512 + (9 * 512 + 1) * classes
-    if config.name == "deeplab-v2" and backbone == "torchvision/resnet101" and options.head in (None, "aspp"):
+    if name == "deeplab-v2" and backbone == "torchvision/resnet101" and config.head in (None, "aspp"):
         return RESNET101 + levels
-    if config.name == "deeplab-v2" and backbone == "torchvision/resnet50" and options.head in (None, "aspp"):
+    if name == "deeplab-v2" and backbone == "torchvision/resnet50" and config.head in (None, "aspp"):
         return RESNET50 + levels
-    if config.name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and options.head == "small-aspp":
+    if name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":
         return MOBILENET_V2 + small_aspp(1280, 96, classes)
-    if config.name == "mobilenet-v3plus":
+    if name == "mobilenet-v3plus":
         return MOBILENET_V2 - (320 * 1280 + 2560) + light_v3plus(classes)
-    if config.name == "pvt-daformer":
+    if name == "pvt-daformer":
         return PVT_V2_B5 + daformer_decoder(classes)
-    if config.name == "hrda" and (backbone, options.decoder) == ("timm/pvt_v2_b5", "daformer"):
+    if name == "hrda" and (backbone, config.decoder) == ("timm/pvt_v2_b5", "daformer"):
         return PVT_V2_B5 + daformer_decoder(classes) + segformer_decoder(classes)
-    if config.name.startswith("dinov2-"):
-        encoder, width = DINOV2[config.name[-1]]
+    if name.startswith("dinov2-"):
+        encoder, width = DINOV2[name[-1]]
         return encoder + vfm_uda_head(width, classes)
-    if config.name == "ssd300-vgg16" and classes == 8:
+    if name == "ssd300-vgg16" and classes == 8:
         return SSD300_OF_8_CLASSES
-    if config.name in BUILT_IN:
-        return BUILT_IN[config.name][classes]
-    raise LookupError(f"no parameter count of {config} for {classes} classes is known")
+    if name in BUILT_IN:
+        return BUILT_IN[name][classes]
+    raise LookupError(f"no parameter count of {name} ({config}) for {classes} classes is known")
 
 
-BUILT_IN: dict[str, dict[int, int]] = {"small": {14: 584_600}, "light-ssd": {4: 944_214}}
+BUILT_IN: dict[str, dict[int, int]] = {
+    "small": {14: 584_600},
+    "light-ssd": {4: 944_214},
+}
 """Networks that no paper describes, as they are: classes -> parameters. A change here is a change of the network."""
