@@ -61,6 +61,8 @@ FAMILIES = (
     Family("gta5-", "gta5", "cityscapes"),
     Family("synthia-mapillary-", "synthia", "mapillary"),
     Family("synthia-", "synthia", "cityscapes"),
+    Family("cityscapes-acdc-", "cityscapes", "acdc"),
+    Family("cityscapes-dark-zurich-", "cityscapes", "dark-zurich"),
     Family("carla-camvid", "carla", "camvid"),
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
@@ -104,10 +106,7 @@ def full_networks(recipe: Recipe) -> dict[str, int]:
         if not isinstance(stage, TrainStage):
             continue
         config = recipe.network_config(stage)
-        if recipe.task == "detection":
-            config = config.model_copy(update={"weights": None})
-        else:
-            config = config.with_options(weights=None) if "weights" in type(config.options).model_fields else config
+        config = config.model_copy(update={"weights": None}) if recipe.task == "detection" else config.without_weights()
         key = repr(config)
         if key not in built:
             with torch.device("meta"):
