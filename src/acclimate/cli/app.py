@@ -143,7 +143,7 @@ def bench(
 
 @app.command()
 def evaluate(
-    checkpoints: Annotated[list[Path], typer.Argument(help="model.safetensors; several are averaged as an ensemble")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="models or folders of runs; several are averaged")],
     data: Spec,
     split: Annotated[str, typer.Option("--split")] = "val",
     protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
@@ -158,7 +158,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
     output: Output = Path("predictions"),
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
@@ -184,7 +184,7 @@ def predict(
 
 @app.command()
 def label(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     data: Spec,
     output: Output = Path("labels"),
     split: Annotated[str, typer.Option("--split")] = "train",
@@ -324,7 +324,7 @@ def import_(
 
 @app.command("export")
 def export_(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
         "model.onnx"
     ),
