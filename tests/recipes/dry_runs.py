@@ -37,7 +37,7 @@ from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage,
 from acclimate.stages import label, label_results
 from acclimate.tasks import task_named
 
-UNSERVED: dict[str, str] = {"carla-iddlite": "carla-camvid-modern, which is served, on another target"}
+UNSERVED: dict[str, str] = {}
 """Recipes that the fixtures cannot serve, each with the reason."""
 
 HEIGHT = 64
@@ -64,6 +64,7 @@ FAMILIES = (
     Family("cityscapes-acdc-", "cityscapes", "acdc"),
     Family("cityscapes-dark-zurich-", "cityscapes", "dark-zurich"),
     Family("carla-camvid", "carla", "camvid"),
+    Family("carla-iddlite", "carla", "idd-lite"),
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
     Family("compare", "folder", "folder"),
