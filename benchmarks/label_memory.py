@@ -63,7 +63,7 @@ def write_checkpoint(path: Path) -> Path:
     from acclimate.models.registry import build_network
 
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(name="small", width=8), len(CLASSES))
+    network = build_network(NetworkConfig.parse({"name": "small", "width": 8}), len(CLASSES))
     card = ModelCard(
         network=network.config,
         class_space="letters",
