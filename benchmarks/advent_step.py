@@ -98,7 +98,7 @@ def measure(variant: str, steps: int, size: tuple[int, int], learning_rate: floa
     source, target = batch("render"), batch("camera")
     torch.manual_seed(0)
     setting = "frozen" if variant.startswith("frozen") else "published"
-    config = NetworkConfig(name="deeplab-v2-resnet101", multi_level=True, batch_norm=setting)
+    config = NetworkConfig.parse({"name": "deeplab-v2-resnet101", "multi_level": True, "batch_norm": setting})
     network = build_network(config, classes=19).train()
     if variant == "plain":
         run = plain_step(network, source, target, learning_rate)

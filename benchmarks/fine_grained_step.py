@@ -51,7 +51,8 @@ def main() -> None:
         "--output-width", type=at_least_one, default=32, help="of the output discriminators; 64 as published"
     )
     arguments = parser.parse_args()
-    config = NetworkConfig(name=arguments.network, multi_level=arguments.multi_level)
+    levels = {"multi_level": True} if arguments.multi_level else {}
+    config = NetworkConfig.parse({"name": arguments.network, **levels})
     fabric = launched_fabric(resolved_precision("auto", config))
     source, target = (
         batch(look, tuple(arguments.size), arguments.batch).to(fabric.device, channels_last=True)

@@ -184,7 +184,7 @@ def kinds(folder: Path, chance: random.Random) -> dict[str, tuple[str, list[byte
 
 def _checkpoints(folder: Path) -> dict[str, tuple[str, list[bytes], Reader, Any]]:
     space = class_space("scenes")
-    network = build_network(NetworkConfig(name="small", width=16), len(space))
+    network = build_network(NetworkConfig.parse({"name": "small", "width": 16}), len(space))
     weights = {key: value.clone() for key, value in network.state_dict().items()}
     card = ModelCard(
         network=network.config, classes=space.classes, colours=space.colours, class_space=space.name, seed=3

@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(name=arguments.network), 19).eval().to(arguments.device)
+    network = build_network(NetworkConfig.parse({"name": arguments.network}), 19).eval().to(arguments.device)
     width, height = arguments.image
     image = torch.rand(1, 3, height, width, device=arguments.device)
     sisc = Patches(patches=arguments.patches, size=tuple(arguments.size), patches_at_once=arguments.at_once)
