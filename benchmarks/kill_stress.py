@@ -34,7 +34,7 @@ from acclimate.io import files
 from acclimate.methods import METHODS
 from acclimate.pipeline import run as pipeline
 from acclimate.recipe.load import VERBS, load_recipe
-from acclimate.stages import label as label_stage
+from acclimate.stages import label_passes
 from acclimate.training import checkpoint
 from scripts import at_least_one, run_script
 
@@ -109,7 +109,7 @@ def _run(recipe: Path, output: Path, prepare: Callable[[], None] | None) -> None
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
     torch.set_num_threads(1)
     checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
-    label_stage.SECONDS_BETWEEN_SAVES = 0.0
+    label_passes.SECONDS_BETWEEN_SAVES = 0.0
     if prepare is not None:
         prepare()
     loaded, origins = load_recipe(str(recipe))

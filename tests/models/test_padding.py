@@ -28,7 +28,7 @@ def test_a_cut_map_covers_the_image_and_nothing_else(size: tuple[int, int], stri
     rows = (torch.arange(int(whole[0] / stride)) + 0.5) * stride
     columns = (torch.arange(int(whole[1] / stride)) + 0.5) * stride
     maps = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None]
-    found = cut(maps, size, whole=whole)  # type: ignore[arg-type]
+    found = cut(maps, size, stride=stride)
     height, width = math.ceil(size[0] / stride), math.ceil(size[1] / stride)
     assert found.shape == (1, 2, height, width)
     expected_rows = (torch.arange(height) + 0.5) * size[0] / height
@@ -41,13 +41,13 @@ def test_a_cut_map_covers_the_image_and_nothing_else(size: tuple[int, int], stri
 
 def test_where_positions_end_with_the_image_values_are_kept_as_they_are() -> None:
     maps = torch.rand(1, 3, 8, 8).to(torch.bfloat16)
-    assert torch.equal(cut(maps, (21, 28), whole=(28, 28)), maps[:, :, :6])
-    assert cut(maps, (28, 28), whole=(28, 28)) is maps
+    assert torch.equal(cut(maps, (21, 28), stride=3.5), maps[:, :, :6])
+    assert cut(maps, (28, 28), stride=3.5) is maps
 
 
 def test_gradients_reach_only_what_the_image_shows() -> None:
     maps = torch.rand(1, 1, 4, 4, requires_grad=True)
-    cut(maps, (20, 56), whole=(56, 56)).sum().backward()
+    cut(maps, (20, 56), stride=14).sum().backward()
     reached = maps.grad.abs().sum(dim=(0, 1, 3)) > 0  # type: ignore[union-attr]
     assert reached.tolist() == [True, True, False, False]
     assert functional.relu(maps.grad).sum() > 0  # type: ignore[arg-type]

@@ -161,7 +161,7 @@ def dry_run(name: str, data: Path) -> list[Row]:
     recipe = small(name, data)
     output = data / "runs" / name
     # curves over twenty portions and their figure have tests of their own, and cost more than all the steps together
-    with mock.patch.object(label_results, "PORTIONS", (1.0,)), mock.patch.object(label, "_write_figure"):
+    with mock.patch.object(label_results, "PORTIONS", (1.0,)), mock.patch.object(label, "write_figure"):
         rows = run(recipe, Run(output=output, store=data / "stages"))
     for number, (key, stage) in enumerate(recipe.stages.items(), start=1):
         folder = output / f"{number}-{key}"

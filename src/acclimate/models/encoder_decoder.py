@@ -14,7 +14,7 @@ from acclimate.io.identity import file_named
 from acclimate.models.backbones import build_backbone
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkOptions
-from acclimate.models.decoders import build_decoder, decoder_options
+from acclimate.models.decoders import Decoder, build_decoder, decoder_options
 from acclimate.models.network import AUXILIARY, MAIN, Level, Output, ParameterGroup, SegmentationNetwork
 from acclimate.models.padding import cut, padded
 from acclimate.models.preprocessing import PreprocessingName
@@ -112,7 +112,7 @@ class EncoderDecoder(SegmentationNetwork):
         images = self.preprocessing(images)
         size = (images.shape[2], images.shape[3])
         images = padded(images, self.multiple)
-        return cut(self.maps(images)[-1], size, whole=(images.shape[2], images.shape[3]))
+        return cut(self.maps(images)[-1], size, stride=self.backbone.strides[-1])
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """What the backbone says of preprocessed and padded images."""
@@ -122,16 +122,16 @@ class EncoderDecoder(SegmentationNetwork):
 
     def segment(self, images: Tensor) -> Output:
         size = (images.shape[2], images.shape[3])
-        images = padded(images, self.multiple)
-        whole = (images.shape[2], images.shape[3])
-        maps = self.maps(images)
+        maps = self.maps(padded(images, self.multiple))
+        strides = self.backbone.strides
 
-        def level(logits: Tensor, features: Tensor) -> Level:
-            return Level(cut(logits, size, whole=whole), cut(features, size, whole=whole))
+        def level(decoder: Decoder, number: int) -> Level:
+            logits = decoder(maps[: len(maps) + number + 1])
+            return Level(cut(logits, size, stride=decoder.stride), cut(maps[number], size, stride=strides[number]))
 
-        levels = {MAIN: level(self.decoder(maps), maps[-1])}
+        levels = {MAIN: level(self.decoder, -1)}
         if self.auxiliary_head is not None:
-            levels[AUXILIARY] = level(self.auxiliary_head(maps[:-1]), maps[-2])
+            levels[AUXILIARY] = level(self.auxiliary_head, -2)
         return Output(levels)
 
     def heads(self) -> list[nn.Module]:

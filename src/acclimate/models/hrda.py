@@ -85,7 +85,8 @@ class HRDA(EncoderDecoder):
 
     def features_of(self, images: Tensor) -> Tensor:
         images, size, whole = self._prepared(self.preprocessing(images))
-        return cut(self.maps(self._reduced(images))[-1], size, whole=whole)
+        last = self.maps(self._reduced(images))[-1]
+        return cut(last, size, stride=whole[0] / last.shape[2])
 
     def segment(self, images: Tensor) -> Output:
         images, size, whole = self._prepared(images)
@@ -105,7 +106,7 @@ class HRDA(EncoderDecoder):
                 min(region.height, size[0] - region.top),
                 min(region.width, size[1] - region.left),
             )
-            logits = cut(crop, (visible.height, visible.width), whole=(region.height, region.width))
+            logits = cut(crop, (visible.height, visible.width), stride=self.stride)
             levels[DETAIL] = Level(logits, weight=self.options.detail_weight, region=visible)
         else:
             windows = detail_windows(whole, detail_size, multiple=self.grid, overlap=self.options.overlap)
@@ -114,8 +115,8 @@ class HRDA(EncoderDecoder):
             )
             detail = averaged(logits_of, fine)
         main = Level(
-            cut(fused(context, detail, attention), size, whole=whole),
-            cut(maps[-1], size, whole=whole),
+            cut(fused(context, detail, attention), size, stride=self.stride),
+            cut(maps[-1], size, stride=whole[0] / maps[-1].shape[2]),
             weight=1 - self.options.detail_weight,
         )
         return Output({MAIN: main, **levels})
