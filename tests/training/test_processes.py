@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from two_processes import gradients_of_a_step
+from two_processes import TAUGHT, gradients_of_a_step
 
 from acclimate.errors import UserError
 from acclimate.training.checkpoint import Checkpoints
@@ -37,6 +37,15 @@ def test_gradients_are_those_of_the_whole_batch(ranks: list[dict[str, Any]]) -> 
         assert result["gradients"].keys() == alone.keys()
         for key, gradient in alone.items():
             assert torch.allclose(result["gradients"][key], gradient, rtol=1e-9, atol=1e-12), key
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_teachers_stay_the_same_in_every_process(name: str, ranks: list[dict[str, Any]]) -> None:
+    first, second = (result["taught"][name] for result in ranks)
+    assert any(key.startswith("teacher.") for key in first["modules"])
+    for key, value in first["modules"].items():
+        assert torch.equal(value, second["modules"][key]), key
+    assert not torch.equal(first["masked"], second["masked"]), "each process has images and masks of its own"
 
 
 def test_processes_stop_and_save_together(ranks: list[dict[str, Any]]) -> None:

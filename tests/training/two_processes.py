@@ -27,6 +27,9 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining
 
+TAUGHT = ("dacs", "daformer", "vfm_uda", "minent")
+"""Methods with a teacher, of their own or for masked consistency."""
+
 
 def share(whole: Batch, rank: int, world: int) -> Batch:
     """This process's part of a batch, in float64."""
@@ -42,6 +45,19 @@ def gradients_of_a_step(rank: int, world: int, fabric: Fabric) -> dict[str, torc
     source, target = batch(0, void=0.0), target_batch(0)
     train_step(method, share(source, rank, world), share(target, rank, world), 0, fabric=fabric)
     return {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+
+
+def taught_by_a_teacher(name: str, fabric: Fabric) -> dict[str, Any]:
+    """State and losses after three steps of a method with a teacher and masked consistency."""
+    options: dict[str, Any] = {"teacher": {"threshold": 0.4, "decay": 0.5}, "masked_consistency": {"block": 20}}
+    method = make_method(name, ToyNetwork(), **options).double()
+    losses = []
+    for step in range(3):
+        source = share(batch(step, count=4), fabric.global_rank, fabric.world_size)
+        target = share(batch(step, count=4, labels=False, domain=1), fabric.global_rank, fabric.world_size)
+        terms = train_step(method, source, target, step, fabric=fabric)
+        losses.append(terms["masked"].value)
+    return {"modules": method.method_state()["modules"], "masked": torch.stack(losses)}
 
 
 def interrupted_at(fabric: Fabric, folder: Path) -> str:
@@ -129,6 +145,7 @@ def main() -> None:
         "message": interrupted_at(fabric, folder / "run"),
         "checkpoints": sorted(path.name for path in (folder / "run").glob("*.pt")),
     }
+    result["taught"] = {name: taught_by_a_teacher(name, fabric) for name in TAUGHT}
     result["gathered"] = gathered({"rank": rank, "pictures": [torch.full((2,), rank)] * (1 + 3 * rank)}, fabric)
     result["translation"] = translator_stopped_and_resumed(fabric, folder / "translation")
     torch.save(result, folder / f"rank-{rank}.pt")

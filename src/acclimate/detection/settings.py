@@ -18,6 +18,7 @@ class DetectionTraining(TrainingSettings):
 
     source_transform: BoxTransform = BoxTransform()  # type: ignore[assignment] # boxes move with their images
     target_transform: BoxTransform = BoxTransform()  # type: ignore[assignment]
+    labelled_target: None = None
     mining: None = None
     snapshots: None = None
 

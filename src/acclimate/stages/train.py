@@ -84,6 +84,8 @@ class TrainedModel(Stage):
             "pseudo_labels": self.labels.key if self.labels else None,
             "translation": self.translation.key if self.translation else None,
         }
+        if self.training.labelled_target is not None:
+            found["labelled_target"] = data.target.fingerprint()
         if self.training.snapshots is not None:
             found["scored_on"] = [data.target.fingerprint(), data.source.fingerprint()]
         return found

@@ -38,6 +38,7 @@ from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from acclimate.stages.stage import MODEL, MODULES
+from acclimate.training.labelled_target import LabelledTarget, joined
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 from acclimate.training.snapshots import Snapshots
@@ -56,7 +57,7 @@ class SegmentationTraining:
         start: a checkpoint to start from; None: the network's own initial weights.
         input_size: (width, height) to predict at, noted on the model card.
         recipe, title: for the card and the progress bar.
-        scored_on: target and source that snapshots are scored on.
+        scored_on: target and source that snapshots are scored on; the target's own labels, where a few may be read.
     """
 
     method: str
@@ -207,11 +208,32 @@ def _batches(
     mined = _mined(request)
     transform = mined(settings.target_transform if on_target else settings.source_transform)
     source = stream(part, "source", transform, settings.batch_size, True)
+    if settings.labelled_target is not None:
+        source = joined(source, _few_of_the_target(request, settings.labelled_target, stream))
     if request.target is None:
         return source, None
     size = settings.target_batch_size or settings.batch_size
     target = stream(request.target, "target", mined(settings.target_transform), size, request.pseudo_labelled)
     return source, target
+
+
+def _few_of_the_target(
+    request: SegmentationTraining,
+    few: LabelledTarget,
+    stream: Callable[[Dataset, str, Transform, int, bool], Iterator[Batch]],
+) -> Iterator[Batch]:
+    """Batches of the target's few labelled images, changed in colour as the source's are."""
+    method = method_class(request.method)
+    if method.trains_on != "source" or "class shares" in method.needs(method_options(request.method, request.options)):
+        raise UserError(
+            f"training.labelled_target adds labelled images to the source's, which {request.method} does not train on "
+            "by pixels alone; remove it"
+        )
+    assert request.scored_on is not None, "a training on a source knows its target"
+    transform = request.training.target_transform.model_copy(
+        update={"photometric": request.training.source_transform.photometric}
+    )
+    return stream(few.part(request.scored_on[0]), "labelled target", transform, few.per_batch, True)
 
 
 def _mined(request: SegmentationTraining) -> Callable[[Transform], Transform]:

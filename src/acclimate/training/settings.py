@@ -11,6 +11,7 @@ from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 from acclimate.io.identity import speed_only
 from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.training.labelled_target import LabelledTarget
 from acclimate.training.rounds import Mining
 from acclimate.training.schedule import Schedule
 
@@ -55,6 +56,7 @@ class TrainingSettings(BaseModel):
         channels_last: memory format of images and weights; faster on CPUs and GPUs alike, same mathematics.
         source_transform, target_transform: what happens to images on their way in.
         source_portion: share of the source's images that is trained on; grows over CBST's rounds.
+        labelled_target: a few labelled images of the target beside the source; see :class:`LabelledTarget`.
         mining: crops of both domains around classes that are rare in the pseudo-labels; see :class:`Mining`.
         cache: keep a resized copy of the images beside the finished stages, built once. Only for transforms that
             start with a resize.
@@ -78,6 +80,7 @@ class TrainingSettings(BaseModel):
     source_transform: Transform = Transform()
     target_transform: Transform = Transform()
     source_portion: float = Field(default=1.0, gt=0, le=1)
+    labelled_target: LabelledTarget | None = None
     mining: Mining | None = None
     cache: bool = speed_only(False)
     workers: NonNegativeInt = speed_only(0)
