@@ -20,7 +20,6 @@ from acclimate.models import (
     Output,
     build_network,
     load_network,
-    registry,
     save_network,
     wrap,
 )
@@ -196,10 +195,10 @@ def test_a_checkpoint_fills_a_network_that_is_built_already(checkpoint: Path) ->
 
 def test_packages_register_networks_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [
-        EntryPoint("theirs", f"{__name__}:Theirs", registry.GROUP),
-        EntryPoint("broken", "torch.nn:Linear", registry.GROUP),
+        EntryPoint("theirs", f"{__name__}:Theirs", "acclimate.networks"),
+        EntryPoint("broken", "torch.nn:Linear", "acclimate.networks"),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: entries if group == registry.GROUP else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: entries if group == "acclimate.networks" else [])
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     network = build_network(NetworkConfig.parse({"name": "theirs", "width": 8}), 3)
     assert isinstance(network, Theirs)
