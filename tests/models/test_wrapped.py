@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
+from acclimate.io import plugins
 from acclimate.models import (
     Level,
     ModelCard,
