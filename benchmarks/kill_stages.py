@@ -19,7 +19,7 @@ from pathlib import Path
 from acclimate.pipeline.recipe_run import RecipeRun
 from acclimate.recipe.load import load_recipe
 from acclimate.stages.stage import Done, Stage
-from kill_stress import begin, products, to_the_end
+from kill_stress import products, started, to_the_end
 from scripts import run_script
 
 PICTURES = "images=6,size=64x32"
@@ -86,7 +86,7 @@ def main() -> None:
         inside = passed = 0
         for number in range(stages):
             marks = folder / f"marks-{number}"
-            process = begin(recipe, folder / "cut/run", partial(_mark_all, marks))
+            process = started(recipe, folder / "cut/run", partial(_mark_all, marks))
             while process.is_alive() and not (marks / f"begun-{number}").exists():
                 time.sleep(0.001)
             time.sleep(chance.uniform(0.05, 0.9) * _seconds(folder / "marks", number))

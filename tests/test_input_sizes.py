@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from acclimate.pipeline.data import open_sets
 from PIL import Image
 
 from acclimate.errors import UserError
 from acclimate.models.discriminator import OutputDiscriminator
+from acclimate.pipeline.recipe_run import opened
 from acclimate.recipe.load import load_recipe
 
 RECIPE = """\
@@ -56,16 +56,16 @@ def test_what_is_too_small_is_named(
     with pytest.raises(
         UserError, match=rf"stages\.{method}: {method} takes pictures of at least 32x32 pixels, but {blamed}"
     ):
-        open_sets(recipe)
+        opened(recipe)
 
 
 @pytest.mark.parametrize("transforms", ["log_every: 1", "source_transform: {crop: [32, 32]}"])
 def test_what_is_large_enough_passes(transforms: str, tmp_path: Path) -> None:
-    open_sets(load_recipe(written(tmp_path, sizes=[(32, 32)], transforms=transforms))[0])
+    opened(load_recipe(written(tmp_path, sizes=[(32, 32)], transforms=transforms))[0])
 
 
 def test_methods_without_a_discriminator_take_anything(tmp_path: Path) -> None:
-    open_sets(load_recipe(written(tmp_path, sizes=[(9, 9)], transforms="log_every: 1", method="minent"))[0])
+    opened(load_recipe(written(tmp_path, sizes=[(9, 9)], transforms="log_every: 1", method="minent"))[0])
 
 
 def test_the_discriminator_takes_32_and_no_less() -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from acclimate.io.files import write_text
+from acclimate.io.progress import progress
+from acclimate.io.stopping import Interrupted, act_on_request
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
+from acclimate.training.interrupt import stop_request, stoppable
 
 if sys.platform == "win32":
     pytest.skip("there are no such limits and signals there", allow_module_level=True)
@@ -43,9 +47,9 @@ main()
 """
 SIGNALLED = """
 import os, signal, sys
-number, module, name = int(sys.argv.pop(1)), *sys.argv.pop(1).rsplit(".", 1)
-import importlib
-place = importlib.import_module(module)
+number, place = int(sys.argv.pop(1)), sys.argv.pop(1)
+import pkgutil
+place, name = pkgutil.resolve_name(place.rpartition(".")[0]), place.rpartition(".")[2]
 original = getattr(place, name)
 def asked(*arguments, **keywords):
     os.kill(os.getpid(), number)
@@ -108,7 +112,7 @@ STOPPED = {
         "acclimate.training.loop.train_step",
         ("run", "tiny.yaml", "-o", "cut/a", "--set", "training.schedule.power=1"),
     ),
-    "label": ("acclimate.pseudo.scoring.Scoring.answers", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
+    "label": ("acclimate.pseudo.scoring.score_maps", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
     "evaluate": ("acclimate.stages.evaluate.predict_labels", ("evaluate", MODEL, "--data", DATA)),
     "report": ("acclimate.report.page.read_run", ("report", "runs/a", "-o", "cut/page.html")),
     "check": ("acclimate.data.check.in_parallel", ("check", DATA)),
@@ -116,7 +120,7 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("what", STOPPED)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 def test_a_request_to_stop_ends_with_130_and_says_how_to_go_on(what: str, number: int, finished: Path) -> None:
     place, arguments = STOPPED[what]
     done = started(SIGNALLED, str(int(number)), place, *arguments, cwd=finished)
@@ -124,3 +128,81 @@ def test_a_request_to_stop_ends_with_130_and_says_how_to_go_on(what: str, number
     assert "Traceback" not in done.stderr
     assert "run the same command again to go on" in done.stderr
     assert leftovers(finished) == []
+
+
+SWALLOWED = """
+import os, signal, sys, weakref
+from acclimate.cli.app import main
+from acclimate.training import loop
+
+number, where = int(sys.argv[1]), sys.argv[2]
+original, steps = loop.train_step, []
+
+class Thing:
+    def __del__(self):
+        if where == "__del__":
+            os.kill(os.getpid(), number)
+
+def step(*arguments, **keywords):
+    steps.append(1)
+    if len(steps) == 2:
+        thing = Thing()
+        reference = weakref.ref(thing, lambda gone: where == "weakref" and os.kill(os.getpid(), number))
+        del thing
+    return original(*arguments, **keywords)
+
+loop.train_step = step
+output, steps_wanted = f"swallowed/{where}-{number}", f"training.steps={9 + number}"
+sys.argv[1:] = ["run", "tiny.yaml", "-o", output, "--set", steps_wanted, "--store", output + "-store"]
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["__del__", "weakref"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
+def test_a_request_is_not_lost_where_python_swallows_errors(number: int, where: str, finished: Path) -> None:
+    done = started(SWALLOWED, str(int(number)), where, cwd=finished)
+    assert done.returncode == 130, done.stderr
+    assert "stopped after step 2 of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_was_to_be_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stoppable():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGHUP)
+            act_on_request()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_request_is_acted_on_once_and_at_safe_points_only(tmp_path: Path) -> None:
+    with stoppable():
+        with stop_request() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop
+            write_text(tmp_path / "kept", "work that looks at the flag itself goes on")
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            write_text(tmp_path / "a", "")
+        write_text(tmp_path / "b", "what is told on the way out")
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted), progress("work", 3, silent=True) as bar:
+            bar.advance()
+    act_on_request()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "kept"]
+
+
+@pytest.mark.parametrize("presses", [2, 3])
+def test_the_third_ctrl_c_ends_at_once_even_if_the_second_was_swallowed(presses: int, finished: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom acclimate.training.interrupt import stop_request\n"
+        "class Thing:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "try:\n    with stop_request():\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        thing = Thing()\n        del thing\n"  # the second one, swallowed
+        + "        os.kill(os.getpid(), signal.SIGINT)\n" * (presses > 2)
+        + "        print('went on')\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    done = started(code, cwd=finished)
+    assert (done.returncode, done.stdout.strip()) == ((0, "went on") if presses == 2 else (130, ""))

@@ -25,7 +25,7 @@ from acclimate.detection.task import (
 )
 from acclimate.detection.train import DetectorTraining
 from acclimate.errors import unknown
-from acclimate.methods import METHODS, checked_options
+from acclimate.methods import METHODS, checked_options, method_class
 from acclimate.methods.trainable import Trainable
 from acclimate.models.checkpoint import read_card
 from acclimate.models.config import NetworkConfig
@@ -73,8 +73,10 @@ class Task:
         Raises:
             UserError: this task has none.
         """
+        if self.name == "segmentation":
+            return method_class(name)
         if name not in self.methods:
-            raise unknown("method" if self.name == "segmentation" else f"{self.name} method", name, self.methods)
+            raise unknown(f"{self.name} method", name, self.methods)
         return self.methods[name]
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:

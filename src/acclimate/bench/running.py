@@ -16,6 +16,7 @@ from acclimate.bench.suite_runs import SuiteRun
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Results
 from acclimate.io.environment import environment
+from acclimate.io.faults import machine_fault
 from acclimate.io.files import write_json, write_text
 from acclimate.pipeline.run import Run as RunSettings
 from acclimate.pipeline.run import run
@@ -70,8 +71,11 @@ def run_suite(
         except UserError as error:
             failures.append(Failure(entry.name, seed, str(error)))
         except Exception as error:
-            log.exception("%s, seed %d", entry.name, seed)
-            failures.append(Failure(entry.name, seed, f"{type(error).__name__}: {error}"))
+            if (fault := machine_fault(error)) is not None:
+                failures.append(Failure(entry.name, seed, str(fault)))
+            else:
+                log.exception("%s, seed %d", entry.name, seed)
+                failures.append(Failure(entry.name, seed, f"{type(error).__name__}: {error}"))
         if failures and (failures[-1].entry, failures[-1].seed) == (entry.name, seed):
             print(f"failed: {failures[-1]}", file=sys.stderr, flush=True)
         write_results_of(plan, output, failures)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from acclimate.bench.page import SuiteTable, SuiteView
+from acclimate.io.terminal import SafeConsole
 from acclimate.report.tables import number, percent, signed_points
 from acclimate.report.terminal import table, terminal_tables
 
 
 def print_suite(view: SuiteView) -> None:
     """Prints the suite to stdout: models, classes, scores without labels, settings, claims, and what is missing."""
-    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    console = SafeConsole(width=None if sys.stdout.isatty() else 180, highlight=False)
     for part in view.tables:
         console.print(overview(part))
         for classes in terminal_tables(part.comparison)[1:]:

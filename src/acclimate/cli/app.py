@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from acclimate.errors import UserError
-from acclimate.training.interrupt import Interrupted, stoppable
+from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
 app = typer.Typer(
     name="acclimate",
@@ -142,7 +143,7 @@ def bench(
 
 @app.command()
 def evaluate(
-    checkpoints: Annotated[list[Path], typer.Argument(help="model.safetensors; several are averaged as an ensemble")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="models or folders of runs; several are averaged")],
     data: Spec,
     split: Annotated[str, typer.Option("--split")] = "val",
     protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
@@ -157,7 +158,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
     output: Output = Path("predictions"),
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
@@ -183,7 +184,7 @@ def predict(
 
 @app.command()
 def label(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     data: Spec,
     output: Output = Path("labels"),
     split: Annotated[str, typer.Option("--split")] = "train",
@@ -194,11 +195,23 @@ def label(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")
     ] = False,
+    scores_on_disk: Annotated[
+        float,
+        typer.Option("--scores-on-disk", min=0, help="gigabytes, for a while, so that the model sees each image once"),
+    ] = 16.0,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
     from acclimate.cli.data import label_command
 
-    label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
+    label_command(
+        checkpoint,
+        data=data,
+        split=split,
+        output=output,
+        overrides=overrides or [],
+        sweep=sweep,
+        scores_on_disk=scores_on_disk,
+    )
 
 
 @app.command()
@@ -311,7 +324,7 @@ def import_(
 
 @app.command("export")
 def export_(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
         "model.onnx"
     ),
@@ -336,20 +349,30 @@ def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None
 
 def main() -> None:
     """The entry point: user errors exit with 2 and one message, interruption with 130, our faults with a traceback."""
-    import logging
     import warnings
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    from acclimate.io.faults import machine_fault
+    from acclimate.io.terminal import guard_terminal
+
+    guard_terminal()
     warnings.filterwarnings("ignore", module="lightning_fabric")
     try:
         with stoppable():
             app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as error:
-        print(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"), file=sys.stderr)
-        sys.exit(130)
+        _say(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"))
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        told = error if isinstance(error, UserError) else machine_fault(error)
+        if told is None:
+            raise
+        _say(f"error: {told}")
+        sys.exit(2)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def evaluate_command(
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.registry import open_dataset
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.report.terminal import print_results
@@ -32,6 +33,7 @@ def evaluate_command(
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
     from acclimate.tasks import is_detector, score_checkpoint
 
+    checkpoints = [checkpoint_in(path) for path in checkpoints]
     if is_detector(checkpoints[0]):
         if len(checkpoints) > 1:
             raise UserError("detectors are scored one by one; give one checkpoint")
@@ -86,9 +88,11 @@ def predict_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.stages.predict import images_to_predict, predict_images
     from acclimate.tasks import is_detector, predict_boxes
 
+    checkpoint = checkpoint_in(checkpoint)
     if is_detector(checkpoint):
         if entropy or overlay:
             raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
@@ -124,8 +128,10 @@ def import_command(
 
 def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
     """Exports a model and prints how far it is from ours."""
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.exchange.exporting import export_network
 
+    checkpoint = checkpoint_in(checkpoint)
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
     comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)

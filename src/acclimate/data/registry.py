@@ -23,6 +23,7 @@ from acclimate.data.readers.mapillary import Mapillary, Mapillary2
 from acclimate.data.readers.synthia import Synthia
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError, unknown
+from acclimate.io.plugins import added, names_added
 
 Opener = Callable[[str, str, ClassSpace | None], Dataset]
 """(path, split, class space or None for the kind's own) -> dataset."""
@@ -118,7 +119,10 @@ def parse_spec(spec: str) -> tuple[str, str]:
             f"kinds: {', '.join(DATASETS)}"
         )
     if kind not in DATASETS:
-        raise unknown("kind of data", kind, DATASETS)
+        reader = added("acclimate.datasets", kind, FileDataset)  # type: ignore[type-abstract]
+        if reader is None:
+            raise unknown("kind of data", kind, [*DATASETS, *names_added("acclimate.datasets")])
+        DATASETS[kind] = _kind(reader)
     return kind, path
 
 

@@ -57,9 +57,14 @@ class Protocol:
         return replace(self, inference=chosen)
 
     def identity(self) -> dict[str, Any]:
-        """What decides a score, as JSON."""
-        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "description"}
-        return {**found, "subsets": dict(self.subsets), "inference": identity(self.inference)}
+        """What decides a score, as JSON: the fields that differ from their defaults."""
+        found = {"name": self.name, "class_space": self.class_space, "inference": identity(self.inference)}
+        if self.subsets:
+            found["subsets"] = dict(self.subsets)
+        for each in fields(self):
+            if each.name not in (*found, "description") and (value := getattr(self, each.name)) != each.default:
+                found[each.name] = value
+        return found
 
     def averaging(self, average: Resample | None) -> Protocol:
         """The protocol with a row's own way to average an ensemble; None: as it is. Raises as :meth:`asking`."""

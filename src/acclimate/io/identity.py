@@ -37,6 +37,8 @@ def identity(settings: BaseModel) -> dict[str, Any]:
         value, default = getattr(settings, name), field.get_default(call_default_factory=True)
         if _SPEED in extra or value == default:
             continue
+        if isinstance(value, BaseModel) and type(value) is type(default) and identity(value) == identity(default):
+            continue  # they differ in what concerns speed alone
         if _FILE in extra and isinstance(value, str) and Path(value).is_file():
             value = {"sha256": hash_of_file(Path(value))}
         found[name] = _plain(value)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from acclimate.io.stopping import act_on_request
+from acclimate.io.terminal import SafeConsole
+
 SECONDS_BETWEEN_LINES = 15.0
-console = Console(stderr=True)
+console = SafeConsole(stderr=True)
 
 
 class Tracker:
@@ -25,7 +27,12 @@ class Tracker:
         self._silent = False
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """Counts ``count`` more as done; ``note`` is shown beside the bar until there is a new one."""
+        """Counts ``count`` more as done; ``note`` is shown beside the bar until there is a new one.
+
+        Raises:
+            Interrupted: the process was asked to stop, and nothing else acts on it.
+        """
+        act_on_request()
         self.done += count
         self._note = self._note if note is None else note
         if self._silent:

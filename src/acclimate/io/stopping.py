@@ -22,11 +22,15 @@ class _State:
         asked: what asked it to stop: a signal's name, or empty.
         told: whether an :class:`Interrupted` is on its way already.
         guards: how many blocks there are around the work at hand that look at the flag themselves.
+        handled: whether signals set the flag.
+        impatience: how often Ctrl-C was pressed once more.
     """
 
     asked: str = ""
     told: bool = False
     guards: int = 0
+    handled: bool = False
+    impatience: int = 0
 
 
 state = _State()

@@ -103,7 +103,7 @@ class SegmentationNetwork(nn.Module, ABC):
         config: its name and every option at the value it was built with.
         classes: number of classes C.
         stride: input pixels per output position.
-        levels: names of the levels of every output, ``main`` first.
+        levels: names of the levels of every output that have features, ``main`` first.
     """
 
     name: ClassVar[str]

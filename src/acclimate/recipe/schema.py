@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, field_validator
 
 from acclimate.data.tolerance import BadData
 from acclimate.evaluation.inference import Inference
@@ -52,6 +53,11 @@ class TranslationDefaults(_Strict):
     writing: dict[str, Any] = {}
 
 
+def _by_its_verb(stage: Mapping[str, Any]) -> Any:
+    verb = next((verb for verb in VERBS if verb in stage), None)
+    return stage if verb is None else VERBS[verb].model_validate(stage)
+
+
 class Recipe(_Strict):
     """A list of stages and what they share.
 
@@ -93,6 +99,13 @@ class Recipe(_Strict):
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, SerializeAsAny[StageSettings]] = Field(min_length=1)
     published: list[Published] = []
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages_by_their_verbs(cls, stages: Any) -> Any:
+        if not isinstance(stages, Mapping):
+            return stages
+        return {name: _by_its_verb(stage) if isinstance(stage, Mapping) else stage for name, stage in stages.items()}
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""

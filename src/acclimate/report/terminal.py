@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from acclimate.evaluation.scores import Row
+from acclimate.io.terminal import SafeConsole
 from acclimate.report.published import Published
 from acclimate.report.tables import Comparison, Line, comparisons, number, percent, signed_points, subset_title
 
@@ -91,7 +91,7 @@ def print_results(rows: Sequence[Row], published: Sequence[Published] = ()) -> N
 
 def print_comparisons(compared: Sequence[Comparison]) -> None:
     """Prints comparisons to stdout, one group of tables each."""
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = SafeConsole(width=None if sys.stdout.isatty() else 160, highlight=False)
     for comparison in compared:
         for made in terminal_tables(comparison):
             console.print(made)

@@ -286,11 +286,6 @@ def load_networks(
     return networks, cards
 
 
-def class_space_of(card: ModelCard) -> ClassSpace:
-    """The classes a checkpoint was trained on; readers find the mapping of raw ids by the class space's name."""
-    return ClassSpace(name=card.class_space, classes=card.classes, colours=card.colours)
-
-
 def _write_pictures(
     request: EvaluateRequest, networks: Sequence[SegmentationNetwork], folder: Path, *, device: str
 ) -> None:

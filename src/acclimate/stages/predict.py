@@ -15,12 +15,10 @@ from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
 from acclimate.data.readers.listing import found
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
+from acclimate.evaluation.model import load
 from acclimate.evaluation.pictures import save_picture
-from acclimate.evaluation.predict import predict
 from acclimate.io.progress import progress
-from acclimate.models.checkpoint import load_network
 from acclimate.report.colour import entropy_colours
-from acclimate.stages.evaluate import class_space_of
 
 log = logging.getLogger(__name__)
 
@@ -59,23 +57,15 @@ def predict_images(
     """
     if label_format not in LABEL_FORMATS:
         raise unknown("format of label maps", label_format, LABEL_FORMATS)
-    network, card = load_network(checkpoint, device=device)
-    network.eval()
-    space = class_space_of(card)
-    palette = space.palette()
-    label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
-    inference = inference.over(Inference(size=card.input_size))
+    model = load(checkpoint, device=device)
+    palette = model.space.palette()
+    label_ids = np.array(cityscapes_label_ids(model.space) if label_format == "cityscapes" else [], dtype=np.uint8)
     jobs = images_to_predict(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
-            result = predict(
-                [network],
-                inference.prepared(image).to(device),
-                size=(image.shape[0], image.shape[1]),
-                inference=inference,
-            )
-            labels = result.labels[0].cpu().numpy()
+            result = model.predict(image, inference=inference)
+            labels = result.labels
             if label_format == "cityscapes":
                 written = output / f"{name.removesuffix(IMAGE_END)}_pred_labelIds.png"
                 save_picture(written, PILImage.fromarray(label_ids[labels]))
@@ -85,7 +75,7 @@ def predict_images(
                 coloured.putpalette(palette.flatten().tolist())
                 save_picture(written, coloured)
             if entropy:
-                levels = (result.entropy[0].cpu().numpy() * 255).round().astype(np.uint8)
+                levels = (result.entropy * 255).round().astype(np.uint8)
                 save_picture(output / f"{name}-entropy.png", PILImage.fromarray(entropy_colours()[levels]))
             if overlay:
                 mixed = image * (1 - OVERLAY_OPACITY) + palette[labels] * OVERLAY_OPACITY

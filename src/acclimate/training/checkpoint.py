@@ -42,7 +42,12 @@ class Checkpoints:
         path.with_suffix(".json").unlink(missing_ok=True)
         with atomic(path) as temporary, open(temporary, "wb") as stream:
             digest = _Digest(stream)
-            torch.save({"step": step, **state}, digest)  # type: ignore[arg-type]  # it needs no more of a file
+            try:
+                torch.save({"step": step, **state}, digest)  # type: ignore[arg-type]  # it needs no more of a file
+            except RuntimeError:
+                if digest.failure is not None:  # PyTorch tells of what follows from it
+                    raise digest.failure from None
+                raise
         write_verified_json(path.with_suffix(".json"), {"step": step, "state": digest.hexadecimal()})
         states = self._states()
         later = [old for old in states if _step(old) > step]  # training got here again because they are damaged
@@ -82,10 +87,15 @@ class _Digest:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._digest = stream, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, part: bytes) -> int:
         self._digest.update(part)
-        return self._stream.write(part)
+        try:
+            return self._stream.write(part)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         self._stream.flush()

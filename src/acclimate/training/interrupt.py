@@ -2,70 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from acclimate.io.stopping import Interrupted, state
+
+__all__ = ["INTERRUPTED", "STOPPING", "Interrupted", "StopRequest", "stop_request", "stoppable"]
+
 STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
-)  # Windows has no SIGUSR1
-"""Ctrl-C, the polite end that ``kill``, ``torchrun`` and SLURM send, and SLURM's advance notice
-(``--signal=USR1@120``)."""
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+)  # Windows has neither SIGHUP nor SIGUSR1
+"""Ctrl-C, the polite end that ``kill``, ``torchrun`` and SLURM send, a terminal that went away, and SLURM's advance
+notice (``--signal=USR1@120``)."""
 
-
-class Interrupted(Exception):
-    """The run was asked to stop and has saved its state. The command line exits with status 130."""
+INTERRUPTED = 130
+"""The exit status of a command that was asked to stop."""
 
 
 class StopRequest:
     """Whether somebody asked the run to stop."""
 
-    def __init__(self) -> None:
-        self.requested = False
-
     def __bool__(self) -> bool:
-        return self.requested
+        return bool(state.asked)
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Turns the signals of :data:`STOPPING` into a flag during the block; a second SIGINT stops at once."""
-    request = StopRequest()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if request.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        request.requested = True
-
-    with _handled(ask):
-        yield request
+    """For work that keeps its place: in the block, it looks at the flag itself and nothing else acts on it."""
+    with _handled():
+        state.guards += 1
+        try:
+            yield StopRequest()
+        except Interrupted:
+            state.told = True
+            raise
+        finally:
+            state.guards -= 1
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """For work that keeps no place of its own: the same signals end the block with :class:`Interrupted`.
+    """Turns the signals of :data:`STOPPING` into requests, which end the block with :class:`Interrupted`.
 
-    What a stage has written by then is whole, because files appear only when they are complete; what
-    :func:`stop_request` guards inside the block goes by its own rule.
+    That happens at the next safe point, see :mod:`acclimate.io.stopping`. What has been written by then is whole,
+    because files appear only when they are complete. A second Ctrl-C does not wait for that, and a third ends the
+    process at once.
     """
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}")
-
-    with _handled(leave):
+    with _handled():
         yield
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGINT and state.asked:
+        state.impatience += 1
+        if state.impatience > 1:  # the first may have come where Python swallows what is raised
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+    state.asked, state.told = signal.Signals(number).name, False
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+def _handled() -> Iterator[None]:
+    """Installs the handler for the outermost such block, and forgets requests when that ends."""
+    if state.handled or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in STOPPING}
+    # what is ignored stays so: nohup ignores SIGHUP, a shell Ctrl-C for what it runs in the background
+    wanted = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _ask) for number in wanted}
+    state.handled = True
     try:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+        state.handled, state.asked, state.told, state.impatience = False, "", False, 0

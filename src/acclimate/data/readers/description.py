@@ -200,7 +200,7 @@ class Description(_Described):
         """The id or colour that is void although the YAML does not say so."""
         if self.ids is None:
             return str(VOID)
-        return "black" if self.ids == COLOURS and BLACK not in self.own_colours().values() else None
+        return "black (or transparent)" if self.ids == COLOURS and BLACK not in self.own_colours().values() else None
 
     def image_places(self) -> dict[str, str | Listed]:
         """Split -> where its images are."""
