@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
+from acclimate.io import plugins
 from acclimate.models import (
     Level,
     ModelCard,
@@ -20,11 +21,12 @@ from acclimate.models import (
     Output,
     build_network,
     load_network,
-    registry,
     save_network,
     wrap,
 )
 from acclimate.models.small import SmallNetwork
+
+GROUP = "acclimate.networks"
 
 OWN = '''
 """A network in a package of the user's own."""
@@ -196,10 +198,10 @@ def test_a_checkpoint_fills_a_network_that_is_built_already(checkpoint: Path) ->
 
 def test_packages_register_networks_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [
-        EntryPoint("theirs", f"{__name__}:Theirs", registry.GROUP),
-        EntryPoint("broken", "torch.nn:Linear", registry.GROUP),
+        EntryPoint("theirs", f"{__name__}:Theirs", GROUP),
+        EntryPoint("broken", "torch.nn:Linear", GROUP),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: entries if group == registry.GROUP else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: entries if group == GROUP else [])
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     network = build_network(NetworkConfig.parse({"name": "theirs", "width": 8}), 3)
     assert isinstance(network, Theirs)
