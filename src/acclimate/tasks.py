@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.methods import DETECTION_METHODS
-from acclimate.detection.networks import check_detector
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.task import (
     detector_card,
@@ -47,7 +46,6 @@ class Task:
         name: how a recipe names it.
         methods: by name.
         network: the model of the recipe's ``network``.
-        check_network: raises UserError for a network that does not exist or lacks an option.
         training: the model of the recipe's ``training``.
         verbs: the stages it has.
         train_request: what a ``train`` stage builds its method, batches and checkpoint with.
@@ -59,7 +57,6 @@ class Task:
     name: TaskName
     methods: Mapping[str, type[Trainable[Any]]]
     network: type[BaseModel]
-    check_network: Callable[[Any], object]
     training: type[TrainingSettings]
     verbs: tuple[str, ...]
     train_request: Callable[..., TrainRequest]
@@ -98,7 +95,6 @@ TASKS: dict[str, Task] = {
         "segmentation",
         METHODS,
         NetworkConfig,
-        lambda config: None,
         TrainingSettings,
         ("checkpoint", "train", "translate", "label", "evaluate"),
         SegmentationTraining,
@@ -110,7 +106,6 @@ TASKS: dict[str, Task] = {
         "detection",
         DETECTION_METHODS,
         DetectorConfig,
-        check_detector,
         DetectionTraining,
         ("checkpoint", "train", "evaluate"),
         DetectorTraining,

@@ -15,6 +15,7 @@ from acclimate.detection.losses import stacked_maps
 from acclimate.detection.networks import build_detector
 from acclimate.detection.sample import Boxes
 from acclimate.errors import UserError
+from acclimate.io.validation import validated
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,9 @@ def test_the_published_normalisation_subtracts_bgr_means_from_rgb(kept: Detector
 
 def test_options_of_the_other_detector_are_refused() -> None:
     with pytest.raises(UserError, match="priors"):
-        build_detector(DetectorConfig(name="light-ssd", priors="voc"), 4)
+        validated(DetectorConfig, {"name": "light-ssd", "priors": "voc"}, "network")
     with pytest.raises(UserError, match="width"):
-        build_detector(DetectorConfig(width=16), 4)
+        validated(DetectorConfig, {"width": 16}, "network")
 
 
 def test_loss_against_a_direct_computation() -> None:

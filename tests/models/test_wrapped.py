@@ -26,6 +26,8 @@ from acclimate.models import (
 )
 from acclimate.models.small import SmallNetwork
 
+GROUP = "acclimate.networks"
+
 OWN = '''
 """A network in a package of the user's own."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.detection.config import DetectorConfig
@@ -15,8 +14,8 @@ from acclimate.detection.detector import Detector
 from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
 from acclimate.io.tensors import write_tensors
+from acclimate.io.validation import validated
 from acclimate.models.checkpoint import FORMAT, KEY, read_card_content, read_checkpoint_tensors
-from acclimate.models.config import problems
 
 
 class DetectorCard(BaseModel):
@@ -67,10 +66,7 @@ def load_detector(path: Path, *, device: torch.device | str = "cpu") -> tuple[De
     content = read_card_content(path)
     if content.get("task") != "detection":
         raise UserError(f"{path} holds a segmentation network, but a detector is needed here")
-    try:
-        card = DetectorCard.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+    card = validated(DetectorCard, content, f"{path}: its model card is not valid")
     tensors = read_checkpoint_tensors(Path(path))
     detector = build_detector(card.network, len(card.classes), initialised=False)
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from acclimate.io.identity import file_named
 
@@ -35,3 +36,10 @@ class DetectorConfig(BaseModel):
     convention: Convention = "torchvision"
     weights: str | None = file_named(None)
     width: Annotated[int, Field(ge=8, le=128)] | None = None
+
+    @model_validator(mode="after")
+    def _no_option_of_another_detector(self) -> Self:
+        for key in ("width",) if self.name == "ssd300-vgg16" else ("priors", "convention", "weights"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"detector {self.name!r} has no option {key!r}; remove it or choose another network")
+        return self

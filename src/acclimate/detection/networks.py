@@ -15,7 +15,6 @@ from torchvision.ops import Conv2dNormActivation
 
 from acclimate.detection.config import Convention, DetectorConfig, Priors
 from acclimate.detection.detector import Detector
-from acclimate.errors import UserError
 from acclimate.models.weights import IMAGENET, downloaded, load_backbone, read_tensors
 
 ASPECT_RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
@@ -39,18 +38,6 @@ DETECTORS: dict[str, str] = {
 """Name and one line of description of every detector."""
 
 
-def check_detector(config: DetectorConfig) -> None:
-    """Checks that the options belong to the named detector.
-
-    Raises:
-        UserError: an option that this detector does not have.
-    """
-    foreign = ("width",) if config.name == "ssd300-vgg16" else ("priors", "convention", "weights")
-    for key in foreign:
-        if getattr(config, key) != DetectorConfig.model_fields[key].default:
-            raise UserError(f"detector {config.name!r} has no option {key!r}; remove it or choose another network")
-
-
 def build_detector(config: DetectorConfig, classes: int, *, initialised: bool = True) -> Detector:
     """The detector that ``config`` describes, on the CPU, in training mode.
 
@@ -61,9 +48,8 @@ def build_detector(config: DetectorConfig, classes: int, *, initialised: bool = 
             that is about to overwrite them.
 
     Raises:
-        UserError: an option the detector does not have, or weights that cannot be had.
+        UserError: weights that cannot be had.
     """
-    check_detector(config)
     make = _ssd300 if config.name == "ssd300-vgg16" else _light
     if initialised:
         return make(config, classes)

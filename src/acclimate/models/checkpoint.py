@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.io.tensors import DIGEST, matches, read_unverified, write_tensors
-from acclimate.models.config import CODE, NetworkConfig, problems
+from acclimate.io.validation import validated
+from acclimate.models.config import CODE, NetworkConfig
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
 from acclimate.models.wrapped import allow_code, code_is_allowed
@@ -114,10 +115,7 @@ def read_card(path: Path) -> ModelCard:
     if content.get("format") == 1 and isinstance(network := content.get("network"), dict):
         # the first format wrote every option of any network, those it lacked as null or false
         content["network"] = {key: value for key, value in network.items() if value is not None and value is not False}
-    try:
-        return ModelCard.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: its model card is not valid: {problems(error)}") from error
+    return validated(ModelCard, content, f"{path}: its model card is not valid")
 
 
 def read_card_content(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
 from acclimate.io.validation import validated
 
@@ -91,13 +91,3 @@ class NetworkConfig(BaseModel):
         """Channels of the first convolution, of networks whose width is an option."""
         width = getattr(self.options, "width", None)
         return width if isinstance(width, int) else None
-
-
-def problems(error: ValidationError) -> str:
-    """The content of a pydantic error in one line: ``key: what is wrong`` joined by semicolons."""
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        lines.append(f"{key}: {message}" if key else message)
-    return "; ".join(lines)

@@ -59,8 +59,7 @@ def checked(content: dict[str, Any], name: str) -> Recipe:
                 collected(task.options, stage.train, stage.options, prefix=f"{at}options: ")
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
-                if (network := collected(recipe.network_config, stage, where=at)) is not None:
-                    collected(task.check_network, network, prefix=f"{at if stage.network else ''}network: ")
+                collected(recipe.network_config, stage, where=at)
     if recipe is None or problems:
         raise _all_problems(name, problems)
     return recipe
