@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.outputs import claim_file
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
@@ -25,6 +26,7 @@ def evaluate_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.detection.checkpoint import is_detector
     from acclimate.evaluation.scores import write_results
@@ -33,8 +35,10 @@ def evaluate_command(
     from acclimate.report.terminal import print_results
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
+    if json is not None:
+        claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
-        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name)
+        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name, json=json)
         print_results([row])
         if json is not None:
             write_results(json, [row])
@@ -54,6 +58,8 @@ def evaluate_command(
         pictured={},
         pictures=0,
     )
+    if json is not None:
+        claim_file(json, "scores", reads=places_read(request.data))
     row = evaluate(request, folder=None, title="evaluate", device=default_device())
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
     print_results([row])
@@ -61,7 +67,10 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None) -> Row:
+def _evaluated_detector(
+    checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None, json: Path | None
+) -> Row:
+    from acclimate.data.places import places_read
     from acclimate.detection.checkpoint import load_detector
     from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
     from acclimate.detection.protocols import detection_protocol
@@ -82,6 +91,8 @@ def _evaluated_detector(checkpoints: Sequence[Path], *, data: str, split: str, p
         pictured={},
         pictures=0,
     )
+    if json is not None:
+        claim_file(json, "scores", reads=places_read(request.data))
     row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
     return row.model_copy(update={"checkpoint": str(path)})
 
