@@ -93,7 +93,7 @@ SCENES = "scenes:camera,images=2,size=64x32"
                 "-o",
                 ".",
             ),
-            ["images and labels", "no translation wrote"],
+            ["holds what is read"],
         ),
         (("label", "model.safetensors", "--data", SCENES, "--set", "confidnce=softmax"), ["confidence"]),
         (("label", "model.safetensors", "--data", "folder:other.yaml", "-o", "out"), ["gravel"]),
