@@ -28,8 +28,8 @@ import torch
 from PIL import Image
 
 from acclimate.data.class_spaces import class_space
+from acclimate.data.readers.description import read_description
 from acclimate.data.readers.files import IdTable, image_size, read_ids, read_image
-from acclimate.data.readers.folder import read_description
 from acclimate.data.readers.png16 import read_first_channel
 from acclimate.errors import UserError
 from acclimate.io.checksums import read_verified_json, write_verified_json
@@ -39,6 +39,7 @@ from acclimate.models.registry import build_network
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
 from acclimate.recipe.load import load_recipe, recipe_names
 from acclimate.training.checkpoint import Checkpoints
+from fuzz_data import data_kinds
 from scripts import at_least_one, run_script
 
 SECONDS = 10.0
@@ -178,7 +179,7 @@ def kinds(folder: Path, chance: random.Random) -> dict[str, tuple[str, list[byte
         "recipes": ("recipe.yaml", recipes, recipe, mutated_text),
         "descriptions of data": ("dataset.yaml", [described], description, mutated_text),
     }
-    return found | _checkpoints(folder)
+    return found | data_kinds(folder, mutated=mutated, mutated_text=mutated_text) | _checkpoints(folder)
 
 
 def _checkpoints(folder: Path) -> dict[str, tuple[str, list[bytes], Reader, Any]]:

@@ -15,11 +15,11 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from acclimate.pipeline.recipe_run import Chain
+from acclimate.pipeline.recipe_run import RecipeRun
 from acclimate.recipe.load import load_recipe
-from kill_stress import begin, products, to_the_end
+from acclimate.stages.stage import Done, Stage
+from kill_stress import products, started, to_the_end
 from scripts import run_script
 
 PICTURES = "images=6,size=64x32"
@@ -56,21 +56,16 @@ def small(recipe: str, folder: Path) -> Path:
 def _mark_all(marks: Path) -> None:
     """Lets the run leave a mark where each stage begins and ends."""
     marks.mkdir(parents=True)
-    for verb in ("_trained", "_translated", "_labelled", "_evaluated"):
-        _marked(verb, marks)
+    done_once = RecipeRun._done_once
 
-
-def _marked(verb: str, marks: Path) -> None:
-    method = getattr(Chain, verb)
-
-    def marking(self: Chain, *arguments: Any, **named: Any) -> Any:
+    def marking(self: RecipeRun, stage: Stage) -> Done:
         number = len(list(marks.glob("begun-*")))
         (marks / f"begun-{number}").write_text(repr(time.time()))
-        result = method(self, *arguments, **named)
+        done = done_once(self, stage)
         (marks / f"ended-{number}").write_text(repr(time.time()))
-        return result
+        return done
 
-    setattr(Chain, verb, marking)
+    RecipeRun._done_once = marking  # type: ignore[method-assign]
 
 
 def _seconds(marks: Path, number: int) -> float:
@@ -91,7 +86,7 @@ def main() -> None:
         inside = passed = 0
         for number in range(stages):
             marks = folder / f"marks-{number}"
-            process = begin(recipe, folder / "cut/run", partial(_mark_all, marks))
+            process = started(recipe, folder / "cut/run", partial(_mark_all, marks))
             while process.is_alive() and not (marks / f"begun-{number}").exists():
                 time.sleep(0.001)
             time.sleep(chance.uniform(0.05, 0.9) * _seconds(folder / "marks", number))

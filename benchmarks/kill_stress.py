@@ -34,7 +34,7 @@ from acclimate.io import files
 from acclimate.methods import METHODS
 from acclimate.pipeline import run as pipeline
 from acclimate.recipe.load import VERBS, load_recipe
-from acclimate.stages import label as label_stage
+from acclimate.stages import label_passes
 from acclimate.training import checkpoint
 from scripts import at_least_one, run_script
 
@@ -93,7 +93,7 @@ def cells() -> dict[str, str]:
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
 
-def begin(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
+def started(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
     """Starts one run in a process of its own, whose last state is kept for comparison.
 
     Args:
@@ -109,7 +109,7 @@ def _run(recipe: Path, output: Path, prepare: Callable[[], None] | None) -> None
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
     torch.set_num_threads(1)
     checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
-    label_stage.SECONDS_BETWEEN_SAVES = 0.0
+    label_passes.SECONDS_BETWEEN_SAVES = 0.0
     if prepare is not None:
         prepare()
     loaded, origins = load_recipe(str(recipe))
@@ -181,7 +181,7 @@ def _flat(state: Any) -> Iterator[bytes]:
 
 def to_the_end(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> None:
     """One run that nobody kills."""
-    process = begin(recipe, output, prepare)
+    process = started(recipe, output, prepare)
     process.join(300)
     if process.exitcode != 0:
         raise SystemExit(f"{recipe}: a run that nobody killed ended with {process.exitcode}")
@@ -212,7 +212,7 @@ def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell
             marker = folder / f"marker-{cell.starts}"
             # which of the files is cut: states and checksums, histories, labels, manifests, scores, pictures
             number = chance.randint(3, 10 if name == "evaluate" else 20)
-            process = begin(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
+            process = started(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
             cell.starts += 1
             deadline = time.monotonic() + (120 if writing else chance.uniform(0.1, 0.9) * seconds)
             while process.is_alive() and time.monotonic() < deadline and not marker.exists():

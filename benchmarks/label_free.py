@@ -15,7 +15,7 @@ from acclimate.data.registry import open_dataset
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.models.checkpoint import load_network
-from acclimate.stages.evaluate import LabelFree, class_space_of, scores_without_labels
+from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from scripts import at_least_one, run_script
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     print("|---" * (len(HIGHER_IS_BETTER) + 1) + "|")
     for path in arguments.checkpoints:
         network, card = load_network(path)
-        space = class_space_of(card)
+        space = card.space()
         target = open_dataset(arguments.data, split=arguments.split, class_space=space)
         source = open_dataset(arguments.source, class_space=space) if arguments.source else None
         data = LabelFree(target, source, arguments.images)

@@ -20,7 +20,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
 from acclimate.evaluation.scores import Spread, spread
 from acclimate.io.checksums import read_verified_json
-from acclimate.pipeline.data import open_sets
+from acclimate.pipeline.recipe_run import opened as open_sets
 from acclimate.recipe.load import load_recipe
 from acclimate.report.tables import percent, signed_points
 from acclimate.stages.evaluate import EvaluateRequest, evaluate

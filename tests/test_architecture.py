@@ -15,7 +15,8 @@ cli
 __init__ bench
 pipeline
 recipe
-stages tasks
+tasks
+stages
 detection translation
 report training
 exchange methods pseudo

@@ -104,7 +104,7 @@ def test_a_network_that_would_compute_something_else_is_refused(given: Path, tmp
     network, card = load_network(given)
     network.config = network.config.with_options(preprocessing="caffe")
     save_network(given, network, card=card)
-    assert read_card(given).network.preprocessing == "caffe"
+    assert read_card(given).network.options.preprocessing == "caffe"
     with pytest.raises(UserError, match="preprocessing: caffe"):
         ran(tmp_path / "run", f"{{checkpoint: {given}}}")
 

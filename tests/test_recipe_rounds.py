@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from acclimate.errors import UserError
 from acclimate.recipe.load import LabelStage, TrainStage, load_recipe
@@ -79,6 +80,27 @@ def test_rounds_can_be_overridden_and_their_mistakes_are_told(recipe: Path) -> N
         load_recipe(str(recipe), overrides={"stages.sisc.learning_rates": {"first": 1.0}})
     with pytest.raises(UserError, match="no earlier stage is called 'bas'"):
         load_recipe(str(recipe), overrides={"stages.sisc.start": "bas"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("label.selection", 3, "stages.sisc: selection must be a mapping, got 3"),
+        ("label.selection", [], r"stages.sisc: selection must be a mapping, got \[\]"),
+        ("train.training", "x", "stages.sisc: training must be a mapping, got 'x'"),
+        ("train.training.optimizer", 1, "stages.sisc: optimizer must be a mapping, got 1"),
+        ("train", {"label": "base"}, "sisc"),
+    ],
+)
+def test_parts_of_rounds_that_are_no_mappings_are_told(key: str, value: object, message: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(RECIPE)
+    part = content["stages"]["sisc"]
+    for name in key.split(".")[:-1]:
+        part = part.setdefault(name, {})
+    part[key.split(".")[-1]] = value
+    (tmp_path / "rounds.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(UserError, match=message):
+        load_recipe(str(tmp_path / "rounds.yaml"))
 
 
 def test_recipes_without_rounds_are_left_alone() -> None:

@@ -47,7 +47,7 @@ def test_a_stage_whose_model_is_gone_or_damaged_is_not_done(
     with store.working_on("train-x", IDENTITY) as folder:
         (folder / "model.safetensors").write_bytes(b"weights")
         (folder / "history.csv").write_text("step\n")
-        store.finish("train-x", {"steps": 10})
+        store.finish("train-x", {"steps": 10}, ["model.safetensors"])
     (folder / "history.csv").unlink()  # nothing is made from it
     assert store.finished("train-x") == {"steps": 10}
     if damage == "gone":

@@ -112,7 +112,7 @@ STOPPED = {
         "acclimate.training.loop.train_step",
         ("run", "tiny.yaml", "-o", "cut/a", "--set", "training.schedule.power=1"),
     ),
-    "label": ("acclimate.pseudo.scoring.Scoring.answers", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
+    "label": ("acclimate.pseudo.scoring.score_maps", ("label", MODEL, "--data", DATA, "-o", "cut/labels")),
     "evaluate": ("acclimate.stages.evaluate.predict_labels", ("evaluate", MODEL, "--data", DATA)),
     "report": ("acclimate.report.page.read_run", ("report", "runs/a", "-o", "cut/page.html")),
     "check": ("acclimate.data.check.in_parallel", ("check", DATA)),

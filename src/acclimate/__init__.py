@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from acclimate.data.class_space import ClassSpace
+    from acclimate.data.photometric import Photometric
     from acclimate.data.registry import open_dataset
+    from acclimate.data.sample import Batch, Dataset
+    from acclimate.data.transforms import Transform
     from acclimate.errors import UserError
+    from acclimate.evaluation.inference import Inference
     from acclimate.evaluation.predict import predict
+    from acclimate.losses import cross_entropy, entropy_loss
+    from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting, Term
+    from acclimate.methods.teacher import Teacher
     from acclimate.models.checkpoint import load_network, save_network
+    from acclimate.models.network import Level, Output, SegmentationNetwork
     from acclimate.models.registry import build_network
     from acclimate.models.wrapped import wrap
     from acclimate.pipeline.run import Run, run
@@ -26,10 +35,28 @@ if TYPE_CHECKING:
     from acclimate.report.page import write_report
 
 _HOME = {
+    "AdaptingOptions": "acclimate.methods.base",
+    "Batch": "acclimate.data.sample",
+    "ClassSpace": "acclimate.data.class_space",
+    "Dataset": "acclimate.data.sample",
+    "Inference": "acclimate.evaluation.inference",
+    "Level": "acclimate.models.network",
+    "Losses": "acclimate.methods.base",
+    "Method": "acclimate.methods.base",
+    "MethodOptions": "acclimate.methods.base",
+    "Output": "acclimate.models.network",
+    "Photometric": "acclimate.data.photometric",
     "Recipe": "acclimate.recipe.load",
     "Run": "acclimate.pipeline.run",
+    "SegmentationNetwork": "acclimate.models.network",
+    "Setting": "acclimate.methods.base",
+    "Teacher": "acclimate.methods.teacher",
+    "Term": "acclimate.methods.base",
+    "Transform": "acclimate.data.transforms",
     "UserError": "acclimate.errors",
     "build_network": "acclimate.models.registry",
+    "cross_entropy": "acclimate.losses",
+    "entropy_loss": "acclimate.losses",
     "load_network": "acclimate.models.checkpoint",
     "load_recipe": "acclimate.recipe.load",
     "open_dataset": "acclimate.data.registry",
@@ -41,11 +68,29 @@ _HOME = {
 }
 
 __all__ = [
+    "AdaptingOptions",
+    "Batch",
+    "ClassSpace",
+    "Dataset",
+    "Inference",
+    "Level",
+    "Losses",
+    "Method",
+    "MethodOptions",
+    "Output",
+    "Photometric",
     "Recipe",
     "Run",
+    "SegmentationNetwork",
+    "Setting",
+    "Teacher",
+    "Term",
+    "Transform",
     "UserError",
     "__version__",
     "build_network",
+    "cross_entropy",
+    "entropy_loss",
     "load_network",
     "load_recipe",
     "open_dataset",

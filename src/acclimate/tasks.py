@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -12,10 +14,26 @@ from acclimate.detection.config import DetectorConfig
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import check_detector
 from acclimate.detection.settings import DetectionTraining
+from acclimate.detection.task import (
+    detector_card,
+    is_detector,
+    open_boxed_sets,
+    predict_boxes,
+    score_checkpoint,
+    score_detector,
+    what_ships,
+)
+from acclimate.detection.train import DetectorTraining
 from acclimate.errors import unknown
-from acclimate.methods import METHODS, checked_options
+from acclimate.methods import METHODS, checked_options, method_class
 from acclimate.methods.trainable import Trainable
+from acclimate.models.checkpoint import read_card
 from acclimate.models.config import NetworkConfig
+from acclimate.stages.data import named_sets, open_sets
+from acclimate.stages.evaluate import EvaluateStage, ScoredModels, score_networks
+from acclimate.stages.stage import MODEL, Place, RunData
+from acclimate.stages.train import TrainRequest
+from acclimate.stages.training import SegmentationTraining
 from acclimate.training.settings import TrainingSettings
 
 TaskName = Literal["segmentation", "detection"]
@@ -32,6 +50,10 @@ class Task:
         check_network: raises UserError for a network that does not exist or lacks an option.
         training: the model of the recipe's ``training``.
         verbs: the stages it has.
+        train_request: what a ``train`` stage builds its method, batches and checkpoint with.
+        open: the data sets of a recipe, given its ``evaluate`` stages.
+        card: what is known of a checkpoint.
+        score: carries out an ``evaluate`` stage.
     """
 
     name: TaskName
@@ -40,6 +62,10 @@ class Task:
     check_network: Callable[[Any], object]
     training: type[TrainingSettings]
     verbs: tuple[str, ...]
+    train_request: Callable[..., TrainRequest]
+    open: Callable[[Any, Sequence[EvaluateStage]], RunData]
+    card: Callable[[Path], Any]
+    score: Callable[[ScoredModels, Place], None]
 
     def method(self, name: str) -> type[Trainable[Any]]:
         """The method of that name.
@@ -47,8 +73,10 @@ class Task:
         Raises:
             UserError: this task has none.
         """
+        if self.name == "segmentation":
+            return method_class(name)
         if name not in self.methods:
-            raise unknown("method" if self.name == "segmentation" else f"{self.name} method", name, self.methods)
+            raise unknown(f"{self.name} method", name, self.methods)
         return self.methods[name]
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:
@@ -60,6 +88,11 @@ class Task:
         return checked_options(name, self.method(name).Options, values)
 
 
+def _open_boxed(recipe: Any, evaluated: Sequence[EvaluateStage]) -> RunData:
+    source, target = named_sets(recipe)
+    return RunData(**open_boxed_sets(recipe, source, target, scores=bool(evaluated)))
+
+
 TASKS: dict[str, Task] = {
     "segmentation": Task(
         "segmentation",
@@ -68,6 +101,10 @@ TASKS: dict[str, Task] = {
         lambda config: None,
         TrainingSettings,
         ("checkpoint", "train", "translate", "label", "evaluate"),
+        SegmentationTraining,
+        open_sets,
+        read_card,
+        score_networks,
     ),
     "detection": Task(
         "detection",
@@ -76,6 +113,10 @@ TASKS: dict[str, Task] = {
         check_detector,
         DetectionTraining,
         ("checkpoint", "train", "evaluate"),
+        DetectorTraining,
+        _open_boxed,
+        detector_card,
+        partial(score_detector, model=MODEL),
     ),
 }
 """Every task by name."""
@@ -90,3 +131,6 @@ def task_named(name: object) -> Task:
     if not isinstance(name, str) or name not in TASKS:
         raise unknown("task", str(name), TASKS)
     return TASKS[name]
+
+
+__all__ = ["TASKS", "Task", "TaskName", "is_detector", "predict_boxes", "score_checkpoint", "task_named", "what_ships"]

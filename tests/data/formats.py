@@ -162,6 +162,32 @@ def write_cityscapes(folder: Path, *, images: int = 3, splits: Sequence[str] = (
     return f"cityscapes:{folder}"
 
 
+def write_acdc(folder: Path, *, images: int = 3, splits: Sequence[str] = ("train", "val")) -> str:
+    """``rgb_anon/ gt/`` of two conditions, with the other files that lie beside; test has no labels."""
+    for condition in ("fog", "night"):
+        for split in splits:
+            for number in range(images):
+                stem = f"{condition}/{split}/GOPR{number % 2:04d}/GOPR{number % 2:04d}_frame_{number:06d}"
+                save_image(folder / "rgb_anon" / f"{stem}_rgb_anon.png", number)
+                save_image(folder / "rgb_anon" / f"{stem.replace(split, split + '_ref')}_rgb_ref_anon.png", number)
+                if split != "test":
+                    save(folder / "gt" / f"{stem}_gt_labelIds.png", grey(some_ids(number, range(34))))
+                    save(folder / "gt" / f"{stem}_gt_labelColor.png", Image.fromarray(noise(number)))
+    return f"acdc:{folder}"
+
+
+def write_dark_zurich(folder: Path, *, images: int = 3, labelled: Sequence[str] = ("train", "val")) -> str:
+    """``rgb_anon/ gt/`` at night. As released only val has labels; the contract tests want some in train."""
+    for split in ("train", "val"):
+        for time in ("night", "day"):
+            for number in range(images):
+                stem = f"{split}/{time}/GOPR0356/GOPR0356_frame_{number:06d}"
+                save_image(folder / "rgb_anon" / f"{stem}_rgb_anon.png", number)
+                if split in labelled and time == "night":
+                    save(folder / "gt" / f"{stem}_gt_labelIds.png", grey(some_ids(number, range(34))))
+    return f"dark-zurich:{folder}"
+
+
 def write_mapillary(folder: Path, *, images: int = 3, version: str = "v1.2", layout: str = "v1") -> str:
     """``training/images/*.jpg`` and its palette labels, as release 1.x (``v1``) or 2.0 (``v2``) lays them out."""
     names, config = (V1_NAMES, "config.json") if layout == "v1" else (V1_NAMES, f"config_{version}.json")
@@ -219,6 +245,8 @@ def write_folder(folder: Path, *, images: int = 5, yaml: str = FOLDER_YAML) -> s
 
 
 WRITERS = {
+    "acdc": write_acdc,
+    "dark-zurich": write_dark_zurich,
     "camvid": write_camvid,
     "carla": write_carla,
     "cityscapes": write_cityscapes,
@@ -234,8 +262,17 @@ WRITERS = {
 
 def label_files(folder: Path) -> list[Path]:
     """The label files of the train split, sorted."""
-    parts = ("CameraSeg", "labels", "LABELS", "trainannot", "gtFine/train", "masks/train")
-    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name]
+    parts = (
+        "CameraSeg",
+        "labels",
+        "LABELS",
+        "trainannot",
+        "gtFine/train",
+        "masks/train",
+        "gt/*/train",
+        "gt/train/night",
+    )
+    files = [path for part in parts for path in folder.rglob(f"{part}/**/*.png") if "color" not in path.name.lower()]
     return sorted(path for path in set(files) if "inst" not in path.name)
 
 
@@ -243,4 +280,4 @@ def image_files(folder: Path) -> list[Path]:
     """The image files of the train split, sorted."""
     parts = ("CameraRGB", "images", "RGB", "train", "leftImg8bit/train", "photos/train")
     files = {path for part in parts for path in folder.rglob(f"{part}/**/*.*")}
-    return sorted(path for path in files if "gtFine" not in path.parts and "masks" not in path.parts)
+    return sorted(path for path in files if not {"gtFine", "gt", "masks", "day"} & set(path.parts))

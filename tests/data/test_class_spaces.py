@@ -56,6 +56,8 @@ CARLA_10 = {0: 0, 1: 1, 11: 1, 5: 2, 6: 3, 7: 3, 8: 4, 9: 5, 12: 6, 2: 7, 10: 8,
     [
         ("cityscapes-19", "cityscapes", CITYSCAPES_19, 35),
         ("cityscapes-19", "gta5", CITYSCAPES_19, 35),
+        ("cityscapes-19", "acdc", CITYSCAPES_19, 35),
+        ("cityscapes-19", "dark-zurich", CITYSCAPES_19, 35),
         ("cityscapes-19", "synthia", SYNTHIA_19, 23),
         ("cityscapes-16", "cityscapes", CITYSCAPES_16, 35),
         ("cityscapes-16", "gta5", CITYSCAPES_16, 35),

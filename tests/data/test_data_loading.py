@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.data.loading import batches, epoch_order, images_in_order
+from acclimate.data.loading import batches, images_in_order
+from acclimate.data.photometric import Photometric
 from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Batch, Dataset
-from acclimate.data.transforms import ColourJitter, Transform
+from acclimate.data.sampling import Shuffled
+from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
 
-AUGMENTED = Transform(
-    size=(16, 10), scale=(0.8, 1.5), crop=(12, 8), flip=True, colour_jitter=ColourJitter(brightness=0.3)
-)
+AUGMENTED = Transform(size=(16, 10), scale=(0.8, 1.5), crop=(12, 8), flip=True, photometric=Photometric(brightness=0.3))
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def test_every_epoch_goes_through_everything_once_in_its_own_order(dataset: Data
     epochs = [names[begin : begin + 7] for begin in range(0, 42, 7)]
     assert all(sorted(epoch) == list(dataset.names) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 4
-    assert epochs[2] == [dataset.names[index] for index in epoch_order(7, seed=1, stream="source", epoch=2)]
+    assert epochs[2] == [dataset.names[index] for index in Shuffled(7, seed=1).order(2)]
 
 
 def test_seed_and_stream_change_order_and_augmentation(dataset: Dataset) -> None:
     alone = load(dataset)
     assert not same(alone, load(dataset, seed=2))
     assert not same(alone, load(dataset, stream="target"))
-    orders = {tuple(epoch_order(50, seed=seed, stream=stream, epoch=0)) for seed in (0, 1) for stream in ("a", "b")}
+    orders = {tuple(Shuffled(50, seed, stream).order(0)) for seed in (0, 1) for stream in ("a", "b")}
     assert len(orders) == 4
 
 

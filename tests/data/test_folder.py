@@ -113,3 +113,61 @@ def test_a_key_with_a_bracket_is_unknown_like_any_other(tmp_path: Path) -> None:
     path.write_text("images: images\nclasses: [road]\nids[: x\n")
     with pytest.raises(UserError, match=r"unknown key 'ids\['; did you mean 'ids'"):
         read_description(path)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "message"),
+    [
+        ("classes: [yes, no, on, off]", 'classes: YAML reads yes, no, on and off as true and false; put such .*"yes"'),
+        ("classes: [{name: off}]", "classes: YAML reads yes, no"),
+        ("classes: [1, 2]", "a class name that looks like a number needs quotes"),
+        ("classes: [road, null]", "an entry is empty"),
+        ("classes: [road]\nids: {road: 0}", r"ids: numbers come first: write \{0: road, ...\}"),
+        ("classes: [road]\nids: {0: yes}", "ids: YAML reads yes"),
+        ("classes: [road]\nids: {-1: void}", "ids: -1 cannot occur .* 8-bit files hold -1 as 255"),
+        ("classes: [road]\nids: {70000: void}", "ids: 70000 cannot occur"),
+        ("classes: [road]\nids: {1:30: void}", "ids: '1:30' is neither a number nor a colour"),
+        ("classes: [road]\nids: {010: road}", "ids: '010' is neither a number nor a colour"),
+        ("classes: [road]\nids: {#804080: road}", 'a colour needs quotes, "#804080"'),
+        ("classes: [road]\nids:\n  #804080: road\n", 'ids is empty; .*a colour needs quotes, "#804080"'),
+        ("classes:\n  - {name: road, colour: #804080}\n", 'a colour needs quotes, "#804080"'),
+        ("classes:\n  - name: road\n    colour: #804080\n", "classes.0: colour is empty.*a colour needs quotes"),
+        (
+            "classes: [{name: a, colour: [1, 2, 300]}]",
+            "classes.0.colour.2: a colour is red, green and blue from 0 to 255$",
+        ),
+        ("classes: [{name: a, colour: [1, -2, 3]}]", "a colour is red, green and blue from 0 to 255$"),
+        (
+            "classes: [{name: a, colour: [1, 2, 3]}, {name: b, colour: '#010203'}]",
+            "'a' and 'b' have the same colour #010203",
+        ),
+        ('classes: [a, b]\nids: {"#00008E": a, "#00008e": b}', "ids: #00008E and #00008e are the same colour"),
+        ('classes: ["a\\e[31m"]', r"'a.x1b.31m' is no name"),
+        ('classes: ["  "]', "is no name"),
+        ('classes: [a]\nlabel_name: {"": _mask}', 'there is nothing to replace in ""; to append something'),
+        ("classes: [a]\nlabel_name: _mask", "a pattern holds {name} or {file}"),
+        ("labels: b", "the key 'classes' is missing"),
+        ("ids: {1: a}", "the key 'classes' is missing"),
+        ("classes: []", "name at least one class"),
+        ("classes: [a]\nothers: ignore", "others: Input should be 'error' or 'void'"),
+        ("classes: [a]\nclasses: [b]", "the key 'classes' is given in line 2 and in line 3"),
+    ],
+)
+def test_mistakes_are_told_in_words_before_anything_is_read(tmp_path: Path, yaml: str, message: str) -> None:
+    (tmp_path / "dataset.yaml").write_text(f"images: images\n{yaml}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        read_description(tmp_path / "dataset.yaml")
+    assert "Input should be a valid" not in str(caught.value)
+
+
+def test_a_colour_may_be_written_in_hex(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text('images: i\nclasses: [{name: road, colour: "#804Ab0"}]\n')
+    assert default_class_space(f"folder:{tmp_path}").colours == ((128, 74, 176),)
+
+
+def test_a_folder_stands_for_the_yaml_in_it(tmp_path: Path) -> None:
+    spec = formats.write_folder(tmp_path)
+    short = f"folder:{tmp_path}"
+    assert list(open_dataset(short).names) == list(open_dataset(spec).names)
+    assert open_dataset(short).fingerprint() == open_dataset(spec).fingerprint()
+    assert default_class_space(short) == default_class_space(spec)

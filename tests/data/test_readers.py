@@ -102,6 +102,31 @@ def test_carla_labels_must_have_a_red_channel(tmp_path: Path) -> None:
         open_dataset(spec, split="all").label(0)
 
 
+# --- ACDC and Dark Zurich -----------------------------------------------------------------------------------------
+
+
+def test_acdc_reads_all_conditions_or_one(tmp_path: Path) -> None:
+    spec = formats.write_acdc(tmp_path, splits=("train", "val", "test"))
+    everything = open_dataset(spec, split="val")
+    assert list(everything.names[:2]) == [
+        "fog/val/GOPR0000/GOPR0000_frame_000000_rgb_anon",
+        "fog/val/GOPR0000/GOPR0000_frame_000002_rgb_anon",
+    ]
+    assert len(everything) == 6
+    night = open_dataset(spec, split="val-night")
+    assert list(night.names) == list(everything.names[3:])
+    expected = np.array([class_space("cityscapes-19").mappings["acdc"][raw] for raw in range(35)])
+    np.testing.assert_array_equal(night.label(2), expected[formats.some_ids(1, range(34))])
+    assert not open_dataset(spec, split="test").has_labels
+
+
+def test_dark_zurich_is_the_night_alone(tmp_path: Path) -> None:
+    spec = formats.write_dark_zurich(tmp_path, labelled=("val",))
+    train, val = (open_dataset(spec, split=split) for split in ("train", "val"))
+    assert list(train.names) == [f"train/night/GOPR0356/GOPR0356_frame_{number:06d}_rgb_anon" for number in range(3)]
+    assert (train.has_labels, val.has_labels) == (False, True)
+
+
 # --- IDD-Lite -----------------------------------------------------------------------------------------------------
 
 

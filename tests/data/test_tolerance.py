@@ -10,7 +10,7 @@ from PIL import Image
 from acclimate.data.registry import open_dataset
 from acclimate.data.tolerance import without_bad_files
 from acclimate.errors import UserError
-from acclimate.pipeline.data import open_sets
+from acclimate.pipeline.recipe_run import opened as open_sets
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
 

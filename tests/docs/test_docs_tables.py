@@ -11,8 +11,10 @@ from pydantic import BaseModel
 
 from acclimate.cli.app import app
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.photometric import Photometric
 from acclimate.data.readers.folder import Description
 from acclimate.data.registry import DATASETS
+from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
@@ -90,6 +92,8 @@ def _shown(field: Any) -> str:
         (Selection, DOCS / "methods" / "ssl-esl.md"),
         (LabelInference, DOCS / "recipes.md"),
         (Mining, DOCS / "recipes.md"),
+        (Sampling, DOCS / "recipes.md"),
+        (Photometric, DOCS / "recipes.md"),
         (SnapshotSettings, DOCS / "recipes.md"),
         (Description, OWN_DATA),
         (MethodOptions, DOCS / "methods" / "index.md"),

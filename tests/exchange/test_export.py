@@ -17,7 +17,15 @@ from acclimate.cli.app import main
 from acclimate.data.class_spaces import class_space
 from acclimate.errors import UserError
 from acclimate.exchange.exporting import Exported, export_network, make_exportable
-from acclimate.models import ModelCard, NetworkConfig, SegmentationNetwork, build_network, load_network, save_network
+from acclimate.models import (
+    ModelCard,
+    NetworkConfig,
+    SegmentationNetwork,
+    build_network,
+    load_network,
+    save_network,
+    wrap,
+)
 from acclimate.models.aspp import ASPP
 from acclimate.models.resnet_caffe import resnet_layers
 
@@ -114,6 +122,28 @@ def test_what_replaces_the_max_pooling_is_the_same(size: tuple[int, int]) -> Non
     make_exportable(layers)
     assert not any(isinstance(layer, nn.MaxPool2d) and layer.ceil_mode for layer in layers.modules())
     assert torch.equal(layers["maxpool"](maps), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 5), (6, 7), (12, 9)])
+def test_what_replaces_adaptive_pooling_is_the_same(size: tuple[int, int]) -> None:
+    pools = nn.ModuleList(nn.AdaptiveAvgPool2d(parts) for parts in (1, 2, 3, 6))
+    maps = torch.randn(2, 4, *size)
+    expected = [pool(maps) for pool in pools]
+    make_exportable(pools)
+    for pool, wanted in zip(pools, expected, strict=True):
+        assert not isinstance(pool, nn.AdaptiveAvgPool2d)
+        torch.testing.assert_close(pool(maps), wanted)
+
+
+def test_networks_that_pad_their_images_are_followed_at_every_size() -> None:
+    torch.manual_seed(0)
+    network = wrap(nn.Conv2d(3, 4, 8, stride=8), classes=4, multiple=16).eval()
+    module = Exported(network, enlarge=False)
+    images, free = exporting._seen()
+    program = torch.export.export(module, (images,), dynamic_shapes={"images": free}).module()
+    for shape in ((1, 3, 96, 160), (2, 3, 121, 107), (1, 3, 64, 81)):
+        images = torch.rand(shape)
+        torch.testing.assert_close(program(images), logits_of(network, images))
 
 
 def test_the_published_network_is_followed_at_every_size() -> None:

@@ -199,6 +199,17 @@ def test_without_mixing_the_teachers_labels_are_learned_on_the_target() -> None:
     assert terms["mixed"] == pytest.approx(torch.nn.functional.cross_entropy(large, expected).item(), rel=1e-3)
 
 
+def test_two_views_share_the_weight_and_are_drawn_apart() -> None:
+    network = ToyNetwork()
+    method = make_method("dacs", network, views=2, mixed_weight=0.8)
+    source, target = batch(0), batch(7, labels=False)
+    terms = [losses for losses in method.losses(source, target, 0) if losses]
+    assert [next(iter(losses)) for losses in terms] == ["segmentation", "mixed", "mixed (view 2)"]
+    assert [terms[1]["mixed"].weight, terms[2]["mixed (view 2)"].weight] == [0.4, 0.4]
+    _, first, second = network.calls
+    assert not torch.equal(first, second)
+
+
 def test_strong_augmentation_reaches_mixed_and_masked_images_alone() -> None:
     network = ToyNetwork()
     method = make_method("dacs", network, masked_consistency={"ratio": 0.0})

@@ -81,7 +81,7 @@ def test_the_classifier_goes_on_in_the_next_round(tmp_path: Path) -> None:
     assert not torch.equal(second.classifier.reduce.weight, before)
     load_modules(tmp_path / "absent.safetensors", second)
     (tmp_path / "modules.safetensors").write_bytes(b"damaged")
-    with pytest.raises(UserError, match="does not fit the method"):
+    with pytest.raises(UserError, match="is damaged or of another program"):
         load_modules(tmp_path / "modules.safetensors", second)
 
 

@@ -120,6 +120,8 @@ def make_method(
     setting = Setting(
         optimizer=optimizer or OptimizerSettings(learning_rate=0.01),
         class_ratios=torch.tensor([0.5, 0.3, 0.2]),
+        class_names=("road", "person", "car"),
+        initial=ToyNetwork(seed=5),
     )
     return cls(network or ToyNetwork(), options=method_options(name, options), setting=setting)
 

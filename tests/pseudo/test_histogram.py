@@ -12,9 +12,11 @@ from torch import Tensor
 from acclimate.errors import UserError
 from acclimate.pseudo.histogram import (
     BINS,
+    MOST_FINE,
     ScoreHistogram,
     bin_edges,
     bin_of,
+    bins_for,
     load_histograms,
     save_histograms,
 )
@@ -146,3 +148,24 @@ def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(b"not a state")
     with pytest.raises(UserError, match=r"pass.safetensors.*delete it"):
         load_histograms(path)
+
+
+@pytest.mark.parametrize("classes", [33, 64, 100, 255])
+def test_many_classes_need_no_more_memory_than_thirty_two(classes: int) -> None:
+    histogram = ScoreHistogram(classes, "entropy")
+    assert histogram.counts.numel() <= 1.04 * MOST_FINE * BINS
+    values, predicted = saturated(60_000), torch.randint(0, classes, (60_000,), dtype=torch.uint8)
+    histogram.add(predicted, values)
+    assert histogram.pixels == torch.bincount(predicted.int(), minlength=classes).tolist()
+    edges = histogram.edges
+    assert len(edges) == histogram.counts.shape[1] + 1
+    mine = values[predicted == classes - 1].double().numpy()
+    np.testing.assert_array_equal(histogram.counts[classes - 1].numpy(), np.histogram(mine, edges)[0])
+    exact = np.sort(mine)[len(mine) // 2]
+    assert histogram.quantile(classes - 1, 0.5) <= exact <= histogram.quantile(classes - 1, 0.5) * 1.02 + 1e-6
+
+
+def test_up_to_thirty_two_classes_every_bin_counts_alone() -> None:
+    assert {bins_for(classes) for classes in range(1, MOST_FINE + 1)} == {BINS}
+    for classes in range(1, 256):
+        assert len(bin_edges(bins_for(classes))) == bins_for(classes) + 1

@@ -61,7 +61,10 @@ FAMILIES = (
     Family("gta5-", "gta5", "cityscapes"),
     Family("synthia-mapillary-", "synthia", "mapillary"),
     Family("synthia-", "synthia", "cityscapes"),
+    Family("cityscapes-acdc-", "cityscapes", "acdc"),
+    Family("cityscapes-dark-zurich-", "cityscapes", "dark-zurich"),
     Family("carla-camvid", "carla", "camvid"),
+    Family("carla-iddlite", "carla", "idd-lite"),
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
     Family("compare", "folder", "folder"),
@@ -103,7 +106,8 @@ def full_networks(recipe: Recipe) -> dict[str, int]:
     for name, stage in recipe.stages.items():
         if not isinstance(stage, TrainStage):
             continue
-        config = recipe.network_config(stage).model_copy(update={"weights": None})
+        config = recipe.network_config(stage)
+        config = config.model_copy(update={"weights": None}) if recipe.task == "detection" else config.without_weights()
         key = repr(config)
         if key not in built:
             with torch.device("meta"):
@@ -157,7 +161,7 @@ def dry_run(name: str, data: Path) -> list[Row]:
     recipe = small(name, data)
     output = data / "runs" / name
     # curves over twenty portions and their figure have tests of their own, and cost more than all the steps together
-    with mock.patch.object(label_results, "PORTIONS", (1.0,)), mock.patch.object(label, "_write_figure"):
+    with mock.patch.object(label_results, "PORTIONS", (1.0,)), mock.patch.object(label, "write_figure"):
         rows = run(recipe, Run(output=output, store=data / "stages"))
     for number, (key, stage) in enumerate(recipe.stages.items(), start=1):
         folder = output / f"{number}-{key}"

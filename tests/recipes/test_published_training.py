@@ -57,7 +57,8 @@ def test_the_stages_of_fada() -> None:
         assert isinstance(network, NetworkConfig)
         assert network.options.weights == "imagenet-v1"
         rows[name] = (
-            network.options.batch_norm, network.options.batch_norm_epsilon, training.batch_size, training.optimizer.learning_rate,
+            network.options.batch_norm, network.options.batch_norm_epsilon, 
+            training.batch_size, training.optimizer.learning_rate,
             training.steps, training.schedule.horizon,
         )  # fmt: skip
     assert rows == {

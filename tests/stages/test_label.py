@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,20 +16,26 @@ from acclimate.data.class_spaces import class_space
 from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import Transform
-from acclimate.data.wrappers import PseudoLabelled
+from acclimate.data.wrappers import PseudoLabelled, Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.losses import cross_entropy
 from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig
+from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
+from acclimate.pseudo.scoring import Scoring
+from acclimate.pseudo.sisc import Patches
 from acclimate.pseudo.store import read_manifest
 from acclimate.pseudo.thresholds import Selection
-from acclimate.stages import label as label_stage
 from acclimate.stages.label import LabelRequest, label
+from acclimate.stages.label_passes import Labelling
 from acclimate.training.interrupt import Interrupted, StopRequest
 
 SIZE = (64, 32)
+FIGURED = evenly_spaced(3, 5)
+"""The images of the figure."""
 
 
 @pytest.fixture
@@ -114,11 +122,86 @@ def test_an_interrupted_command_goes_on_where_it_stopped(
             label(request, folder=tmp_path / "cut", device="cpu")
     with pytest.raises(UserError, match="run the same"):
         read_manifest(tmp_path / "cut")
+    assert (tmp_path / "cut/scores").is_dir()
     seen: list[int] = []
-    scored = label_stage.scored
-    monkeypatch.setattr(label_stage, "scored", lambda r, n, first, **k: seen.append(first) or scored(r, n, first, **k))
+    scored = Labelling.scored
+    monkeypatch.setattr(Labelling, "scored", lambda self, first: seen.append(first) or scored(self, first))
     label(request, folder=tmp_path / "cut", device="cpu")
-    assert seen[0 if stop_after == 2 else 1] > 0, "the work done before the interruption was done again"
+    # the images that were left, none in the second pass, and those of the figure
+    assert seen == [3 if stop_after == 2 else 5, *FIGURED]
+    assert (labels_in(tmp_path / "cut", data) == labels_in(tmp_path / "whole", data)).all()
+    assert (tmp_path / "cut/manifest.json").read_bytes() == (tmp_path / "whole/manifest.json").read_bytes()
+
+
+class Unlabelled(Subset):
+    """The same images as a set without labels."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset, range(len(dataset)))
+        self.has_labels = False
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "entropy": {},
+    "softmax": {"selection": Selection(confidence="softmax")},
+    "authors": {"selection": Selection(convention="authors", resample="logits")},
+    "class-balanced": {"selection": Selection(confidence="softmax", rule="portion", decision="class-balanced")},
+    "flip": {"inference": Inference(size=SIZE, flip=True)},
+    "patches": {"patches": Patches(patches=3, size=(0.5, 0.5))},
+    "prior": {"prior": np.linspace(0, 1, 14 * 4 * 8, dtype=np.float32).reshape(14, 4, 8)},
+    "native": {"native": True},
+    "batches": {"batch_size": 2},
+}
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "unlabelled"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_pass_of_the_network_gives_the_labels_of_two(
+    checkpoint: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, labelled: bool
+) -> None:
+    request = replace(request_for(checkpoint, data if labelled else Unlabelled(data)), **KINDS[kind])
+    predicted: list[str] = []
+    answers = Scoring.answers
+
+    def counted(self: Scoring, network: SegmentationNetwork, images: torch.Tensor, *, names: list[str]) -> torch.Tensor:
+        predicted.extend(names)
+        return answers(self, network, images, names=names)
+
+    monkeypatch.setattr(Scoring, "answers", counted)
+    counts, figured = {}, 3 if request.batch_size == 1 else 5  # of batches of two, the last of five images is alone
+    for name, limit in (("one", 1.0), ("two", 0.0), ("some", 4e-5)):
+        label(replace(request, scores_on_disk=limit), folder=tmp_path / name, device="cpu")
+        counts[name] = len(predicted) - figured
+        predicted.clear()
+        assert not (tmp_path / name / "scores").exists()
+    assert counts["one"] == 5
+    assert counts["two"] == 10
+    for other in ("two", "some"):
+        for path in ("manifest.json", "figure.png", *(f"labels/{name}.png" for name in data.names)):
+            assert (tmp_path / "one" / path).read_bytes() == (tmp_path / other / path).read_bytes()
+
+
+def test_kept_scores_that_are_damaged_or_lost_are_made_again(
+    checkpoint: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for(checkpoint, data)
+    label(request, folder=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stops = iter([False] * 5 + [True])
+        patch.setattr(StopRequest, "__bool__", lambda self: next(stops))
+        with pytest.raises(Interrupted, match="labelling 1 of 5"):
+            label(request, folder=tmp_path / "cut", device="cpu")
+    kept = sorted((tmp_path / "cut/scores").iterdir())
+    assert len(kept) == 5
+    kept[2].unlink()
+    content = bytearray(kept[4].read_bytes())
+    content[len(content) // 2] ^= 1
+    kept[4].write_bytes(content)
+    seen: list[int] = []
+    scored = Labelling.scored
+    monkeypatch.setattr(Labelling, "scored", lambda self, first: seen.append(first) or scored(self, first))
+    label(request, folder=tmp_path / "cut", device="cpu")
+    assert seen == [5, 2, 4, *FIGURED]
     assert (labels_in(tmp_path / "cut", data) == labels_in(tmp_path / "whole", data)).all()
     assert (tmp_path / "cut/manifest.json").read_bytes() == (tmp_path / "whole/manifest.json").read_bytes()
 

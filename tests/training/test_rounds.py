@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acclimate.data.crops import Focus
 from acclimate.data.registry import open_dataset
-from acclimate.data.transforms import Focus, Transform
+from acclimate.data.transforms import Transform
 from acclimate.training.rounds import Mining, source_part
 
 

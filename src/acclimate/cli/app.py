@@ -143,7 +143,7 @@ def bench(
 
 @app.command()
 def evaluate(
-    checkpoints: Annotated[list[Path], typer.Argument(help="model.safetensors; several are averaged as an ensemble")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="models or folders of runs; several are averaged")],
     data: Spec,
     split: Annotated[str, typer.Option("--split")] = "val",
     protocol: Annotated[Optional[str], typer.Option("--protocol", help="`acclimate list protocols`")] = None,  # noqa: UP045
@@ -158,7 +158,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
     output: Output = Path("predictions"),
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
@@ -184,7 +184,7 @@ def predict(
 
 @app.command()
 def label(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     data: Spec,
     output: Output = Path("labels"),
     split: Annotated[str, typer.Option("--split")] = "train",
@@ -195,11 +195,23 @@ def label(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")
     ] = False,
+    scores_on_disk: Annotated[
+        float,
+        typer.Option("--scores-on-disk", min=0, help="gigabytes, for a while, so that the model sees each image once"),
+    ] = 16.0,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
     from acclimate.cli.data import label_command
 
-    label_command(checkpoint, data=data, split=split, output=output, overrides=overrides or [], sweep=sweep)
+    label_command(
+        checkpoint,
+        data=data,
+        split=split,
+        output=output,
+        overrides=overrides or [],
+        sweep=sweep,
+        scores_on_disk=scores_on_disk,
+    )
 
 
 @app.command()
@@ -312,7 +324,7 @@ def import_(
 
 @app.command("export")
 def export_(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors")],
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
         "model.onnx"
     ),

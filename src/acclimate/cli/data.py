@@ -53,21 +53,29 @@ def stats_command(
 
 
 def label_command(
-    checkpoint: Path, *, data: str, split: str, output: Path, overrides: Sequence[str], sweep: bool
+    checkpoint: Path,
+    *,
+    data: str,
+    split: str,
+    output: Path,
+    overrides: Sequence[str],
+    sweep: bool,
+    scores_on_disk: float,
 ) -> None:
     """Writes pseudo-labels, or prints the sweep of thresholds."""
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
-    from acclimate.stages.evaluate import class_space_of
     from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
 
+    checkpoint = checkpoint_in(checkpoint)
     card = read_card(checkpoint)
-    space = class_space_of(card)
+    space = card.space()
     selection = validated(Selection, dict(parse_override(text) for text in overrides), "the selection")
     request = LabelRequest(
         checkpoint=checkpoint,
@@ -75,6 +83,7 @@ def label_command(
         class_space=space,
         selection=selection,
         inference=Inference(size=card.input_size),
+        scores_on_disk=scores_on_disk,
         title="label",
     )
     if sweep:

@@ -12,7 +12,6 @@ from acclimate.io.outputs import claim_file
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
-    from acclimate.evaluation.scores import Row
     from acclimate.exchange.importing import InputSize
 
 
@@ -28,17 +27,24 @@ def evaluate_command(
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
-    from acclimate.detection.checkpoint import is_detector
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
-    from acclimate.pipeline.data import protocol_and_classes
     from acclimate.report.terminal import print_results
+    from acclimate.stages.data import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
+    from acclimate.tasks import is_detector, score_checkpoint
 
+    checkpoints = [checkpoint_in(path) for path in checkpoints]
     if json is not None:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
-        row = _evaluated_detector(checkpoints, data=data, split=split, protocol_name=protocol_name, json=json)
+        if len(checkpoints) > 1:
+            raise UserError("detectors are scored one by one; give one checkpoint")
+        if json is not None:
+            claim_file(json, "scores", reads=[Path(data.partition(":")[2].partition(",")[0])])
+        device = default_device()
+        row = score_checkpoint(checkpoints[0], data=data, split=split, protocol=protocol_name, device=device)
         print_results([row])
         if json is not None:
             write_results(json, [row])
@@ -67,36 +73,6 @@ def evaluate_command(
         write_results(json, [row])
 
 
-def _evaluated_detector(
-    checkpoints: Sequence[Path], *, data: str, split: str, protocol_name: str | None, json: Path | None
-) -> Row:
-    from acclimate.data.places import places_read
-    from acclimate.detection.checkpoint import load_detector
-    from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
-    from acclimate.detection.protocols import detection_protocol
-    from acclimate.detection.registry import open_boxes
-
-    if len(checkpoints) > 1:
-        raise UserError("detectors are scored one by one; give one checkpoint")
-    path = checkpoints[0]
-    _, card = load_detector(path)
-    request = DetectionEvaluateRequest(
-        name=str(path.parent.name or path.stem),
-        method=card.method or "",
-        seed=card.seed or 0,
-        checkpoint=path,
-        data=open_boxes(data, split=split, class_space=card.space()),
-        protocol=detection_protocol(protocol_name),
-        class_space=card.space(),
-        pictured={},
-        pictures=0,
-    )
-    if json is not None:
-        claim_file(json, "scores", reads=places_read(request.data))
-    row = evaluate_detections(request, folder=None, title="evaluate", device=default_device())
-    return row.model_copy(update={"checkpoint": str(path)})
-
-
 def inference_of(overrides: Sequence[str]) -> Inference:
     """``KEY=VALUE`` of the inference.
 
@@ -120,13 +96,16 @@ def predict_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.detection.checkpoint import is_detector
-    from acclimate.stages.predict import predict_detections, predict_images
+    from acclimate.evaluation.model import checkpoint_in
+    from acclimate.stages.predict import images_to_predict, predict_images
+    from acclimate.tasks import is_detector, predict_boxes
 
+    checkpoint = checkpoint_in(checkpoint)
     if is_detector(checkpoint):
         if entropy or overlay:
             raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
-        for path in predict_detections(checkpoint, images, output=output, device=default_device()):
+        jobs = images_to_predict(images, output)
+        for path in predict_boxes(checkpoint, jobs, output=output, device=default_device()):
             print(path)
         return
     for path in predict_images(
@@ -157,8 +136,10 @@ def import_command(
 
 def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
     """Exports a model and prints how far it is from ours."""
+    from acclimate.evaluation.model import checkpoint_in
     from acclimate.exchange.exporting import export_network
 
+    checkpoint = checkpoint_in(checkpoint)
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
     comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)

@@ -63,6 +63,8 @@ _SYNTHIA_IDS = {
 KNOWN_IDS: dict[str, Collection[int]] = {
     "cityscapes": range(35),
     "gta5": range(35),
+    "acdc": range(35),
+    "dark-zurich": range(35),
     "synthia": range(23),
     "mapillary": range(len(V1_NAMES)),
     "mapillary-2": range(len(V2_NAMES)),
@@ -71,6 +73,8 @@ KNOWN_IDS: dict[str, Collection[int]] = {
     "idd-lite": (*range(7), VOID),
 }
 """For each kind, the raw ids its format defines."""
+_AS_CITYSCAPES = ("gta5", "acdc", "dark-zurich")
+"""Kinds whose label ids are those of Cityscapes."""
 
 CAMVID_COLOURS: dict[str, Colour] = {
     "sky": (128, 128, 128),
@@ -145,7 +149,7 @@ def _cityscapes(name: str, classes: tuple[str, ...], subsets: Mapping[str, tuple
         colours=tuple(CITYSCAPES_COLOURS[each] for each in classes),
         mappings={
             "cityscapes": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["cityscapes"]),
-            "gta5": mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS["gta5"]),
+            **{kind: mapping(classes, _CITYSCAPES_IDS, KNOWN_IDS[kind]) for kind in _AS_CITYSCAPES},
             "synthia": mapping(classes, _SYNTHIA_IDS, KNOWN_IDS["synthia"]),
             "mapillary": mapping(classes, V1_NINETEEN, KNOWN_IDS["mapillary"]),
             "mapillary-2": mapping(classes, V2_NINETEEN, KNOWN_IDS["mapillary-2"]),
@@ -169,7 +173,7 @@ def _cityscapes_7() -> ClassSpace:
         colours=tuple(_SEVEN.values()),
         mappings={
             "cityscapes": mapping(_SEVEN, {**cityscapes, 29: "vehicle", 30: "vehicle"}, KNOWN_IDS["cityscapes"]),
-            "gta5": mapping(_SEVEN, cityscapes, KNOWN_IDS["gta5"]),
+            **{kind: mapping(_SEVEN, cityscapes, KNOWN_IDS[kind]) for kind in _AS_CITYSCAPES},
             "synthia": mapping(_SEVEN, synthia, KNOWN_IDS["synthia"]),
             "mapillary": mapping(_SEVEN, V1_SEVEN, KNOWN_IDS["mapillary"]),
             "mapillary-2": mapping(_SEVEN, V2_SEVEN, KNOWN_IDS["mapillary-2"]),

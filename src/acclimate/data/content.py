@@ -23,6 +23,7 @@ from acclimate.data.readers.archives import ArchivePath, Place
 from acclimate.errors import UserError
 from acclimate.io.files import user_cache, write_bytes
 from acclimate.io.progress import progress
+from acclimate.io.reading import stream_of
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _digest(place: Place) -> str:
         if isinstance(place, ArchivePath):
             return hashlib.sha256(place.read_bytes()).hexdigest()
         digest = hashlib.sha256()
-        with open(place, "rb", buffering=0) as stream:
+        with stream_of(place) as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
         return digest.hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES
 from acclimate.data.class_spaces import class_space as registered_class_space
+from acclimate.data.readers.acdc import Acdc, DarkZurich
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.camvid import CamVid
 from acclimate.data.readers.carla import Carla
@@ -22,6 +23,7 @@ from acclimate.data.readers.mapillary import Mapillary, Mapillary2
 from acclimate.data.readers.synthia import Synthia
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError, unknown
+from acclimate.io.plugins import added, names_added
 
 Opener = Callable[[str, str, ClassSpace | None], Dataset]
 """(path, split, class space or None for the kind's own) -> dataset."""
@@ -85,7 +87,18 @@ DATASETS: dict[str, Kind] = {
     ),
     **{
         reader.kind: _kind(reader)
-        for reader in (CamVid, Carla, IddLite, Cityscapes, Gta5, Synthia, Mapillary, Mapillary2)
+        for reader in (
+            CamVid,
+            Carla,
+            IddLite,
+            Cityscapes,
+            Acdc,
+            DarkZurich,
+            Gta5,
+            Synthia,
+            Mapillary,
+            Mapillary2,
+        )
     },
     "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
 }
@@ -106,7 +119,10 @@ def parse_spec(spec: str) -> tuple[str, str]:
             f"kinds: {', '.join(DATASETS)}"
         )
     if kind not in DATASETS:
-        raise unknown("kind of data", kind, DATASETS)
+        reader = added("acclimate.datasets", kind, FileDataset)  # type: ignore[type-abstract]
+        if reader is None:
+            raise unknown("kind of data", kind, [*DATASETS, *names_added("acclimate.datasets")])
+        DATASETS[kind] = _kind(reader)
     return kind, path
 
 

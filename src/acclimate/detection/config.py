@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acclimate.io.identity import file_named
+
 DetectorName = Literal["ssd300-vgg16", "light-ssd"]
 Priors = Literal["coco", "voc"]
 Convention = Literal["torchvision", "ssd.pytorch"]
@@ -31,5 +33,5 @@ class DetectorConfig(BaseModel):
     name: DetectorName = "ssd300-vgg16"
     priors: Priors = "coco"
     convention: Convention = "torchvision"
-    weights: str | None = None
+    weights: str | None = file_named(None)
     width: Annotated[int, Field(ge=8, le=128)] | None = None

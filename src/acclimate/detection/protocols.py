@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from acclimate.detection.average_precision import Style
 from acclimate.errors import unknown
@@ -23,6 +24,14 @@ class DetectionProtocol:
     style: Style
     iou: float = 0.5
     description: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a score, as JSON."""
+        return {"name": self.name, "style": self.style, "iou": self.iou}
+
+    def averaging(self, average: object) -> DetectionProtocol:
+        """The protocol itself: detectors are scored one by one."""
+        return self
 
 
 DETECTION_PROTOCOLS: dict[str, DetectionProtocol] = {

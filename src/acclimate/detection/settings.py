@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
+
+from acclimate.data.sampling import Sampling
 from acclimate.detection.transforms import BoxTransform
 from acclimate.training.settings import TrainingSettings
 
@@ -17,3 +20,10 @@ class DetectionTraining(TrainingSettings):
     target_transform: BoxTransform = BoxTransform()  # type: ignore[assignment]
     mining: None = None
     snapshots: None = None
+
+    @field_validator("source_sampling")
+    @classmethod
+    def _no_label_maps_to_count(cls, value: Sampling) -> Sampling:
+        if value.kind != "shuffled":
+            raise ValueError(f"detection draws its source shuffled; {value.kind} counts the pixels of label maps")
+        return value

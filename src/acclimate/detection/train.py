@@ -24,8 +24,8 @@ from acclimate.methods import checked_options
 
 
 @dataclass(frozen=True)
-class DetectionTrainRequest:
-    """Everything a ``train`` stage of a detection recipe depends on; see ``TrainRequest`` in ``stages/training.py``."""
+class DetectorTraining:
+    """Everything a ``train`` stage of a detection recipe depends on, as :class:`SegmentationTraining` for networks."""
 
     method: str
     options: dict[str, Any]
@@ -40,6 +40,7 @@ class DetectionTrainRequest:
     input_size: tuple[int, int] | None
     recipe: str
     title: str
+    scored_on: Any = None
 
     def build_method(self, cache: Path) -> DetectionMethod:
         """The method with its detector, initialised from the request's seed and start."""
@@ -89,6 +90,10 @@ class DetectionTrainRequest:
             return source, None
         size = settings.target_batch_size or settings.batch_size
         return source, stream(self.target, "target", settings.target_transform, size, False)
+
+    def snapshots(self, method: DetectionMethod, folder: Path, *, device: str) -> None:
+        """None: detectors have no scores without labels."""
+        return
 
     def save(self, path: Path, network: Any) -> None:
         """Writes the trained detector with its card."""

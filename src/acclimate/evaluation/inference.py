@@ -19,6 +19,7 @@ from pydantic import (
 from torch import Tensor
 
 from acclimate.data.transforms import resized, to_tensor
+from acclimate.io.identity import speed_only
 from acclimate.io.validation import validated
 
 Resample = Literal["logits", "probabilities"]
@@ -50,7 +51,7 @@ class Inference(BaseModel):
     size: tuple[PositiveInt, PositiveInt] | None = None
     window: tuple[PositiveInt, PositiveInt] | None = None
     stride: tuple[PositiveInt, PositiveInt] | None = None
-    windows_at_once: PositiveInt = 1
+    windows_at_once: PositiveInt = speed_only(1)
     flip: bool = False
     scales: tuple[PositiveFloat, ...] = Field(default=(1.0,), min_length=1)
     resample: Resample = "logits"

@@ -8,14 +8,15 @@ split, at the label's native size, with one confusion matrix (never a mean of pe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import SIXTEEN, THIRTEEN
 from acclimate.errors import unknown
 from acclimate.evaluation.confusion import Absent
-from acclimate.evaluation.inference import ONCE, Inference
+from acclimate.evaluation.inference import ONCE, Inference, Resample
+from acclimate.io.identity import identity
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,20 @@ class Protocol:
         if chosen.size is None:
             chosen = chosen.model_copy(update={"size": size})
         return replace(self, inference=chosen)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a score, as JSON: the fields that differ from their defaults."""
+        found = {"name": self.name, "class_space": self.class_space, "inference": identity(self.inference)}
+        if self.subsets:
+            found["subsets"] = dict(self.subsets)
+        for each in fields(self):
+            if each.name not in (*found, "description") and (value := getattr(self, each.name)) != each.default:
+                found[each.name] = value
+        return found
+
+    def averaging(self, average: Resample | None) -> Protocol:
+        """The protocol with a row's own way to average an ensemble; None: as it is. Raises as :meth:`asking`."""
+        return self if average is None else self.asking(Inference(average=average))
 
     def chosen(self) -> dict[str, Any]:
         """In which keys networks are asked otherwise than by the registered protocol, for the row of results."""

@@ -130,6 +130,8 @@ def make_exportable(module: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.MaxPool2d) and child.ceil_mode:
                 parent.add_module(name, _rounding_down(child))
+            if isinstance(child, nn.AdaptiveAvgPool2d) and isinstance(child.output_size, int):
+                parent.add_module(name, _AveragesOfParts(child.output_size))
 
 
 def _rounding_down(pool: nn.MaxPool2d) -> nn.Module:
@@ -137,6 +139,30 @@ def _rounding_down(pool: nn.MaxPool2d) -> nn.Module:
     # for other numbers, the last window may lie in the padding, where PyTorch leaves it out
     assert (pool.kernel_size, pool.stride, pool.padding, pool.dilation) == (3, 2, 1, 1)
     return nn.Sequential(nn.ConstantPad2d((1, 2, 1, 2), float("-inf")), nn.MaxPool2d(kernel_size=3, stride=2))
+
+
+class _AveragesOfParts(nn.Module):
+    """Adaptive average pooling to ``parts`` x ``parts`` as two matrix products, which hold at every size.
+
+    Part i of n positions begins at floor(i n / parts) and ends before ceil((i + 1) n / parts).
+    """
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, maps: Tensor) -> Tensor:
+        rows, columns = self._weights(maps, maps.shape[2]), self._weights(maps, maps.shape[3])
+        return rows @ maps @ columns.transpose(0, 1)
+
+    def _weights(self, maps: Tensor, count: int) -> Tensor:
+        """(parts, count): the share of each position in each part's average."""
+        part = torch.arange(self.parts, device=maps.device)[:, None]
+        position = torch.arange(count, device=maps.device)[None, :]
+        # position >= floor(part count / parts) and position < ceil((part + 1) count / parts), without quotients
+        inside = ((position + 1) * self.parts > part * count) & (position * self.parts < (part + 1) * count)
+        weights = inside.to(maps.dtype)
+        return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _compared(module: nn.Module, run: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> Comparison:

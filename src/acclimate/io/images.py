@@ -40,6 +40,9 @@ OTHER_PICTURES = (
 )  # fmt: skip
 """What else pictures and videos are called: not read, but not passed over in silence either."""
 
+# of bombs, whose sizes are looked at here, and of odd metadata, which nothing depends on
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PILImage.DecompressionBombError,
     # what Pillow's decoders of TIFF, WebP, JPEG 2000 and AVIF raise on damaged headers

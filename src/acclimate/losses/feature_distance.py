@@ -10,10 +10,6 @@ from torch.nn import functional
 
 from acclimate.precision import full_precision
 
-THINGS = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)
-"""The thing-classes among the 19 of Cityscapes: light, sign, person, rider, car, truck, bus, train, motorcycle,
-bicycle."""
-
 
 def cells_of_things(labels: Tensor, things: Iterable[int], grid: tuple[int, int], *, share: float = 0.75) -> Tensor:
     """The cells of a feature map that belong to one thing-class, (B, h, w) bool.

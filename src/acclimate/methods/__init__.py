@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from acclimate.errors import UserError, nearest, unknown
+from acclimate.io.plugins import added, names_added
 from acclimate.methods.adabn import AdaBN
 from acclimate.methods.adaptsegnet import AdaptSegNet
 from acclimate.methods.advent import AdvEnt
@@ -21,11 +22,13 @@ from acclimate.methods.base import (
     Term,
 )
 from acclimate.methods.dacs import Dacs
+from acclimate.methods.daformer import DAFormer
 from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.self_distillation import SelfDistillation
 from acclimate.methods.source_only import SourceOnly
+from acclimate.methods.vfm_uda import VfmUda
 from acclimate.methods.weak_labels import WeakLabels
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -41,6 +44,8 @@ METHODS: dict[str, type[Method]] = {
         AdvEnt,
         FineGrained,
         Dacs,
+        DAFormer,
+        VfmUda,
         SelfDistillation,
         WeakLabels,
     )
@@ -49,14 +54,17 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_class(name: str) -> type[Method]:
-    """The method registered under ``name``.
+    """The method registered under ``name``, here or by an installed package.
 
     Raises:
         UserError: no method has that name.
     """
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    found = added("acclimate.methods", name, Method)  # type: ignore[type-abstract]
+    if found is None:
+        raise unknown("method", name, [*METHODS, *names_added("acclimate.methods")])
+    return found
 
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:

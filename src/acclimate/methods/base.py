@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 from torch import Tensor
 from typing_extensions import Self
@@ -21,6 +23,7 @@ from acclimate.models.network import MAIN, Output, Region, SegmentationNetwork
 from acclimate.models.resize import upsample
 
 __all__ = [
+    "INITIAL",
     "AdaptingOptions",
     "Losses",
     "Method",
@@ -32,6 +35,10 @@ __all__ = [
     "Term",
     "figure",
 ]
+
+
+INITIAL = "initial"
+"""The reference to the network as it was before any training."""
 
 
 class MethodOptions(BaseModel):
@@ -92,12 +99,22 @@ class Setting:
         class_sizes: (C,) mean size of each class in the source's images that contain it (MLSL eq. 4); None likewise.
         class_shares: ``source`` and ``target`` -> image name -> (C,) fraction of its (pseudo-)label that each class
             covers; empty where nobody asked.
+        class_names: in train-id order.
+        initial: the network with its backbone's own weights, before any stage has trained it; None where nobody asked.
     """
 
     optimizer: OptimizerSettings
     class_ratios: Tensor | None = None
     class_sizes: Tensor | None = None
     class_shares: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    initial: SegmentationNetwork | None = None
+
+    def initial_network(self) -> SegmentationNetwork:
+        """A copy of :attr:`initial`, which was asked for."""
+        if self.initial is None:
+            raise ValueError("the method refers to its initial network, which its needs do not name")
+        return deepcopy(self.initial)
 
 
 class Method(Trainable[Batch]):
@@ -198,6 +215,15 @@ class Method(Trainable[Batch]):
         return self.taught_losses(
             "masked", images, taught, labels=taught.labels, weights=taught.weights, weight=options.weight
         )
+
+    def initial_features(self, images: Tensor) -> Tensor:
+        """The features (B, D, h, w) of the network as it was before any training, to which the method refers."""
+        network = self.references[INITIAL]
+        assert isinstance(network, SegmentationNetwork)
+        with torch.no_grad():
+            features = network.features_of(images)
+        assert features is not None
+        return features
 
     def class_prior(self, output: Output) -> Losses:
         """ADVENT eq. 10 on the main output; nothing where its weight is 0."""

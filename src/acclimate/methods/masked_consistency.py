@@ -66,7 +66,7 @@ def block_masks(
     height, width = size
     side = max(1, round(block / 100 * height))
     grid = (count, math.ceil(height / side), math.ceil(width / side))
-    visible = torch.rand(grid, dtype=torch.float32) >= ratio
+    visible = torch.rand(grid, dtype=torch.float32, device="cpu") >= ratio
     squares = visible.repeat_interleave(side, dim=1).repeat_interleave(side, dim=2)
     return squares[:, :height, :width].to(device)
 

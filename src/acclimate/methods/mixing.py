@@ -37,7 +37,7 @@ def class_masks(labels: Tensor, *, classes_of: ClassesOf = "image", void_is_clas
         if not void_is_class:
             classes = classes[classes != VOID]
         count = len(classes)
-        drawn = classes[torch.randperm(count)[: (count + 1) // 2].to(classes.device)]
+        drawn = classes[torch.randperm(count, device="cpu")[: (count + 1) // 2].to(classes.device)]
         mask |= torch.isin(label, drawn)
     return masks
 
@@ -101,4 +101,4 @@ def ensure_same_size(source: Tensor, target: Tensor) -> None:
 
 def _integer(lowest: int, highest: int) -> int:
     """Uniform among lowest, ..., highest."""
-    return int(torch.randint(lowest, highest + 1, ()).item())
+    return int(torch.randint(lowest, highest + 1, (), device="cpu").item())

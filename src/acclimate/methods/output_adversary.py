@@ -43,6 +43,7 @@ class OutputAdversary(Method):
     of its loss divided by two.
     """
 
+    smallest_input = 32  # five strided convolutions leave one position of it
     Options = OutputAdversaryOptions
     options: OutputAdversaryOptions
 

@@ -36,7 +36,7 @@ class Term:
     role: Role = "adaptation"
 
 
-Statistic = Literal["class ratios", "class sizes", "class shares"]
+Statistic = Literal["class ratios", "class sizes", "class shares", "initial network"]
 """What a method can ask to know of the data; see :class:`acclimate.methods.base.Setting`."""
 
 KEPT_SHARE = "kept share"
@@ -144,6 +144,8 @@ class Trainable(Learner[AnyBatch]):
     trains_on: ClassVar[str] = "source"
     """Whose labels the supervised loss reads: ``source``, ``target`` (the oracle alone), or ``pseudo-labels``: those of
     the target that an earlier stage made, which then take the source's place."""
+    smallest_input: ClassVar[int] = 1
+    """Pixels that the shorter side of its pictures has at least."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 

@@ -76,6 +76,10 @@ class ModelCard(BaseModel):
             raise ValueError(f"{len(self.classes)} classes but {len(self.colours)} colours")
         return self
 
+    def space(self) -> ClassSpace:
+        """The classes it was trained on; readers find the mapping of raw ids by the class space's name."""
+        return ClassSpace(name=self.class_space, classes=self.classes, colours=self.colours)
+
 
 def save_network(path: Path, network: SegmentationNetwork, *, card: ModelCard) -> None:
     """Writes the network's tensors and its card to ``path``, atomically.

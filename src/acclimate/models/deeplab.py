@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from acclimate.io.identity import file_named
 from acclimate.models.aspp import ASPP, SmallASPP
 from acclimate.models.backbones import Backbone, build_backbone
 from acclimate.models.batch_norm import BatchNormSetting
@@ -43,7 +44,7 @@ class DeepLabV2ResNet101Options(NetworkOptions):
 
     multi_level: bool = False
     batch_norm: BatchNormSetting = "published"
-    weights: str | None = None
+    weights: str | None = file_named(None)
     branches: int = Field(default=4, ge=1, le=4)
     head_learning_rate_multiple: PositiveFloat = 10.0
     preprocessing: PreprocessingName | None = None
@@ -127,7 +128,7 @@ class DeepLabV2Options(NetworkOptions):
     multi_level: bool = False
     batch_norm: BatchNormSetting = "published"
     batch_norm_epsilon: float | None = Field(default=None, ge=0, le=0.1)
-    weights: str | None = None
+    weights: str | None = file_named(None)
     output_stride: Literal[8, 16] = 8
     head: HeadName = "aspp"
     head_channels: PositiveInt = 96

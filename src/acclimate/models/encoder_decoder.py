@@ -10,10 +10,11 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from acclimate.io.identity import file_named
 from acclimate.models.backbones import build_backbone
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkOptions
-from acclimate.models.decoders import build_decoder, decoder_options
+from acclimate.models.decoders import Decoder, build_decoder, decoder_options
 from acclimate.models.network import AUXILIARY, MAIN, Level, Output, ParameterGroup, SegmentationNetwork
 from acclimate.models.padding import cut, padded
 from acclimate.models.preprocessing import PreprocessingName
@@ -45,7 +46,7 @@ class EncoderDecoderOptions(NetworkOptions):
     backbone: str = "torchvision/resnet50"
     decoder: str = "daformer"
     decoder_options: dict[str, Any] = Field(default={})
-    weights: str | None = None
+    weights: str | None = file_named(None)
     output_stride: Literal[8, 16, 32] | None = None
     multi_level: bool = False
     batch_norm: BatchNormSetting = "trained"
@@ -107,19 +108,30 @@ class EncoderDecoder(SegmentationNetwork):
         if options.freeze_backbone:
             backbone.requires_grad_(False)
 
-    def segment(self, images: Tensor) -> Output:
+    def features_of(self, images: Tensor) -> Tensor:
+        images = self.preprocessing(images)
         size = (images.shape[2], images.shape[3])
         images = padded(images, self.multiple)
-        whole = (images.shape[2], images.shape[3])
+        return cut(self.maps(images)[-1], size, stride=self.backbone.strides[-1])
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What the backbone says of preprocessed and padded images."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.options.freeze_backbone):
-            maps = self.backbone(images)
+            maps: list[Tensor] = self.backbone(images)
+        return maps
 
-        def level(logits: Tensor, features: Tensor) -> Level:
-            return Level(cut(logits, size, whole=whole), cut(features, size, whole=whole))
+    def segment(self, images: Tensor) -> Output:
+        size = (images.shape[2], images.shape[3])
+        maps = self.maps(padded(images, self.multiple))
+        strides = self.backbone.strides
 
-        levels = {MAIN: level(self.decoder(maps), maps[-1])}
+        def level(decoder: Decoder, number: int) -> Level:
+            logits = decoder(maps[: len(maps) + number + 1])
+            return Level(cut(logits, size, stride=decoder.stride), cut(maps[number], size, stride=strides[number]))
+
+        levels = {MAIN: level(self.decoder, -1)}
         if self.auxiliary_head is not None:
-            levels[AUXILIARY] = level(self.auxiliary_head(maps[:-1]), maps[-2])
+            levels[AUXILIARY] = level(self.auxiliary_head, -2)
         return Output(levels)
 
     def heads(self) -> list[nn.Module]:

@@ -103,7 +103,7 @@ class SegmentationNetwork(nn.Module, ABC):
         config: its name and every option at the value it was built with.
         classes: number of classes C.
         stride: input pixels per output position.
-        levels: names of the levels of every output, ``main`` first.
+        levels: names of the levels of every output that have features, ``main`` first.
     """
 
     name: ClassVar[str]
@@ -141,6 +141,11 @@ class SegmentationNetwork(nn.Module, ABC):
     def forward(self, images: Tensor) -> Output:
         """Logits and features of RGB images (B, 3, H, W) with values in [0, 1]."""
         return self.segment(self.preprocessing(images))
+
+    def features_of(self, images: Tensor) -> Tensor | None:
+        """The main level's features (B, D, h, w) of RGB images in [0, 1], without logits where that saves time."""
+        output: Output = self(images)
+        return output.features
 
     @abstractmethod
     def segment(self, images: Tensor) -> Output:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
-from acclimate.errors import UserError, unknown
+from acclimate.errors import unknown
+from acclimate.io.plugins import added, names_added
 from acclimate.models.config import CODE, CodeOptions, NetworkConfig, NetworkOptions
 from acclimate.models.deeplab import DeepLabV2, DeepLabV2ResNet101
 from acclimate.models.encoder_decoder import EncoderDecoder
+from acclimate.models.hrda import HRDA
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.pairs import PAIRS
 from acclimate.models.small import SmallNetwork
@@ -25,13 +26,11 @@ _SHIPPED: tuple[type[SegmentationNetwork], ...] = (
     SmallNetwork,
     EncoderDecoder,
     *PAIRS,
+    HRDA,
 )
 
 NETWORKS: dict[str, type[SegmentationNetwork]] = {network.name: network for network in _SHIPPED}
 """The networks that ship, by the name a recipe gives."""
-
-GROUP = "acclimate.networks"
-"""Entry points of this group add networks: subclasses of SegmentationNetwork by the name of the entry."""
 
 
 def network_named(name: str) -> type[SegmentationNetwork]:
@@ -42,15 +41,9 @@ def network_named(name: str) -> type[SegmentationNetwork]:
     """
     if name in NETWORKS:
         return NETWORKS[name]
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in registered:
-        raise unknown("network", name, [*NETWORKS, *registered])
-    network = registered[name].load()
-    if not (isinstance(network, type) and issubclass(network, SegmentationNetwork)):
-        raise UserError(
-            f"the entry point {name!r} in {GROUP} ({registered[name].value}) is no subclass of SegmentationNetwork; "
-            f"the package that registers it must be mended, or name its factory as '{CODE}package.module:factory'"
-        )
+    network = added("acclimate.networks", name, SegmentationNetwork)  # type: ignore[type-abstract]
+    if network is None:
+        raise unknown("network", name, [*NETWORKS, *names_added("acclimate.networks")])
     network.name = name
     return network
 

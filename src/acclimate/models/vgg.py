@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
+from acclimate.io.identity import file_named
 from acclimate.models.aspp import ASPP
 from acclimate.models.config import NetworkOptions
 from acclimate.models.network import MAIN, Level, Output, SegmentationNetwork
@@ -29,7 +30,7 @@ class DeepLabV2VGG16Options(NetworkOptions):
         preprocessing: what is subtracted from the image; None: what goes with the weights.
     """
 
-    weights: str | None = None
+    weights: str | None = file_named(None)
     branches: int = Field(default=4, ge=1, le=4)
     head_learning_rate_multiple: PositiveFloat = 1.0
     preprocessing: PreprocessingName | None = None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acclimate.io.identity import file_named
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.config import NetworkOptions
 from acclimate.models.network import MAIN, Level, Output, ParameterGroup, SegmentationNetwork, trainable
@@ -77,7 +78,7 @@ class WideResNet38Options(NetworkOptions):
     """
 
     batch_norm: BatchNormSetting = "global"
-    weights: str | None = None
+    weights: str | None = file_named(None)
     preprocessing: PreprocessingName = "imagenet"
 
 

@@ -53,17 +53,19 @@ class WrappedNetwork(SegmentationNetwork):
         self.multiple = multiple
         self.head_names = tuple(heads)
         self._channels: dict[str, int] = {}
+        self._strides: dict[str, tuple[float, float]] = {}
         self._try()
         self.finish()
 
     def segment(self, images: Tensor) -> Output:
+        if self.multiple == 1:
+            return _output(self.module(images))
         size = (images.shape[2], images.shape[3])
-        images = padded(images, self.multiple)
-        whole = (images.shape[2], images.shape[3])
         levels = {}
-        for name, level in _output(self.module(images)).levels.items():
-            features = None if level.features is None else cut(level.features, size, whole=whole)
-            levels[name] = level._replace(logits=cut(level.logits, size, whole=whole), features=features)
+        for name, level in _output(self.module(padded(images, self.multiple))).levels.items():
+            of_logits, of_features = self._strides[name]
+            features = None if level.features is None else cut(level.features, size, stride=of_features)
+            levels[name] = level._replace(logits=cut(level.logits, size, stride=of_logits), features=features)
         return Output(levels)
 
     def heads(self) -> list[nn.Module]:
@@ -100,8 +102,10 @@ class WrappedNetwork(SegmentationNetwork):
                     f"{self.name}: the logits of its level {level!r} have shape {tuple(logits.shape)}, expected "
                     f"(1, {self.classes}, h, w), a channel for each of the {self.classes} classes"
                 )
+            self._strides[level] = (side / logits.shape[2], 1.0)
             if features is not None:
                 self._channels[level] = features.shape[1]
+                self._strides[level] = (side / logits.shape[2], side / features.shape[2])
         self.levels = tuple(output.levels)
         self.stride = side / output.logits.shape[2]
 

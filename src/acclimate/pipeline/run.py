@@ -13,10 +13,10 @@ from acclimate.evaluation.scores import Row, write_results
 from acclimate.io.environment import environment
 from acclimate.io.files import remove_leftovers, write_json, write_text
 from acclimate.io.outputs import claim_folder
-from acclimate.pipeline.data import open_sets, readable
-from acclimate.pipeline.recipe_run import Chain
+from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.store import Store
 from acclimate.recipe.load import Origins, Recipe, explained
+from acclimate.stages.data import readable
 from acclimate.stages.train import launched_fabric
 from acclimate.training.interrupt import stoppable
 
@@ -49,26 +49,26 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
         UserError: the recipe, the data or a checkpoint is at fault.
         Interrupted: asked to stop; the state is saved, and the same call goes on.
     """
-    sets = open_sets(recipe)
+    data = opened(recipe)
     store = Store(settings.store or settings.output.parent / ".stages")
     keep_digests_in(store.root / "cache")
     fabric = launched_fabric("32-true")
     if fabric.is_global_zero:
-        reads = places_read(sets.source, sets.target, sets.evaluation)
+        reads = places_read(data.source, data.target, data.evaluation)
         claim_folder(settings.output, "run", reads=reads)
         claim_folder(store.root, "store", reads=reads)
         remove_leftovers(store.root / "cache")
     if recipe.bad_data == "skip":
         with fabric.rank_zero_first():
-            sets = readable(sets, cap=recipe.bad_data_cap, folder=store.root / "cache")
+            data = readable(data, cap=recipe.bad_data_cap, folder=store.root / "cache")
     if fabric.is_global_zero:
         write_text(settings.output / "recipe.yaml", explained(recipe, origins or {}))
-        write_skipped(settings.output, sets.skipped)
+        write_skipped(settings.output, data.skipped)
         write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
     rows: list[Row] = []
     for seed in settings.seeds:
         prefix = "" if len(settings.seeds) == 1 else f"seed-{seed}/"
-        rows.extend(Chain(recipe, sets, seed, store, fabric, settings.output, prefix).run())
+        rows.extend(RecipeRun(recipe, data, seed, store, fabric, settings.output, prefix).run())
     if fabric.is_global_zero:
         from acclimate.report.page import write_report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,7 @@ DONE = "done.json"
 _PRODUCTS = "files"
 _LAST = ("manifest.json", "translation.json")
 """What says inside a stage that its work is complete."""
-_LEFT = ("model.safetensors", "modules.safetensors", "translator.safetensors", "scores.json", *_LAST)
-"""What later stages and runs take from a finished one."""
-STAGE_FORMAT = 1
+STAGE_FORMAT = 2
 """Raised when a stage's meaning changes, so that results of the older meaning are not taken for the new one's."""
 
 
@@ -84,9 +82,9 @@ class Store:
             write_json(folder / "stage.json", identity)
             yield folder
 
-    def finish(self, key: str, summary: dict[str, Any]) -> None:
-        """Marks a stage as finished, with the checksums of what it leaves to later ones."""
-        write_verified_json(self.folder(key) / DONE, {**summary, _PRODUCTS: digests_in(self.folder(key), _LEFT)})
+    def finish(self, key: str, summary: dict[str, Any], products: Sequence[str] = ()) -> None:
+        """Marks a stage as finished, with the checksums of its products, what it leaves to later ones."""
+        write_verified_json(self.folder(key) / DONE, {**summary, _PRODUCTS: digests_in(self.folder(key), products)})
 
 
 @contextmanager

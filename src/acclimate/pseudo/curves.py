@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acclimate.labels import VOID
 from acclimate.pseudo.confidence import Confidence
-from acclimate.pseudo.histogram import BINS, ScoreHistogram, accumulate, countable
+from acclimate.pseudo.histogram import ScoreHistogram, accumulate, bins_for, countable
 from acclimate.pseudo.quality import VOIDS, Void, share_of
 from acclimate.pseudo.thresholds import Convention, Kept, Selection, Thresholds, class_thresholds, kept_share
 
@@ -31,12 +31,12 @@ class JudgedHistogram:
         device: where counting happens.
 
     Attributes:
-        counts: (3, classes, BINS) int64; right, wrong, void. Those of several processes add up.
+        counts: (3, classes, bins) int64; right, wrong, void. Those of several processes add up.
     """
 
     def __init__(self, classes: int, confidence: Confidence, *, device: torch.device | str = "cpu") -> None:
         self.confidence = confidence
-        self.counts = torch.zeros(3, classes, BINS, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(3, classes, bins_for(classes), dtype=torch.int64, device=device)
 
     def add(self, prediction: Tensor, uncertainty: Tensor, label: Tensor) -> None:
         """Counts the pixels of one or several images.

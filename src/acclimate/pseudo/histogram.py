@@ -4,7 +4,8 @@ Linear bins fail where scores saturate (half the pixels of easy classes lie abov
 network's scores crowd near the maximum. The bins here are the common refinement of both: the number of an uncertainty's
 bin is the number of logarithmic edges plus the number of linear edges at or below it. Logarithmic edges come from the
 top bits of the float32 pattern (512 per power of two, a resolution of 0.2 % at every magnitude down to 1e-38, with a
-bin of its own for zero); linear edges are 2^-18 = 3.8e-6 apart. That is 327,169 bins, 2.6 MB per class.
+bin of its own for zero); linear edges are 2^-18 = 3.8e-6 apart. That is 327,169 bins, 2.6 MB per class. Beyond 32
+classes, neighbouring bins are taken together, so that no histogram needs more memory than that of 32.
 
 A bin is never split: it is taken whole or left out, whichever comes nearer what was asked. A requested share of a class
 is thus met within half the share of its heaviest bin, far below 0.5 % unless more than 1 % of the class has (nearly)
@@ -37,6 +38,8 @@ _LINEAR = 1 << 18
 _LOGARITHMIC = int(np.float32(1.0).view(np.int32)) >> _SHIFT
 BINS = _LOGARITHMIC + _LINEAR + 1
 """Bins per class; the last one holds exactly 1."""
+MOST_FINE = 32
+"""Classes up to which every bin counts alone; with 255, the histograms of a labelled set would need 4 GB."""
 _PIXELS_AT_ONCE = 1 << 17
 """Pixels counted at a time: their 8-byte positions stay in the cache."""
 
@@ -48,13 +51,24 @@ def bin_of(uncertainty: Tensor) -> Tensor:
     return logarithmic.add_((uncertainty * _LINEAR).to(torch.int32))
 
 
+def bins_for(classes: int) -> int:
+    """How many bins a class has in a histogram of so many: ``BINS``, or with neighbours taken together, fewer."""
+    return -(-BINS // max(1, -(-classes // MOST_FINE)))
+
+
+def _together(bins: int) -> int:
+    """How many neighbouring bins are one where there are ``bins``."""
+    return -(-BINS // bins)
+
+
 @cache
-def bin_edges() -> NDArray[np.float64]:
-    """Edges of the bins, (BINS + 1,): bin k holds edges[k] <= u < edges[k + 1]; some bins are empty by construction."""
+def bin_edges(bins: int = BINS) -> NDArray[np.float64]:
+    """Edges of the bins, (bins + 1,): bin k holds edges[k] <= u < edges[k + 1]; some bins are empty by construction."""
     logarithmic = (np.arange(1, _LOGARITHMIC + 1, dtype=np.int32) << _SHIFT).view(np.float32).astype(np.float64)
     linear = np.arange(1, _LINEAR + 1) / _LINEAR
     after_one = np.nextafter(np.float32(1), np.float32(2))
-    edges: NDArray[np.float64] = np.concatenate([[0.0], np.sort(np.concatenate([logarithmic, linear])), [after_one]])
+    fine = np.concatenate([[0.0], np.sort(np.concatenate([logarithmic, linear]))])
+    edges: NDArray[np.float64] = np.append(fine[:: _together(bins)], after_one)
     edges.setflags(write=False)
     return edges
 
@@ -63,16 +77,20 @@ def accumulate(counts: Tensor, rows: Tensor, uncertainty: Tensor) -> None:
     """Adds one to ``counts[rows, bin_of(uncertainty)]`` for every pixel, in place.
 
     Args:
-        counts: (R, BINS) int64, contiguous.
+        counts: (R, bins) int64, contiguous; with fewer than ``BINS``, neighbours are counted together.
         rows: (n,) integers in [0, R).
         uncertainty: (n,) float32 in [0, 1].
     """
-    flat = counts.view(-1)
+    flat, bins = counts.view(-1), counts.shape[1]
+    together = _together(bins)
     ones = torch.ones(min(len(rows), _PIXELS_AT_ONCE), dtype=torch.int64, device=flat.device)
     for start in range(0, len(rows), _PIXELS_AT_ONCE):
         part = slice(start, start + _PIXELS_AT_ONCE)
         # in place: a bincount would build and add a table of all classes and bins for every image
-        position = rows[part].to(torch.int64).mul_(BINS).add_(bin_of(uncertainty[part]))
+        places = bin_of(uncertainty[part])
+        if together > 1:
+            places = places.div_(together, rounding_mode="floor")
+        position = rows[part].to(torch.int64).mul_(bins).add_(places)
         flat.scatter_add_(0, position, ones[: len(position)])
 
 
@@ -102,20 +120,21 @@ class ScoreHistogram:
         device: where counting happens; what is added is moved there.
 
     Attributes:
-        counts: (classes, BINS) int64. Histograms of several processes add up by summing it, or by :meth:`merge`.
+        counts: (classes, bins) int64, see :func:`bins_for`. Those of several processes add up by summing them, or
+            by :meth:`merge`.
     """
 
     def __init__(self, classes: int, confidence: Confidence, *, device: torch.device | str = "cpu") -> None:
         if not 0 < classes <= 255:
             raise ValueError(f"a score histogram needs between 1 and 255 classes, got {classes}")
         self.confidence = confidence
-        self.counts = torch.zeros(classes, BINS, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(classes, bins_for(classes), dtype=torch.int64, device=device)
 
     @classmethod
     def of(cls, counts: Tensor, confidence: Confidence) -> ScoreHistogram:
-        """The histogram with the given counts, (classes, BINS) int64, which it shares."""
-        if counts.ndim != 2 or counts.shape[1] != BINS or counts.dtype != torch.int64:
-            raise ValueError(f"expected int64 counts (classes, {BINS}), got {counts.dtype} {tuple(counts.shape)}")
+        """The histogram with the given counts, (classes, bins) int64, which it shares."""
+        if counts.ndim != 2 or counts.shape[1] != bins_for(len(counts)) or counts.dtype != torch.int64:
+            raise ValueError(f"expected int64 counts (classes, bins), got {counts.dtype} {tuple(counts.shape)}")
         histogram = cls.__new__(cls)
         histogram.confidence, histogram.counts = confidence, counts
         return histogram
@@ -124,6 +143,11 @@ class ScoreHistogram:
     def classes(self) -> int:
         """How many classes there are."""
         return self.counts.shape[0]
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """The edges of its bins."""
+        return bin_edges(self.counts.shape[1])
 
     @property
     def pixels(self) -> list[int]:
@@ -157,10 +181,10 @@ class ScoreHistogram:
             target: how many pixels to keep.
             ties: whether a bin is kept when keeping it and leaving it out come equally near.
         """
-        cumulative, edges = self._cumulative(index), bin_edges()
+        cumulative, edges = self._cumulative(index), self.edges
         total = int(cumulative[-1])
         split = int(np.searchsorted(cumulative, target, side="right"))
-        if split < BINS:
+        if split < len(cumulative):
             before, after = int(cumulative[split - 1]) if split else 0, int(cumulative[split])
             keep = after - target < target - before or (ties and after - target == target - before)
             kept = after if keep else before
@@ -185,7 +209,7 @@ class ScoreHistogram:
         if total == 0:
             raise ValueError("a quantile of no pixels")
         rank = min(int(portion * total), total - 1)
-        return float(bin_edges()[np.searchsorted(cumulative, rank, side="right")])
+        return float(self.edges[np.searchsorted(cumulative, rank, side="right")])
 
     def below(self, limits: Sequence[float]) -> list[float]:
         """Pixels of each class with u < limit; exact where a limit is an edge of a bin, else interpolated inside it.
@@ -195,12 +219,12 @@ class ScoreHistogram:
         """
         if len(limits) != self.classes:
             raise ValueError(f"expected {self.classes} limits, got {len(limits)}")
-        edges, found = bin_edges(), []
+        edges, found = self.edges, []
         counts = self.counts.cpu().numpy()  # sums of int64 are many times faster there
         for index, limit in enumerate(limits):
             position = int(np.searchsorted(edges, limit, side="right")) - 1
             count = float(counts[index, : max(position, 0)].sum())
-            if 0 <= position < BINS:
+            if 0 <= position < counts.shape[1]:
                 share = (limit - edges[position]) / (edges[position + 1] - edges[position])
                 count += float(share) * int(counts[index, position])
             found.append(count)
@@ -242,7 +266,7 @@ def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram], *, pro
         flat = histogram.counts.cpu().view(-1)
         tensors[f"{name}.bins"] = flat.nonzero().view(-1)
         tensors[f"{name}.counts"] = flat[tensors[f"{name}.bins"]]
-        header[f"histogram.{name}"] = f"{histogram.confidence} {histogram.classes} {BINS}"
+        header[f"histogram.{name}"] = f"{histogram.confidence} {histogram.classes} {histogram.counts.shape[1]}"
     header["sha256"] = digest_of(header, tensors)
     write_bytes(path, safetensors.torch.save(tensors, metadata=header))
 
@@ -268,7 +292,7 @@ def load_histograms(
                     progress[name] = value
                     continue
                 confidence, classes, bins = value.split()
-                if int(bins) != BINS or confidence not in CONFIDENCES:
+                if int(bins) != bins_for(int(classes)) or confidence not in CONFIDENCES:
                     raise ValueError("it was written by another version")
                 histogram = ScoreHistogram(int(classes), confidence, device=device)
                 positions, counts = tensors[f"{name}.bins"], tensors[f"{name}.counts"]

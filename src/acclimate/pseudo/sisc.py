@@ -17,6 +17,7 @@ from torch import Tensor
 
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import views
+from acclimate.io.identity import speed_only
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.resize import upsample
 
@@ -44,7 +45,7 @@ class Patches(BaseModel):
     size: tuple[int, int] | tuple[float, float] = (512, 512)
     whole_image: bool = False
     vote: Literal["probabilities", "frequency"] = "probabilities"
-    patches_at_once: PositiveInt = 4
+    patches_at_once: PositiveInt = speed_only(4)
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

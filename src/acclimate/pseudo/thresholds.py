@@ -60,13 +60,6 @@ class Selection(BaseModel):
             )
         return self
 
-    def identity(self) -> dict[str, object]:
-        """The choices labels depend on; keys that came later are left out where they change nothing."""
-        content: dict[str, object] = self.model_dump(mode="json")
-        if self.decision == "most probable":
-            del content["decision"]
-        return content
-
     @property
     def bound(self) -> float:
         """The uncertainty below which the ``capped`` rule keeps every pixel."""

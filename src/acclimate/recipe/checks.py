@@ -8,16 +8,13 @@ from typing import Any, TypeVar
 
 from acclimate.errors import UserError, nearest
 from acclimate.io.validation import validated
-from acclimate.recipe.schema import (
-    VERBS,
-    CheckpointStage,
-    LabelStage,
-    Recipe,
-    Row,
-    Stage,
-    TrainStage,
-    TranslateStage,
-)
+from acclimate.recipe.schema import VERBS, Recipe
+from acclimate.stages.checkpoint import CheckpointStage
+from acclimate.stages.evaluate import EvaluateStage, ScoredRow
+from acclimate.stages.label import LabelStage
+from acclimate.stages.stage import StageSettings
+from acclimate.stages.train import TrainStage
+from acclimate.stages.translate import TranslateStage
 from acclimate.tasks import TASKS, Task, task_named
 from acclimate.translation.settings import COLOUR_MATCHES
 
@@ -82,7 +79,7 @@ def _stage_shape_problems(name: str, value: Any) -> list[str]:
     return [f"stages.{name} needs exactly one of the verbs {', '.join(VERBS)}; it {found}{hint}"]
 
 
-def _stage(recipe: str, name: str, value: Any, task: Task) -> Stage:
+def _stage(recipe: str, name: str, value: Any, task: Task) -> StageSettings:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
@@ -146,7 +143,7 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
         elif isinstance(stage, LabelStage):
             needs(name, "label", stage.label, "train")
             earlier[name] = "label"
-        else:
+        elif isinstance(stage, EvaluateStage):
             for row in stage.rows():
                 for model in row.of:
                     needs(name, "evaluate", model, "train")
@@ -159,7 +156,7 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
     return problems
 
 
-def _row_problems(stage: str, rows: Sequence[Row]) -> list[str]:
+def _row_problems(stage: str, rows: Sequence[ScoredRow]) -> list[str]:
     problems: list[str] = []
     names = [row.name for row in rows]
     for row in rows:

@@ -11,19 +11,13 @@ from acclimate.errors import UserError, unknown
 from acclimate.io.validation import validated
 from acclimate.recipe.checks import checked
 from acclimate.recipe.rounds import expanded_rounds
-from acclimate.recipe.schema import (
-    VERBS,
-    CheckpointStage,
-    EvaluateStage,
-    LabelStage,
-    Published,
-    Recipe,
-    Row,
-    TrainStage,
-    TranslateStage,
-    TranslationDefaults,
-)
+from acclimate.recipe.schema import VERBS, Published, Recipe, TranslationDefaults
 from acclimate.recipe.text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
+from acclimate.stages.checkpoint import CheckpointStage
+from acclimate.stages.evaluate import EvaluateStage, ScoredRow
+from acclimate.stages.label import LabelStage
+from acclimate.stages.train import TrainStage
+from acclimate.stages.translate import TranslateStage
 
 __all__ = [
     "VERBS",
@@ -33,7 +27,7 @@ __all__ = [
     "Origins",
     "Published",
     "Recipe",
-    "Row",
+    "ScoredRow",
     "TrainStage",
     "TranslateStage",
     "TranslationDefaults",

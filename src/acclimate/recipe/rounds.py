@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from acclimate.errors import UserError
 from acclimate.io.validation import validated
 
 
@@ -82,16 +83,24 @@ class Rounds(_Strict):
             label, train = copy.deepcopy(self.label), copy.deepcopy(self.train)
             labels, model = f"{name}-labels-{number + 1}", f"{name}-{number + 1}"
             if self.portion is not None:
-                label.setdefault("selection", {})["portion"] = self.portion.at(number)
+                _part(label, "selection")["portion"] = self.portion.at(number)
             if self.learning_rate is not None:
-                optimizer = train.setdefault("training", {}).setdefault("optimizer", {})
+                optimizer = _part(_part(train, "training"), "optimizer")
                 optimizer["learning_rate"] = self.learning_rate.at(number)
             if self.source_portion is not None:
-                train.setdefault("training", {})["source_portion"] = self.source_portion.at(number)
+                _part(train, "training")["source_portion"] = self.source_portion.at(number)
             result[labels] = {"label": previous, **label}
             result[model] = {**train, "start": previous, "pseudo_labels": labels}
             previous = model
         return result
+
+
+def _part(values: dict[str, Any], key: str) -> dict[str, Any]:
+    """The mapping under a key, which a round writes into; made where there is none."""
+    part = values.setdefault(key, {})
+    if not isinstance(part, dict):
+        raise UserError(f"{key} must be a mapping, got {part!r}")
+    return part
 
 
 def expanded_rounds(content: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +119,10 @@ def expanded_rounds(content: dict[str, Any]) -> dict[str, Any]:
         if isinstance(stage, dict) and "rounds" in stage:
             stage = {**stage, "start": _last(stage.get("start"), models)}
             rounds = validated(Rounds, stage, f"recipe {recipe}: stages.{name}")
-            expansion = rounds.stages(str(name))
+            try:
+                expansion = rounds.stages(str(name))
+            except UserError as error:
+                raise UserError(f"recipe {recipe}: stages.{name}: {error}") from None
             models[str(name)] = [key for key, each in expansion.items() if "train" in each]
             result.update(expansion)
         elif isinstance(stage, dict) and isinstance(stage.get("evaluate"), list):
@@ -125,7 +137,7 @@ def expanded_rounds(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last(name: Any, models: dict[str, list[str]]) -> Any:
-    return models[name][-1] if isinstance(name, str) and name in models else name
+    return models[name][-1] if isinstance(name, str) and models.get(name) else name
 
 
 def _rows(entry: Any, models: dict[str, list[str]]) -> list[Any]:

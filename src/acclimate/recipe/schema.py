@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, field_validator
 
 from acclimate.data.tolerance import BadData
-from acclimate.evaluation.inference import Inference, Resample
+from acclimate.evaluation.inference import Inference
 from acclimate.io.validation import validated
 from acclimate.models.wrapped import allow_code
-from acclimate.pseudo.sisc import LabelInference
-from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe.text import merged
+from acclimate.stages.checkpoint import CheckpointStage
+from acclimate.stages.evaluate import EvaluateStage
+from acclimate.stages.label import LabelStage
+from acclimate.stages.stage import StageSettings
+from acclimate.stages.train import TrainStage
+from acclimate.stages.translate import TranslateStage
 from acclimate.tasks import TaskName, task_named
 from acclimate.training.settings import TrainingSettings
-from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Translator, Writing
+from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,91 +39,10 @@ class Published(_Strict):
     source: str = ""
 
 
-class TrainStage(_Strict):
-    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training."""
-
-    train: str
-    options: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    network: dict[str, Any] = {}
-    pseudo_labels: str | None = None
-    start: str | None = None
-    source: str | None = None
-
-
-class CheckpointStage(_Strict):
-    """``checkpoint``: a network trained elsewhere, as a file of acclimate's; later stages start from it as from any."""
-
-    checkpoint: str
-
-
-class TranslateStage(_Strict):
-    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours.
-
-    With ``source`` it starts from what an earlier translation made of them.
-    """
-
-    translate: Translator
-    source: str | None = None
-    options: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    writing: dict[str, Any] = {}
-    perceptual: str | None = None
-
-
-class LabelStage(_Strict):
-    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint.
-
-    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
-    """
-
-    label: str
-    selection: Selection = Selection()
-    inference: LabelInference = LabelInference()
-    spatial_prior: bool = False
-    batch_size: PositiveInt = 1
-
-
-class Row(_Strict):
-    """One row of the results: a stage's checkpoint, or several as an ensemble.
-
-    Logits are averaged (ADVENT's rule) unless the protocol, ``inference`` or ``average`` of the row says otherwise.
-    """
-
-    name: str
-    of: list[str] = Field(min_length=1)
-    weights: list[PositiveFloat] | None = None
-    average: Resample | None = None
-
-
-class EvaluateStage(_Strict):
-    """``evaluate``: scores of stages' checkpoints, one row each.
-
-    Attributes:
-        pictures: how many images of each domain are pictured.
-        label_free: how many of the target's training images the scores without labels are computed on; 0: none.
-    """
-
-    evaluate: list[str | Row]
-    pictures: NonNegativeInt = 4
-    label_free: NonNegativeInt = 16
-    boundary_width: NonNegativeInt = 0
-    """Pixels from a class boundary within which accuracy and entropy are also told apart; 0: not at all."""
-
-    def rows(self) -> list[Row]:
-        """The rows with names written out."""
-        return [entry if isinstance(entry, Row) else Row(name=entry, of=[entry]) for entry in self.evaluate]
-
-
-Stage: TypeAlias = CheckpointStage | TrainStage | TranslateStage | LabelStage | EvaluateStage
-"""A stage has one verb."""
-VERBS: dict[str, type[Stage]] = {
-    "checkpoint": CheckpointStage,
-    "train": TrainStage,
-    "translate": TranslateStage,
-    "label": LabelStage,
-    "evaluate": EvaluateStage,
+VERBS: dict[str, type[StageSettings]] = {
+    stage.verb: stage for stage in (CheckpointStage, TrainStage, TranslateStage, LabelStage, EvaluateStage)
 }
+"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/`` and an entry here."""
 
 
 class TranslationDefaults(_Strict):
@@ -127,6 +51,11 @@ class TranslationDefaults(_Strict):
     options: dict[str, Any] = {}
     training: dict[str, Any] = {}
     writing: dict[str, Any] = {}
+
+
+def _by_its_verb(stage: Mapping[str, Any]) -> Any:
+    verb = next((verb for verb in VERBS if verb in stage), None)
+    return stage if verb is None else VERBS[verb].model_validate(stage)
 
 
 class Recipe(_Strict):
@@ -168,12 +97,19 @@ class Recipe(_Strict):
     translation: TranslationDefaults = TranslationDefaults()
     bad_data: BadData = "stop"
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
-    stages: dict[str, Stage] = Field(min_length=1)
+    stages: dict[str, SerializeAsAny[StageSettings]] = Field(min_length=1)
     published: list[Published] = []
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages_by_their_verbs(cls, stages: Any) -> Any:
+        if not isinstance(stages, Mapping):
+            return stages
+        return {name: _by_its_verb(stage) if isinstance(stage, Mapping) else stage for name, stage in stages.items()}
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
-        values = merged(self.network, stage.network)
+        values = merged({"network": self.network}, {"network": stage.network})["network"]
         config: Any = validated(
             task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
         )

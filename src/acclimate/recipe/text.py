@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from acclimate.errors import UserError
-from acclimate.io.yaml import load_yaml
+from acclimate.io.reading import bytes_of
+from acclimate.io.yaml import MAX_CHARACTERS, load_yaml
 
 
 def read_text(path: Path) -> str:
@@ -19,7 +20,7 @@ def read_text(path: Path) -> str:
         UserError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return bytes_of(path, most=4 * MAX_CHARACTERS).decode("utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
 
@@ -35,39 +36,27 @@ def parsed(text: str, where: str) -> dict[str, Any]:
     """
     try:
         content = load_yaml(text)
-        repeated = _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise UserError(f"{where} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{where} must be a mapping with the keys name, protocol, network and stages")
-    if repeated:
-        raise UserError(f"{where}: {'; '.join(repeated)}; rename or remove one of them")
     return content
 
 
-def _repeated_keys(node: yaml.Node | None) -> list[str]:
-    """Keys that a mapping holds twice: YAML silently lets the last one win, and a stage would go missing."""
-    problems: list[str] = []
-    if isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in keys:
-                    problems.append(f"the key {key.value!r} appears again in line {key.start_mark.line + 1}")
-                keys.add(key.value)
-            problems.extend(_repeated_keys(value))
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            problems.extend(_repeated_keys(value))
-    return problems
-
-
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced."""
+    """``base`` with the values of ``over`` on top; mappings are merged key by key, all else is replaced.
+
+    Two mappings within them whose ``name`` differs speak of different things, so that the second replaces the first:
+    the options of one network are not another's.
+    """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same = value.get("name", old.get("name")) == old.get("name")
+            result[key] = merged(old, value) if same else value
+        else:
+            result[key] = value
     return result
 
 

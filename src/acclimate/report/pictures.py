@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from acclimate.errors import UserError
+from acclimate.io import images
 from acclimate.report.colour import entropy_colours
 from acclimate.report.reading import PictureIndex
 
@@ -135,10 +136,10 @@ def path_inside(folder: Path, relative: str) -> Path:
 def opened(path: Path) -> Image.Image:
     """A picture read into memory; a UserError names the file that cannot be read."""
     try:
-        with Image.open(path) as picture:
+        with images.opened(path) as picture:
             copy: Image.Image = picture.copy()
             return copy
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UserError as error:
         raise UserError(f"cannot read the picture {path}: {error}; evaluate again to write it anew") from error
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from acclimate.evaluation.boundaries import near_boundaries
+from acclimate.labels import resized_label
 from acclimate.report.pictures import Picture, embedded, ids_of, opened, palette_of, path_inside
 from acclimate.report.reading import PictureIndex
 
@@ -100,8 +101,8 @@ def _enlarged_labels(
 ) -> Picture:
     """Train ids in colour, with the label's own boundaries as thin white lines."""
     size = _size(window)
-    shown = np.asarray(Image.fromarray(ids).crop(window).resize(size, Image.Resampling.NEAREST))
-    real = np.asarray(Image.fromarray(truth).crop(window).resize(size, Image.Resampling.NEAREST))
+    left, top, right, bottom = window
+    shown, real = (resized_label(np.ascontiguousarray(of[top:bottom, left:right]), size) for of in (ids, truth))
     lines = np.zeros(real.shape, dtype=bool)
     known = real < classes
     lines[:, 1:] |= (real[:, 1:] != real[:, :-1]) & known[:, 1:] & known[:, :-1]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
@@ -17,18 +18,129 @@ from acclimate.data.sample import Dataset
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
-from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.inference import Inference, Resample
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
-from acclimate.evaluation.scores import Row, score_row, write_scores
+from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores
 from acclimate.io.checksums import write_verified_json
+from acclimate.io.identity import identity
 from acclimate.io.progress import progress
 from acclimate.labels import resized_label
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
+from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+SCORES = "scores.json"
+
+
+class ScoredRow(BaseModel):
+    """One row of the results: a stage's checkpoint, or several as an ensemble.
+
+    Logits are averaged (ADVENT's rule) unless the protocol, ``inference`` or ``average`` of the row says otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    of: list[str] = Field(min_length=1)
+    weights: list[PositiveFloat] | None = None
+    average: Resample | None = None
+
+
+class EvaluateStage(StageSettings):
+    """``evaluate``: scores of stages' checkpoints, one row each.
+
+    Attributes:
+        pictures: how many images of each domain are pictured.
+        label_free: how many of the target's training images the scores without labels are computed on; 0: none.
+        boundary_width: pixels from a class boundary within which accuracy and entropy are also told apart; 0: not at
+            all.
+    """
+
+    verb = "evaluate"
+    evaluate: list[str | ScoredRow]
+    pictures: NonNegativeInt = 4
+    label_free: NonNegativeInt = 16
+    boundary_width: NonNegativeInt = 0
+
+    def rows(self) -> list[ScoredRow]:
+        """The rows with names written out."""
+        return [entry if isinstance(entry, ScoredRow) else ScoredRow(name=entry, of=[entry]) for entry in self.evaluate]
+
+    def ready(self, context: Context) -> Sequence[Stage]:
+        return [ScoredModels(context, self, row) for row in self.rows()]
+
+
+class ScoredModels(Stage):
+    """A row of results: ``scores.json`` and pictures."""
+
+    verb = "evaluate"
+    products = (SCORES,)
+
+    def __init__(self, context: Context, stage: EvaluateStage, row: ScoredRow) -> None:
+        super().__init__(context, inputs=[context.finished[name] for name in row.of])
+        self.stage, self.row = stage, row
+        self.title, self.suffix = f"evaluate {row.name}, seed {context.seed}", row.name
+        self.method = "+".join(dict.fromkeys(member.method for member in self.inputs))
+        self.protocol = context.data.protocol.averaging(row.average)
+
+    def identity(self) -> dict[str, Any]:
+        data, stage = self.context.data, self.stage
+        return {
+            "name": self.row.name,
+            "checkpoints": [member.key for member in self.inputs],
+            "weights": self.row.weights,
+            "data": data.evaluation.fingerprint(),
+            "pictured": data.source.fingerprint(),
+            "unlabelled": data.target.fingerprint() if stage.label_free else None,
+            "protocol": self.protocol.identity(),
+            **{key: value for key, value in identity(stage).items() if key != "evaluate"},
+        }
+
+    def run(self, place: Place) -> dict[str, Any]:
+        self.context.task.score(self, place)
+        return {}
+
+    def scored(self, done: Done, *, stage_name: str) -> Row:
+        """The finished stage's row, with what its models cost and everything they were made from."""
+        chain = [stage for member in self.inputs for stage in member.chain().values()]
+        chain = list({stage.key: stage for stage in chain}.values())
+        first = self.inputs[0].summary
+        return read_scores(done.folder / SCORES)[0].model_copy(
+            update={
+                "stage": stage_name,
+                "checkpoint": f"{stage_name}/{MODEL}",
+                "train_seconds": round(sum(stage.summary.get("train_seconds", 0.0) for stage in chain), 2),
+                "images_per_second": first.get("images_per_second"),
+                "peak_memory_mb": max(stage.summary.get("peak_memory_mb", 0.0) for stage in chain),
+                "chosen_step": first.get("chosen_step") if len(self.inputs) == 1 else None,
+            }
+        )
+
+
+def score_networks(stage: ScoredModels, place: Place) -> None:
+    """Scores segmentation networks, as :class:`ScoredModels` says."""
+    context, settings = stage.context, stage.stage
+    data = context.data
+    label_free = LabelFree(data.target, data.source, settings.label_free) if settings.label_free else None
+    request = EvaluateRequest(
+        name=stage.row.name,
+        method=stage.method,
+        seed=context.seed,
+        checkpoints=[member.folder / MODEL for member in stage.inputs],
+        weights=stage.row.weights,
+        data=data.evaluation,
+        protocol=stage.protocol,
+        class_space=data.class_space,
+        pictured={"target": data.evaluation, "source": data.source},
+        pictures=settings.pictures,
+        label_free=label_free,
+        boundary_width=settings.boundary_width,
+    )
+    evaluate(request, folder=place.folder, title=stage.title, device=str(place.fabric.device))
 
 
 @dataclass(frozen=True)
@@ -128,7 +240,7 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
         )
         row = row.model_copy(update={"label_free": scores})
     if folder is not None:
-        write_scores(folder / "scores.json", [row])
+        write_scores(folder / SCORES, [row])
         _write_pictures(request, networks, folder / "pictures", device=device)
     return row
 
@@ -172,11 +284,6 @@ def load_networks(
         networks.append(network.eval())
         cards.append(card)
     return networks, cards
-
-
-def class_space_of(card: ModelCard) -> ClassSpace:
-    """The classes a checkpoint was trained on; readers find the mapping of raw ids by the class space's name."""
-    return ClassSpace(name=card.class_space, classes=card.classes, colours=card.colours)
 
 
 def _write_pictures(

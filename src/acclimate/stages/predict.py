@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,16 +12,16 @@ from PIL import Image as PILImage
 from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
 from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
-from acclimate.detection.evaluate import predict_boxes
+from acclimate.data.readers.listing import found
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
+from acclimate.evaluation.model import load
 from acclimate.evaluation.pictures import save_picture
-from acclimate.evaluation.predict import predict
 from acclimate.io.outputs import claim_folder
 from acclimate.io.progress import progress
-from acclimate.models.checkpoint import load_network
 from acclimate.report.colour import entropy_colours
-from acclimate.stages.evaluate import class_space_of
+
+log = logging.getLogger(__name__)
 
 OVERLAY_OPACITY = 0.55
 
@@ -57,23 +58,15 @@ def predict_images(
     """
     if label_format not in LABEL_FORMATS:
         raise unknown("format of label maps", label_format, LABEL_FORMATS)
-    network, card = load_network(checkpoint, device=device)
-    network.eval()
-    space = class_space_of(card)
-    palette = space.palette()
-    label_ids = np.array(cityscapes_label_ids(space) if label_format == "cityscapes" else [], dtype=np.uint8)
-    inference = inference.over(Inference(size=card.input_size))
-    jobs = _jobs(images, output)
+    model = load(checkpoint, device=device)
+    palette = model.space.palette()
+    label_ids = np.array(cityscapes_label_ids(model.space) if label_format == "cityscapes" else [], dtype=np.uint8)
+    jobs = images_to_predict(images, output)
     with progress("predict", len(jobs)) as bar:
         for path, name in jobs:
             image = read_image(path)
-            result = predict(
-                [network],
-                inference.prepared(image).to(device),
-                size=(image.shape[0], image.shape[1]),
-                inference=inference,
-            )
-            labels = result.labels[0].cpu().numpy()
+            result = model.predict(image, inference=inference)
+            labels = result.labels
             if label_format == "cityscapes":
                 written = output / f"{name.removesuffix(IMAGE_END)}_pred_labelIds.png"
                 save_picture(written, PILImage.fromarray(label_ids[labels]))
@@ -83,7 +76,7 @@ def predict_images(
                 coloured.putpalette(palette.flatten().tolist())
                 save_picture(written, coloured)
             if entropy:
-                levels = (result.entropy[0].cpu().numpy() * 255).round().astype(np.uint8)
+                levels = (result.entropy * 255).round().astype(np.uint8)
                 save_picture(output / f"{name}-entropy.png", PILImage.fromarray(entropy_colours()[levels]))
             if overlay:
                 mixed = image * (1 - OVERLAY_OPACITY) + palette[labels] * OVERLAY_OPACITY
@@ -92,22 +85,21 @@ def predict_images(
             yield written
 
 
-def predict_detections(checkpoint: Path, images: Sequence[Path], *, output: Path, device: str) -> Iterator[Path]:
-    """Draws a detector's boxes on every image, see :func:`acclimate.detection.evaluate.predict_boxes`."""
-    yield from predict_boxes(checkpoint, _jobs(images, output), output=output, device=device)
-
-
-def _jobs(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
+def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
     """Every image with the name that its prediction gets under ``output``."""
     jobs: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_file():
             jobs.append((path, path.stem))
         elif path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            if not found:
+            pictures = found(path, IMAGE_SUFFIXES)
+            if pictures.faults:
+                raise UserError(pictures.faults[0])
+            for note in pictures.notes:
+                log.warning("%s", note)
+            if not len(pictures):
                 raise UserError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            jobs.extend((entry, str(entry.relative_to(path).with_suffix(""))) for entry in found)
+            jobs.extend((Path(str(entry)), name) for name, entry in pictures)
         else:
             raise UserError(f"there is no image or folder {path}")
     names = [name for _, name in jobs]

@@ -3,36 +3,162 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from pydantic import Field
 
-from acclimate.detection.train import DetectionTrainRequest
-from acclimate.methods import (
-    Method,
-)
-from acclimate.methods.trainable import Trainable
+from acclimate.data.wrappers import Translated
+from acclimate.errors import UserError
+from acclimate.io.identity import identity
+from acclimate.methods import Method
+from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
-from acclimate.stages.training import MODEL, MODULES, TrainRequest
+from acclimate.stages.label import with_pseudo_labels
+from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
-from acclimate.training.loop import Training, fit
+from acclimate.training.loop import Fitted, LoopSettings, Training, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
+from acclimate.training.settings import TrainingSettings, resolved_precision
+from acclimate.training.snapshots import Snapshots, forget_snapshots
 
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
 
 
-def train(
-    request: TrainRequest | DetectionTrainRequest, *, folder: Path, cache: Path, fabric: Fabric
-) -> dict[str, Any]:
+class TrainStage(StageSettings):
+    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training."""
+
+    verb = "train"
+    train: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    network: dict[str, Any] = Field(default_factory=dict)
+    pseudo_labels: str | None = None
+    start: str | None = None
+    source: str | None = None
+
+    def ready(self, context: Context) -> Sequence[Stage]:
+        return [TrainedModel(context, self)]
+
+
+class TrainedModel(Stage):
+    """A method's network after its steps: ``model.safetensors`` and ``history.csv``."""
+
+    verb = "train"
+    products = (MODEL, MODULES)
+    shared = True
+
+    def __init__(self, context: Context, stage: TrainStage) -> None:
+        self.start, self.labels = context.earlier(stage.start), context.earlier(stage.pseudo_labels)
+        self.translation = context.earlier(stage.source)
+        super().__init__(context, inputs=[self.start, self.labels, self.translation])
+        self.stage, self.method = stage, stage.train
+        self.kind = context.task.method(stage.train)
+        self.network = context.recipe.network_config(stage)
+        training = context.recipe.training_settings(stage)
+        self.precision = resolved_precision(training.precision, self.network)
+        self.training = training.model_copy(update={"precision": self.precision})
+
+    def identity(self) -> dict[str, Any]:
+        data = self.context.data
+        labelled = data.source if self.kind.trains_on == "source" else data.target
+        sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
+        found = {
+            "method": self.method,
+            "options": identity(self.context.task.options(self.method, self.stage.options)),
+            "network": identity(self.network),
+            "training": identity(self.training),
+            "seed": self.context.seed,
+            "source": labelled.fingerprint(),
+            "target": data.target.fingerprint() if sees_target else None,
+            "start": self.start.key if self.start else None,
+            "pseudo_labels": self.labels.key if self.labels else None,
+            "translation": self.translation.key if self.translation else None,
+        }
+        if self.training.snapshots is not None:
+            found["scored_on"] = [data.target.fingerprint(), data.source.fingerprint()]
+        return found
+
+    def run(self, place: Place) -> dict[str, Any]:
+        source, target = self._sets()
+        context = self.context
+        request = context.task.train_request(
+            method=self.method,
+            options=self.stage.options,
+            network=self.network,
+            training=self.training,
+            source=source,
+            target=target,
+            pseudo_labelled=target is not None and self.labels is not None,
+            class_space=context.data.class_space,
+            seed=context.seed,
+            start=self.start.folder / MODEL if self.start else None,
+            input_size=context.recipe.prediction_size(),
+            recipe=context.recipe.name,
+            title=self.title,
+            scored_on=(context.data.target, context.data.source),
+        )
+        return train(request, folder=place.folder, cache=place.cache, fabric=place.fabric)
+
+    def clear(self, folder: Path) -> None:
+        Checkpoints(folder).clear()
+        forget_snapshots(folder)
+
+    def _sets(self) -> tuple[Any, Any]:
+        """What is read as the labelled set and as the target, if the method sees one."""
+        data = self.context.data
+        if self.kind.trains_on == "pseudo-labels":
+            assert self.labels is not None, "the recipe's check asks for pseudo-labels"
+            return with_pseudo_labels(data.target, self.labels.folder), None
+        source = data.source if self.kind.trains_on == "source" else data.target
+        if self.translation is not None:
+            source = Translated(source, self.translation.folder)
+        if not source.has_labels:
+            raise UserError(
+                f"stage {self.context.name} trains on the labels of {source.spec} ({source.split}), which has none"
+            )
+        if self.labels is not None:
+            return source, with_pseudo_labels(data.target, self.labels.folder)
+        return source, data.target if self.kind.sees_target else None
+
+
+class TrainRequest(Protocol):
+    """What is trained, of any task; see :class:`acclimate.stages.training.SegmentationTraining`."""
+
+    @property
+    def training(self) -> TrainingSettings: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def title(self) -> str: ...
+
+    def build_method(self, cache: Path) -> Trainable[Any]:
+        """The method with its network, initialised from the request's seed and start."""
+        ...
+
+    def batches(self, first_step: int, *, cache: Path, fabric: Fabric) -> tuple[Iterator[Any], Iterator[Any] | None]:
+        """The batches of both domains from ``first_step`` on."""
+        ...
+
+    def save(self, path: Path, network: Any) -> None:
+        """Writes the trained network with its card."""
+        ...
+
+    def snapshots(self, method: Any, folder: Path, *, device: str) -> Snapshots | None:
+        """What takes snapshots while the method trains, where the settings ask for it."""
+        ...
+
+
+def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
     """Trains, or goes on training, in ``folder``; leaves ``model.safetensors`` and ``history.csv`` there.
 
     Returns:
@@ -43,37 +169,28 @@ def train(
         Interrupted: asked to stop; the state is saved.
     """
     reset_peak_memory()
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     with fabric.rank_zero_first():  # what is computed once and kept is computed by one process
-        method: Trainable[Any] = request.build_method(cache)
+        method = request.build_method(cache)
     method.to(fabric.device)
     if request.training.channels_last:
         method.network.to(memory_format=torch.channels_last)
         if isinstance(method, Method) and method.teacher is not None:
             method.teacher.to(memory_format=torch.channels_last)
-    checkpoints = Checkpoints(folder)
-    position = resumed(method, checkpoints, fabric)
-    source: Iterator[Any]
-    target: Iterator[Any] | None
-    with fabric.rank_zero_first():
-        source, target = request.batches(position.step, cache=cache, fabric=fabric)
-    snapshots = None
-    if isinstance(request, TrainRequest):
-        snapshots = request.snapshots(cast(Method, method), folder, device=str(fabric.device))
-    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
-        training = Training(
-            method,
-            settings=request.training,
-            fabric=fabric,
-            checkpoints=checkpoints,
-            history=history,
-            position=position,
-            seed=request.seed,
-            title=request.title,
-            snapshots=snapshots,
-        )
-        fitted = fit(training, source, target)
+    snapshots = request.snapshots(method, folder, device=str(fabric.device))
+
+    def batches(first_step: int) -> tuple[Iterator[Any], Iterator[Any] | None]:
+        return request.batches(first_step, cache=cache, fabric=fabric)
+
+    fitted = trained(
+        method,
+        batches,
+        settings=request.training,
+        folder=folder,
+        fabric=fabric,
+        seed=request.seed,
+        title=request.title,
+        snapshots=snapshots,
+    )
     summary: dict[str, Any] = {
         "steps": request.training.steps,
         "train_seconds": round(fitted.seconds, 2),
@@ -83,11 +200,48 @@ def train(
     }
     if fabric.is_global_zero:
         save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
-        request.save(folder / MODEL, cast(Any, method.result()))
+        request.save(folder / MODEL, method.result())
         if snapshots is not None and (step := snapshots.install([MODULES, MODEL])) is not None:
             summary["chosen_step"] = step
     fabric.barrier()
     return summary
+
+
+def trained(
+    learner: Learner[Any],
+    batches: Callable[[int], tuple[Iterator[Any], Iterator[Any] | None]],
+    *,
+    settings: LoopSettings,
+    folder: Path,
+    fabric: Fabric,
+    seed: int,
+    title: str,
+    snapshots: Snapshots | None = None,
+) -> Fitted:
+    """Trains any learner in ``folder``, from its newest checkpoint there or from the beginning.
+
+    Args:
+        batches: from the step to begin with to the batches of source and target.
+    """
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
+    checkpoints = Checkpoints(folder)
+    position = resumed(learner, checkpoints, fabric)
+    with fabric.rank_zero_first():  # one process makes copies that are kept, the others find them
+        source, target = batches(position.step)
+    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
+        training = Training(
+            learner,
+            settings=settings,
+            fabric=fabric,
+            checkpoints=checkpoints,
+            history=history,
+            position=position,
+            seed=seed,
+            title=title,
+            snapshots=snapshots,
+        )
+        return fit(training, source, target)
 
 
 def launched_fabric(precision: str) -> Fabric:

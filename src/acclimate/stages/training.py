@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,15 +37,14 @@ from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.stages.stage import MODEL, MODULES
 from acclimate.training.rounds import source_part
 from acclimate.training.settings import TrainingSettings
 from acclimate.training.snapshots import Snapshots
 
-MODEL, MODULES = "model.safetensors", "modules.safetensors"
-
 
 @dataclass(frozen=True)
-class TrainRequest:
+class SegmentationTraining:
     """Everything a ``train`` stage depends on.
 
     Attributes:
@@ -56,7 +56,7 @@ class TrainRequest:
         start: a checkpoint to start from; None: the network's own initial weights.
         input_size: (width, height) to predict at, noted on the model card.
         recipe, title: for the card and the progress bar.
-        label_free: what snapshots are scored on; None where none are taken.
+        scored_on: target and source that snapshots are scored on.
     """
 
     method: str
@@ -72,7 +72,7 @@ class TrainRequest:
     input_size: tuple[int, int] | None
     recipe: str
     title: str
-    label_free: LabelFree | None = None
+    scored_on: tuple[Dataset, Dataset] | None = None
 
     def build_method(self, cache: Path) -> Method:
         """The method with its network, initialised from the request's seed and start."""
@@ -90,9 +90,11 @@ class TrainRequest:
 
     def snapshots(self, method: Method, folder: Path, *, device: str) -> Snapshots | None:
         """What takes snapshots of the method's network while it trains, where the settings ask for it."""
-        settings, data = self.training.snapshots, self.label_free
-        if settings is None or data is None:
+        settings = self.training.snapshots
+        if settings is None:
             return None
+        assert self.scored_on is not None, "snapshots are scored on the run's own sets"
+        data = LabelFree(*self.scored_on, settings.images)
         network = cast(SegmentationNetwork, method.result())
 
         def score() -> dict[str, float]:
@@ -106,10 +108,14 @@ class TrainRequest:
         return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
 
 
-def build_method(request: TrainRequest, *, cache: Path) -> Method:
+def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     """The method with its network, initialised from the request's seed and start."""
     torch.manual_seed(request.seed)
     network = build_network(request.network, len(request.class_space))
+    options = method_options(request.method, request.options)
+    kind = method_class(request.method)
+    needs = kind.needs(options)
+    initial = deepcopy(network) if "initial network" in needs else None
     if request.start is not None:
         started, card = load_network(request.start)
         expect_classes(card, request.class_space, request.start)
@@ -120,9 +126,12 @@ def build_method(request: TrainRequest, *, cache: Path) -> Method:
                 f"{request.start} holds another network ({card.network.name}) than the one to train "
                 f"({request.network.name}); start from a checkpoint of the same network"
             )
-    options = method_options(request.method, request.options)
-    kind = method_class(request.method)
-    setting = Setting(optimizer=request.training.optimizer, **_statistics(request, kind.needs(options), cache))
+    setting = Setting(
+        optimizer=request.training.optimizer,
+        class_names=request.class_space.classes,
+        initial=initial,
+        **_statistics(request, needs, cache),
+    )
     method = kind(network, options=options, setting=setting)
     if request.start is not None:
         load_modules(request.start.parent / MODULES, method)
@@ -148,7 +157,7 @@ def _what_it_is(network: SegmentationNetwork) -> dict[str, Any]:
     }
 
 
-def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
+def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cache: Path) -> dict[str, Any]:
     """What the method asks to know of the data, as :class:`Setting` takes it."""
     found: dict[str, Any] = {}
     if "class ratios" in needs:
@@ -167,7 +176,7 @@ def _statistics(request: TrainRequest, needs: frozenset[Statistic], cache: Path)
 
 
 def _batches(
-    request: TrainRequest, first_step: int, *, cache: Path, fabric: Fabric
+    request: SegmentationTraining, first_step: int, *, cache: Path, fabric: Fabric
 ) -> tuple[Iterator[Batch], Iterator[Batch] | None]:
     settings = request.training
     on_target = method_class(request.method).trains_on != "source"
@@ -205,7 +214,7 @@ def _batches(
     return source, target
 
 
-def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
+def _mined(request: SegmentationTraining) -> Callable[[Transform], Transform]:
     """Adds the crops around rare classes that the settings ask for."""
     mining = request.training.mining
     if mining is None:
@@ -223,7 +232,7 @@ def _mined(request: TrainRequest) -> Callable[[Transform], Transform]:
     return mined
 
 
-def _card(request: TrainRequest) -> ModelCard:
+def _card(request: SegmentationTraining) -> ModelCard:
     return ModelCard(
         network=request.network.model_copy(update={"weights": None}),
         class_space=request.class_space.name,

@@ -8,7 +8,7 @@ one that can be trained on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,26 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from pydantic import Field
 
 from acclimate.data.cache import cached
 from acclimate.data.loading import batches
-from acclimate.data.sample import Dataset, Image
+from acclimate.data.sample import Batch, Dataset, Image
+from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
 from acclimate.io.checksums import read_verified_json, write_verified_json
 from acclimate.io.files import hash_of, hash_of_file, write_bytes
+from acclimate.io.identity import identity
 from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
-from acclimate.training.allocator import keep_freed_memory
+from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
+from acclimate.stages.train import trained
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted, stop_request
-from acclimate.training.loop import Training, fit
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
-from acclimate.training.resuming import resumed
 from acclimate.translation.apply import load_generator, save_translator, translated_image
 from acclimate.translation.colour import (
     channel_histograms,
@@ -78,32 +79,88 @@ class TranslateRequest:
     seed: int
     title: str = "translate"
 
-    def identity(self) -> str:
-        """A hash of everything the pictures depend on."""
-        return hash_of(
-            {
-                **translator_identity(self.translator, self.options, self.training, self.writing, self.seed),
-                "source": self.source.fingerprint(),
-                "target": self.target.fingerprint(),
-                "perceptual": None if self.perceptual is None else hash_of_file(self.perceptual),
-            }
+    def identity(self) -> dict[str, Any]:
+        """Everything the pictures depend on."""
+        perceptual = None if self.perceptual is None else hash_of_file(self.perceptual)
+        return self.settings() | {
+            "source": self.source.fingerprint(),
+            "target": self.target.fingerprint(),
+            "perceptual": perceptual,
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Of the identity what is no data: a colour match has nothing but its name."""
+        if self.translator in COLOUR_MATCHES:
+            return {"translator": self.translator}
+        return {
+            "translator": self.translator,
+            "options": identity(self.options),
+            "training": identity(self.training),
+            "writing": identity(self.writing),
+            "seed": self.seed,
+        }
+
+
+class TranslateStage(StageSettings):
+    """``translate``: the source's images in the target's look, by CycleGAN or by matching colours.
+
+    With ``source`` it starts from what an earlier translation made of them.
+    """
+
+    verb = "translate"
+    translate: Translator
+    source: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    writing: dict[str, Any] = Field(default_factory=dict)
+    perceptual: str | None = None
+
+    def ready(self, context: Context) -> Sequence[Stage]:
+        return [TranslatedSource(context, self)]
+
+
+class TranslatedSource(Stage):
+    """The whole source in the target's look: ``images/`` and ``translation.json``, which comes last."""
+
+    verb = "translate"
+    products = (TRANSLATION, TRANSLATOR)
+    shared = True
+
+    def __init__(self, context: Context, stage: TranslateStage) -> None:
+        self.perceptual, self.earlier = context.earlier(stage.perceptual), context.earlier(stage.source)
+        super().__init__(context, inputs=[self.perceptual, self.earlier])
+        self.options, self.training, self.writing = context.recipe.translation_settings(stage)
+        self.stage, self.precision = stage, self.training.precision
+
+    def identity(self) -> dict[str, Any]:
+        data = self.context.data
+        return self._request(data.source).settings() | {
+            "source": data.source.fingerprint(),
+            "target": data.target.fingerprint(),
+            "translation": self.earlier.key if self.earlier else None,
+            "perceptual": self.perceptual.key if self.perceptual else None,
+        }
+
+    def run(self, place: Place) -> dict[str, Any]:
+        source = self.context.data.source
+        request = self._request(Translated(source, self.earlier.folder) if self.earlier else source)
+        return translate(request, folder=place.folder, cache=place.cache, fabric=place.fabric)
+
+    def clear(self, folder: Path) -> None:
+        Checkpoints(folder).clear()
+
+    def _request(self, source: Dataset) -> TranslateRequest:
+        return TranslateRequest(
+            translator=self.stage.translate,
+            options=self.options,
+            training=self.training,
+            writing=self.writing,
+            source=source,
+            target=self.context.data.target,
+            perceptual=self.perceptual.folder / MODEL if self.perceptual else None,
+            seed=self.context.seed,
+            title=self.title,
         )
-
-
-def translator_identity(
-    translator: Translator, options: CycleGanOptions, training: TranslationTraining, writing: Writing, seed: int
-) -> dict[str, Any]:
-    """The settings that a translation depends on, without those that change nothing but speed."""
-    if translator in COLOUR_MATCHES:
-        return {"translator": translator}
-    speed = {"workers", "cache", "checkpoint_minutes", "log_every"}
-    return {
-        "translator": translator,
-        "options": options.model_dump(mode="json"),
-        "training": training.model_dump(mode="json", exclude=speed),
-        "writing": writing.model_dump(mode="json"),
-        "seed": seed,
-    }
 
 
 def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabric) -> dict[str, Any]:
@@ -123,11 +180,11 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
     reset_peak_memory()
     begin, seconds = time.monotonic(), 0.0
     if fabric.is_global_zero:
-        _claim(folder, request.identity())
-    finished, trained = (folder / TRANSLATION).exists(), (folder / TRANSLATOR).exists()
+        _claim(folder, hash_of(request.identity()))
+    finished, has_translator = (folder / TRANSLATION).exists(), (folder / TRANSLATOR).exists()
     fabric.barrier()  # all have looked before any writes, so that they all take the same way
     if not finished:
-        if request.translator == "cyclegan" and not trained:
+        if request.translator == "cyclegan" and not has_translator:
             seconds = _train(request, folder=folder, cache=cache, fabric=fabric)
             begin = time.monotonic()
         if fabric.is_global_zero:
@@ -172,34 +229,26 @@ def build_translator(request: TranslateRequest) -> CycleGan:
 
 
 def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabric) -> float:
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     translator = build_translator(request)
     translator.to(fabric.device)
-    if request.training.channels_last:
-        translator.to(memory_format=torch.channels_last)
-    checkpoints = Checkpoints(folder)
-    position = resumed(translator, checkpoints, fabric)
     training = request.training
+    if training.channels_last:
+        translator.to(memory_format=torch.channels_last)
     if training.batch_size % fabric.world_size:
         raise UserError(
             f"a batch of {training.batch_size} cannot be split over {fabric.world_size} processes evenly; "
             "change training.batch_size of the translate stage"
         )
-    streams = {}
-    for name, dataset, transform in (
-        ("source", request.source, training.source_transform),
-        ("target", request.target, training.target_transform),
-    ):
+
+    def stream(name: str, dataset: Dataset, transform: Transform, first_step: int) -> Iterator[Batch]:
         if training.cache and transform.size is not None:
-            with fabric.rank_zero_first():  # one process makes the copy, the others find it
-                dataset = cached(dataset, size=transform.size, folder=cache, labels=False, resample=transform.resample)
-        streams[name] = batches(
+            dataset = cached(dataset, size=transform.size, folder=cache, labels=False, resample=transform.resample)
+        return batches(
             dataset,
             transform=transform,
             batch_size=training.batch_size // fabric.world_size,
             seed=request.seed,
-            first_step=position.step,
+            first_step=first_step,
             steps=training.steps,
             workers=training.workers,
             labels=False,
@@ -207,18 +256,16 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
             world_size=fabric.world_size,
             stream=name,
         )
-    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
-        task = Training(
-            translator,
-            settings=training,
-            fabric=fabric,
-            checkpoints=checkpoints,
-            history=history,
-            position=position,
-            seed=request.seed,
-            title=request.title,
+
+    def both(first_step: int) -> tuple[Iterator[Batch], Iterator[Batch]]:
+        return (
+            stream("source", request.source, training.source_transform, first_step),
+            stream("target", request.target, training.target_transform, first_step),
         )
-        fitted = fit(task, streams["source"], streams["target"])
+
+    fitted = trained(
+        translator, both, settings=training, folder=folder, fabric=fabric, seed=request.seed, title=request.title
+    )
     if fabric.is_global_zero:
         save_translator(folder / TRANSLATOR, translator, note={"seed": request.seed, "steps": training.steps})
     fabric.barrier()
@@ -257,7 +304,7 @@ def _write_images(request: TranslateRequest, function: Callable[[Image], Image],
 def _finish(request: TranslateRequest, folder: Path) -> None:
     content = {
         "translator": request.translator,
-        "identity": request.identity(),
+        "identity": hash_of(request.identity()),
         "images": len(request.source),
         "source": {"spec": request.source.spec, "split": request.source.split},
         "target": {"spec": request.target.spec, "split": request.target.split},

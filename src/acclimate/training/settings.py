@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
 from acclimate.errors import UserError
+from acclimate.io.identity import speed_only
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.rounds import Mining
 from acclimate.training.schedule import Schedule
@@ -78,10 +79,10 @@ class TrainingSettings(BaseModel):
     target_transform: Transform = Transform()
     source_portion: float = Field(default=1.0, gt=0, le=1)
     mining: Mining | None = None
-    cache: bool = False
-    workers: NonNegativeInt = 0
-    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
-    log_every: PositiveInt = 20
+    cache: bool = speed_only(False)
+    workers: NonNegativeInt = speed_only(0)
+    checkpoint_minutes: float = speed_only(5.0, ge=0.0)
+    log_every: PositiveInt = speed_only(20)
     snapshots: SnapshotSettings | None = None
 
     def learning_rate_factor(self, step: int) -> float:

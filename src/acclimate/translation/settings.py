@@ -17,6 +17,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from acclimate.data.transforms import Transform
+from acclimate.io.identity import speed_only
 from acclimate.models.cyclegan import Upsampling
 from acclimate.training.schedule import Schedule
 
@@ -104,10 +105,10 @@ class TranslationTraining(BaseModel):
     channels_last: bool = False
     source_transform: Transform = Transform()
     target_transform: Transform = Transform()
-    cache: bool = False
-    workers: NonNegativeInt = 0
-    checkpoint_minutes: float = Field(default=5.0, ge=0.0)
-    log_every: PositiveInt = 20
+    cache: bool = speed_only(False)
+    workers: NonNegativeInt = speed_only(0)
+    checkpoint_minutes: float = speed_only(5.0, ge=0.0)
+    log_every: PositiveInt = speed_only(20)
 
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``."""

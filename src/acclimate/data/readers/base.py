@@ -69,7 +69,7 @@ class FileDataset(Dataset):
         self.listing = self.list_files()
         self.has_labels = self.listing.labelled
         self.names = [item.name for item in self.listing.items]
-        if not self.names:
+        if not self.names and not self.listing.faults:
             self.listing.faults.insert(0, f"split {split!r} holds no images; expected {self.layout}")
         if self.listing.faults and not tolerant:
             more = len(self.listing.faults) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
@@ -199,7 +200,7 @@ class Description(_Described):
         """The id or colour that is void although the YAML does not say so."""
         if self.ids is None:
             return str(VOID)
-        return "black" if self.ids == COLOURS and BLACK not in self.own_colours().values() else None
+        return "black (or transparent)" if self.ids == COLOURS and BLACK not in self.own_colours().values() else None
 
     def image_places(self) -> dict[str, str | Listed]:
         """Split -> where its images are."""
@@ -247,11 +248,20 @@ def read_description(path: Place) -> Description:
     try:
         return Description.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(_problem(each) for each in error.errors()))
+        errors = [each for each in error.errors() if not _of_a_member_not_meant(each, error.errors())]
+        problems = "; ".join(dict.fromkeys(_problem(each) for each in errors))
         raise UserError(f"{path}: {problems}") from None
 
 
 _INNER = ("str", "NamedClass", "Listed")
+
+
+def _of_a_member_not_meant(error: Any, errors: Sequence[Any]) -> bool:
+    """Whether a "should be a text" is only pydantic's try of another form beside one that says what is wrong."""
+    vague = ("string_type", "model_type", "list_type", "dict_type")
+    return error["type"] in vague and any(
+        other["loc"][0] == error["loc"][0] and other["type"] not in vague for other in errors
+    )
 
 
 def _problem(error: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,11 +30,15 @@ IMAGE_SUFFIXES = SUFFIXES
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 """Files of labels; whether their content is lossless is looked at when they are read."""
 
+log = logging.getLogger(__name__)
+
 Ids = NDArray[np.unsignedinteger[Any]]
 """Raw class ids as a file holds them, shape (H, W), 8 or 16 bits."""
 Notice = Callable[[str], None]
 """Told what is odd about a file, but handled: words that follow the number of such files."""
 
+SLOW_PIXELS = 25_000_000
+"""From here on a picture takes seconds to read and, on a CPU, minutes to predict."""
 TURNED = "pictures are turned upright by their EXIF orientation; their labels must match the turned picture"
 GREY_AS_COLOUR = "labels hold their ids three times (red = green = blue)"
 _UNKNOWN = 256
@@ -56,8 +61,20 @@ def read_image(path: Place, *, notice: Notice | None = None) -> Image:
             )
         if notice is not None and orientation(picture) != 1:
             notice(TURNED)
+        if picture.width * picture.height > SLOW_PIXELS:
+            _say_slow(f"{path} has {picture.width}x{picture.height} pixels")
         turned = upright(picture)
         return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
+
+
+_slow_told: set[bool] = set()
+
+
+def _say_slow(what: str) -> None:
+    """Once per process: one such picture is an accident worth knowing, a thousand are how the set is."""
+    if not _slow_told:
+        _slow_told.add(True)
+        log.warning("%s: what reads or predicts pictures of that size is slow; smaller copies are much faster", what)
 
 
 def image_size(path: Place) -> tuple[int, int]:

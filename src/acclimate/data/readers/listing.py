@@ -152,14 +152,22 @@ def _walk_on_disk(root: Path, fitting: Pattern | None, result: Files) -> Iterato
             if _ignored(entry.name):
                 continue
             path, inner = folder / entry.name, relative / entry.name
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 if fitting is None or fitting.may_hold(inner.parts):
                     (links if entry.is_symlink() else pending).append((path, inner))
-            elif entry.is_file():
+            elif kind == "file":
                 yield inner, path
             elif path.suffix.lower() in IMAGE_SUFFIXES:
-                what = "a link that leads nowhere" if entry.is_symlink() else "a pipe, a socket or a device"
+                what = "a link that leads nowhere" if not path.exists() else "a pipe, a socket or a device"
                 result.remarks.append(f"{path} is {what}; put a file in its place or remove it")
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "neither"
+    except OSError:  # a link to itself
+        return "neither"
 
 
 def label_namer(rule: Mapping[str, str] | str | None) -> Callable[[str, Place], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from acclimate.data.mapillary_classes import V1_NAMES, V2_NAMES
@@ -10,6 +9,8 @@ from acclimate.data.readers.archives import Place
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from acclimate.data.readers.listing import Listing, found, paired
+from acclimate.errors import UserError
+from acclimate.io.reading import json_of
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "train": ("training", "train"),
@@ -56,9 +57,9 @@ class Mapillary(FileDataset):
         if path is None:
             return None
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
+            content: Any = json_of(path)
             names = [str(entry["readable"]) for entry in content["labels"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (UserError, KeyError, TypeError) as error:
             return f"{path} cannot be read as the list of classes ({error}); replace it with the one of the release"
         if names == list(self.names_by_id):
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import ClassVar
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.content import digests_of
 from acclimate.data.readers.archives import Place
-from acclimate.data.readers.files import read_image
+from acclimate.data.readers.files import IMAGE_SUFFIXES, image_orientation, image_size, read_image
+from acclimate.data.readers.listing import Files, found
 from acclimate.data.sample import Image
 from acclimate.detection.sample import BoxedDataset, Boxes
 from acclimate.errors import UserError, unknown
 from acclimate.io.files import hash_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,23 @@ class BoxedFiles(BoxedDataset):
     def objects(self, index: int) -> list[Found]:
         """All objects of an image, of whatever class."""
 
+    def declared_size(self, index: int) -> tuple[int, int] | None:
+        """(height, width) of the picture as its annotation tells it; None where it does not."""
+        return None
+
+    def pictures(self, folder: Path) -> Files:
+        """The pictures under a folder; what is left out is told.
+
+        Raises:
+            UserError: one has a name that cannot be used.
+        """
+        files = found(folder, IMAGE_SUFFIXES)
+        if files.faults:
+            raise UserError(f"{self.spec}: {files.faults[0]}")
+        for note in (*files.notes, *files.remarks):
+            log.warning("%s: %s", self.spec, note)
+        return files
+
     def image(self, index: int) -> Image:
         return read_image(self.items[index].image)
 
@@ -102,13 +124,28 @@ class BoxedFiles(BoxedDataset):
         if index not in self._boxes:
             if self.items[index].annotation is None:
                 raise UserError(f"{self.spec}: {self.items[index].image} has no boxes; expected {self.layout}")
-            known = [each for each in self.objects(index) if each.name in self._place]
+            objects = self.objects(index)
+            self._check(index, objects)
+            known = [each for each in objects if each.name in self._place and each.x1 > each.x0 and each.y1 > each.y0]
             self._boxes[index] = Boxes.of(
                 [[each.x0, each.y0, each.x1, each.y1] for each in known],
                 [self._place[each.name] for each in known],
                 [each.difficult for each in known],
             )
         return self._boxes[index]
+
+    def _check(self, index: int, objects: list[Found]) -> None:
+        item, declared = self.items[index], self.declared_size(index)
+        if not all(math.isfinite(value) for each in objects for value in (each.x0, each.y0, each.x1, each.y1)):
+            raise UserError(f"{item.annotation}: a box of {item.name} has a corner that is no number; mend it")
+        if declared is None or declared == (size := image_size(item.image)):
+            return
+        turned = image_orientation(item.image)
+        why = f" upright, as its EXIF orientation {turned} says" if turned != 1 else ""
+        raise UserError(
+            f"{item.annotation} says that {item.name} is {declared[1]}x{declared[0]}, but {item.image} is "
+            f"{size[1]}x{size[0]}{why}; its boxes would be elsewhere: mend the annotation, or save the picture again"
+        )
 
     def fingerprint(self) -> str:
         places = [(item.image, item.annotation) for item in self.items]

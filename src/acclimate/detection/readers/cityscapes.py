@@ -6,7 +6,6 @@ taken.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +13,11 @@ import numpy as np
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.readers.base import folders_in
-from acclimate.data.readers.files import IMAGE_SUFFIXES, Ids, read_ids
-from acclimate.data.readers.listing import found
+from acclimate.data.readers.files import Ids, read_ids
 from acclimate.detection.classes import CITYSCAPES_THING_IDS, CITYSCAPES_THINGS
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError
+from acclimate.io.reading import json_of
 
 Annotations = Literal["auto", "instances", "polygons"]
 BETAS = ("0.005", "0.01", "0.02")
@@ -67,7 +66,7 @@ def boxes_of_polygons(content: dict[str, object], *, where: Path | str) -> list[
             x1, y1 = min(width, max(xs) + 1), min(height, max(ys) + 1)
             if x1 > x0 and y1 > y0:
                 boxes.append(Found(str(each["label"]), float(x0), float(y0), float(x1), float(y1)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{where} is not a Cityscapes annotation ({error!r}); put the original file back") from error
     return boxes
 
@@ -110,7 +109,7 @@ class CityscapesBoxes(BoxedFiles):
         return name.endswith(IMAGE_END)
 
     def list_items(self) -> list[BoxedItem]:
-        images = found(self.root / self.images_folder / self.split, IMAGE_SUFFIXES)
+        images = self.pictures(self.root / self.images_folder / self.split)
         return [BoxedItem(name, path, self._annotation(name)) for name, path in images if self.wanted(name)]
 
     def _annotation(self, name: str) -> Path | None:
@@ -126,11 +125,7 @@ class CityscapesBoxes(BoxedFiles):
         assert path is not None
         if path.suffix == ".png":
             return boxes_of_instances(read_ids(path))
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as JSON ({error}); put the original file back") from error
-        return boxes_of_polygons(content, where=path)
+        return boxes_of_polygons(json_of(path), where=path)
 
 
 class FoggyCityscapesBoxes(CityscapesBoxes):

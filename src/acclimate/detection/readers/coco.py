@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.detection.classes import own_classes
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError
+from acclimate.io.reading import MOST_JSON, json_of
+
+log = logging.getLogger(__name__)
 
 
 class CocoBoxes(BoxedFiles):
@@ -30,17 +33,33 @@ class CocoBoxes(BoxedFiles):
         folder = self.root / "annotations"
         names = [f"{self.split}.json", f"instances_{self.split}.json"]
         path = next(folder / name for name in names if (folder / name).is_file())
+        content = json_of(path, most=MOST_JSON)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            self._names: dict[int, str] = {each["id"]: str(each["name"]) for each in content["categories"]}
-            self._by_image: dict[Any, list[dict[str, Any]]] = {}
+            self._names: dict[int, str] = {}
+            for each in content["categories"]:
+                if self._names.setdefault(_number(each["id"]), str(each["name"])) != str(each["name"]):
+                    raise ValueError(f"two categories have the id {each['id']}")
+            images = sorted(
+                ((_text(each["file_name"]), _identity(each["id"]), each) for each in content["images"]),
+                key=lambda image: image[0],
+            )
+            self._ids = [identity for _, identity, _ in images]
+            self._sizes = [(each.get("height"), each.get("width")) for _, _, each in images]
+            for what, values in (("file names", [name for name, _, _ in images]), ("ids", self._ids)):
+                if len(set(values)) < len(values):
+                    raise ValueError(f"two images have the same {what}")
+            self._by_image: dict[int | str, list[dict[str, Any]]] = {identity: [] for identity in self._ids}
+            strays = 0
             for each in content["annotations"]:
-                self._by_image.setdefault(each["image_id"], []).append(each)
-            images = sorted((str(each["file_name"]), each["id"]) for each in content["images"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                boxes = self._by_image.get(_identity(each["image_id"]))
+                strays += boxes is None
+                if boxes is not None:
+                    boxes.append(each)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is not a COCO annotation ({error!r}); expected {self.layout}") from error
-        self._ids = [identity for _, identity in images]
-        return [BoxedItem(Path(name).with_suffix("").as_posix(), self._image(name), path) for name, _ in images]
+        if strays:
+            log.warning("%s: %d annotations are of images that are not listed, and are left out", path, strays)
+        return [BoxedItem(Path(name).with_suffix("").as_posix(), self._image(name), path) for name, _, _ in images]
 
     def _image(self, name: str) -> Path:
         homes = (self.root / "images" / self.split, self.root / "images", self.root / self.split)
@@ -49,6 +68,10 @@ class CocoBoxes(BoxedFiles):
             if path.is_file() and path.resolve().is_relative_to(self.root.resolve()):
                 return path
         raise UserError(f"{self.spec}: there is no image {name} in images/{self.split}/, images/ or {self.split}/")
+
+    def declared_size(self, index: int) -> tuple[int, int] | None:
+        height, width = self._sizes[index]
+        return (height, width) if isinstance(height, int) and isinstance(width, int) and height and width else None
 
     def own_class_space(self) -> ClassSpace:
         return own_classes(self.root.name, tuple(dict.fromkeys(self._names[key] for key in sorted(self._names))))
@@ -59,11 +82,29 @@ class CocoBoxes(BoxedFiles):
             try:
                 x, y, width, height = (float(value) for value in each["bbox"])
                 name = self._names[each["category_id"]]
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                number = each.get("id") if isinstance(each, dict) else each
                 raise UserError(
-                    f"{self.items[index].annotation}: annotation {each.get('id')} of {self.names[index]} has no valid "
+                    f"{self.items[index].annotation}: annotation {number} of {self.names[index]} has no valid "
                     f"bbox or category_id ({error!r})"
                 ) from error
-            if width > 0 and height > 0:
-                boxes.append(Found(name, x, y, x + width, y + height, bool(each.get("iscrowd", 0))))
+            boxes.append(Found(name, x, y, x + width, y + height, bool(each.get("iscrowd", 0))))
         return boxes
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no id of a category, which are whole numbers")
+    return value
+
+
+def _identity(value: object) -> int | str:
+    if not isinstance(value, int | str):
+        raise ValueError(f"{value!r} is no id of an image")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no file name")
+    return value

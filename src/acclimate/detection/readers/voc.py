@@ -6,11 +6,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.readers.files import IMAGE_SUFFIXES
-from acclimate.data.readers.listing import found
+from acclimate.data.readers.listing import only
 from acclimate.detection.classes import own_classes
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError
+from acclimate.io.reading import text_of
 
 
 class VocBoxes(BoxedFiles):
@@ -30,21 +30,14 @@ class VocBoxes(BoxedFiles):
         return sorted(path.stem for path in (self.root / "ImageSets" / "Main").glob("*.txt") if "_" not in path.stem)
 
     def list_items(self) -> list[BoxedItem]:
-        images = dict(found(self.root / "JPEGImages", IMAGE_SUFFIXES))
-        lines = (self.root / "ImageSets" / "Main" / f"{self.split}.txt").read_text(encoding="utf-8").splitlines()
-        names = [line.split()[0] for line in lines if line.strip()]
-        missing = [name for name in names if name not in images]
-        if missing:
-            raise UserError(
-                f"{self.spec}: ImageSets/Main/{self.split}.txt names {missing[0]}, which is not in JPEGImages/ "
-                f"({len(missing)} such names)"
-            )
+        where = self.root / "ImageSets" / "Main" / f"{self.split}.txt"
+        lines = [line.strip() for line in text_of(where).splitlines()]
+        images = only(self.pictures(self.root / "JPEGImages"), [line for line in lines if line], where=where)
+        if images.faults:
+            raise UserError(f"{self.spec}: {images.faults[0]} in JPEGImages/")
         folder = self.root / "Annotations"
-        paths = [folder / f"{name}.xml" for name in names]
-        return [
-            BoxedItem(name, images[name], path if path.is_file() else None)
-            for name, path in sorted(zip(names, paths, strict=True))
-        ]
+        paths = [(name, image, folder / f"{name}.xml") for name, image in images]
+        return [BoxedItem(name, image, path if path.is_file() else None) for name, image, path in paths]
 
     def own_class_space(self) -> ClassSpace:
         names = {each.name for item in self.items if item.annotation for each in _objects(item.annotation)}
@@ -55,18 +48,38 @@ class VocBoxes(BoxedFiles):
         assert path is not None
         return _objects(path)
 
+    def declared_size(self, index: int) -> tuple[int, int] | None:
+        path = self.items[index].annotation
+        assert path is not None
+        size = _tree(path).find("size")
+        if size is None:
+            return None
+        try:
+            height, width = (int(size.findtext(key) or "0") for key in ("height", "width"))
+        except ValueError as error:
+            raise UserError(f"{path} is not a Pascal VOC annotation ({error}); mend or remove it") from error
+        return (height, width) if height and width else None  # tools that do not know it write 0
 
-def _objects(path: Path) -> list[Found]:
+
+def _tree(path: Path) -> ElementTree.Element:
+    text = text_of(path)
     try:
-        text = path.read_text(encoding="utf-8")
         if "<!ENTITY" in text:
             raise ValueError("it defines entities, which no annotation needs")
+        return ElementTree.fromstring(text)
+    except (ValueError, ElementTree.ParseError) as error:
+        raise UserError(f"{path} is not a Pascal VOC annotation ({error}); mend or remove it") from error
+
+
+def _objects(path: Path) -> list[Found]:
+    root = _tree(path)
+    try:
         boxes = []
-        for each in ElementTree.fromstring(text).iter("object"):
+        for each in root.iter("object"):
             x0, y0, x1, y1 = (float(each.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax"))
             name = (each.findtext("name") or "").strip()
             difficult = (each.findtext("difficult") or "0").strip() == "1"
             boxes.append(Found(name, x0 - 1, y0 - 1, x1, y1, difficult))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not a Pascal VOC annotation ({error}); mend or remove it") from error
     return boxes

@@ -121,7 +121,7 @@ class LightV3Plus(Decoder):
         self.classifier = nn.Conv2d(width, classes, kernel_size=1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        detail = functional.avg_pool2d(self.detail(features[self.detail_map]), kernel_size=2, ceil_mode=True)
+        detail = functional.avg_pool2d(self.detail(features[self.detail_map]), kernel_size=2)
         reduced = self.reduce(features[-1])
         context = torch.cat([branch(reduced) for branch in self.context], dim=1)
         size = (detail.shape[2], detail.shape[3])

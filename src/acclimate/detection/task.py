@@ -1,0 +1,103 @@
+"""What the rest of the program asks of detection: data, scores, predictions. Only ``tasks.py`` imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
+from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections, predict_boxes
+from acclimate.detection.methods import DETECTION_METHODS
+from acclimate.detection.networks import DETECTORS
+from acclimate.detection.protocols import DETECTION_PROTOCOLS, detection_protocol
+from acclimate.detection.registry import BOXED_DATASETS, open_boxes
+from acclimate.errors import UserError
+from acclimate.evaluation.scores import Row
+
+
+def open_boxed_sets(recipe: Any, source: str, target: str, *, scores: bool) -> dict[str, Any]:
+    """The sets of a detection recipe by name, the classes and the protocol; the source's own classes count.
+
+    Raises:
+        UserError: data cannot be read, or what is scored on has images without boxes.
+    """
+    opened = open_boxes(source, split=recipe.source_split)
+    space = opened.class_space
+    evaluation = None
+    if scores:
+        evaluation = open_boxes(recipe.evaluation or target, split=recipe.evaluation_split, class_space=space)
+        if not evaluation.has_labels:
+            raise UserError(f"{evaluation.spec} ({evaluation.split}) has images without boxes: it cannot be scored on")
+        evaluation.boxes(0)
+    return {
+        "class_space": space,
+        "protocol": detection_protocol(recipe.protocol),
+        "source": opened,
+        "target": open_boxes(target, split=recipe.target_split, class_space=space),
+        "evaluation": evaluation,
+    }
+
+
+def detector_card(path: Path) -> DetectorCard:
+    """The card of a detector's checkpoint."""
+    return load_detector(path)[1]
+
+
+def score_detector(stage: Any, place: Any, *, model: str) -> None:
+    """Scores a detector, as :class:`acclimate.stages.evaluate.ScoredModels` says."""
+    context = stage.context
+    data = context.data
+    request = DetectionEvaluateRequest(
+        name=stage.row.name,
+        method=stage.method,
+        seed=context.seed,
+        checkpoint=stage.inputs[0].folder / model,
+        data=data.evaluation,
+        protocol=stage.protocol,
+        class_space=data.class_space,
+        pictured={"target": data.evaluation, "source": data.source},
+        pictures=stage.stage.pictures,
+    )
+    evaluate_detections(request, folder=place.folder, title=stage.title, device=str(place.fabric.device))
+
+
+def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None, device: str) -> Row:
+    """The row of a detector's checkpoint on a set with boxes."""
+    card = detector_card(path)
+    request = DetectionEvaluateRequest(
+        name=str(path.parent.name or path.stem),
+        method=card.method or "",
+        seed=card.seed or 0,
+        checkpoint=path,
+        data=open_boxes(data, split=split, class_space=card.space()),
+        protocol=detection_protocol(protocol),
+        class_space=card.space(),
+        pictured={},
+        pictures=0,
+    )
+    row = evaluate_detections(request, folder=None, title="evaluate", device=device)
+    return row.model_copy(update={"checkpoint": str(path)})
+
+
+def what_ships(what: str) -> Iterator[tuple[str, str]]:
+    """(name, one-line description) of every method, network, kind of data or protocol of detection."""
+    if what == "methods":
+        yield from ((f"{name} (detection)", method.summary) for name, method in DETECTION_METHODS.items())
+    elif what == "networks":
+        yield from DETECTORS.items()
+    elif what == "datasets":
+        yield from ((f"{name} (detection)", kind.description) for name, kind in BOXED_DATASETS.items())
+    elif what == "protocols":
+        yield from ((name, protocol.description) for name, protocol in DETECTION_PROTOCOLS.items())
+
+
+__all__: Sequence[str] = (
+    "detector_card",
+    "is_detector",
+    "open_boxed_sets",
+    "predict_boxes",
+    "score_checkpoint",
+    "score_detector",
+    "what_ships",
+)
