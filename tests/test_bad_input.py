@@ -77,9 +77,9 @@ SCENES = "scenes:camera,images=2,size=64x32"
         (("evaluate", "model.safetensors", "--data", "folder:data.yaml"), ["model.safetensors", "14"]),
         (("predict", "model.safetensors", "empty", "-o", "out"), ["empty", "no image"]),
         (("predict", "model.safetensors", "gone.png", "-o", "out"), ["gone.png"]),
-        (("predict", "model.safetensors", "images", "-o", "images"), ["-o images", "among the images"]),
-        (("predict", "model.safetensors", "images", "-o", "images/out"), ["-o images/out", "among the images"]),
-        (("predict", "model.safetensors", "images/a.png", "-o", "./images"), ["-o images", "among the images"]),
+        (("predict", "model.safetensors", "images", "-o", "images"), ["images lies within data that are read"]),
+        (("predict", "model.safetensors", "images", "-o", "images/out"), ["images/out lies within data that are read"]),
+        (("predict", "model.safetensors", "images/a.png", "-o", "./images"), ["images holds what is read"]),
         (("import", "model.safetensors", "-o", "again.safetensors"), ["model.safetensors", "already"]),
         (
             (
@@ -93,7 +93,7 @@ SCENES = "scenes:camera,images=2,size=64x32"
                 "-o",
                 ".",
             ),
-            ["images and labels", "no translation wrote"],
+            ["holds what is read"],
         ),
         (("label", "model.safetensors", "--data", SCENES, "--set", "confidnce=softmax"), ["confidence"]),
         (("label", "model.safetensors", "--data", "folder:other.yaml", "-o", "out"), ["gravel"]),

@@ -130,43 +130,6 @@ def test_a_request_to_stop_ends_with_130_and_says_how_to_go_on(what: str, number
     assert leftovers(finished) == []
 
 
-SWALLOWED = """
-import os, signal, sys, weakref
-from acclimate.cli.app import main
-from acclimate.training import loop
-
-number, where = int(sys.argv[1]), sys.argv[2]
-original, steps = loop.train_step, []
-
-class Thing:
-    def __del__(self):
-        if where == "__del__":
-            os.kill(os.getpid(), number)
-
-def step(*arguments, **keywords):
-    steps.append(1)
-    if len(steps) == 2:
-        thing = Thing()
-        reference = weakref.ref(thing, lambda gone: where == "weakref" and os.kill(os.getpid(), number))
-        del thing
-    return original(*arguments, **keywords)
-
-loop.train_step = step
-output, steps_wanted = f"swallowed/{where}-{number}", f"training.steps={9 + number}"
-sys.argv[1:] = ["run", "tiny.yaml", "-o", output, "--set", steps_wanted, "--store", output + "-store"]
-main()
-"""
-
-
-@pytest.mark.parametrize("where", ["__del__", "weakref"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
-def test_a_request_is_not_lost_where_python_swallows_errors(number: int, where: str, finished: Path) -> None:
-    done = started(SWALLOWED, str(int(number)), where, cwd=finished)
-    assert done.returncode == 130, done.stderr
-    assert "stopped after step 2 of" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_what_was_to_be_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from acclimate.evaluation.scores import Results
 from acclimate.io.environment import environment
 from acclimate.io.faults import machine_fault
 from acclimate.io.files import write_json, write_text
+from acclimate.io.outputs import claim_folder
 from acclimate.pipeline.run import Run as RunSettings
 from acclimate.pipeline.run import run
 from acclimate.recipe.load import EvaluateStage
@@ -60,6 +62,8 @@ def run_suite(
         Interrupted: asked to stop; what is finished is written, and the same call goes on.
     """
     failures: list[Failure] = []
+    if os.environ.get("RANK", "0") == "0":
+        claim_folder(output, "bench")
     for number, (entry, seed) in enumerate(plan.jobs, start=1):
         print(f"{plan.suite.name} {number}/{len(plan.jobs)}: {entry.name}, seed {seed}", file=sys.stderr, flush=True)
         settings = RunSettings(output / entry.name / f"seed-{seed}", (seed,), store or output / ".stages")

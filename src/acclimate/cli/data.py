@@ -30,15 +30,21 @@ def stats_command(
     data: str, *, split: str, class_space: str | None, spatial_priors: Path | None, store: Path | None
 ) -> None:
     """Prints class frequencies and image sizes; counts and draws spatial priors where a picture is asked for."""
+    from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.spatial_prior import spatial_prior
     from acclimate.data.stats import stats
+    from acclimate.io.outputs import claim_file, claim_folder
     from acclimate.report.spatial_priors import write_prior_picture
 
     if spatial_priors is not None and spatial_priors.suffix.lower() != ".png":
         raise UserError(f"--spatial-priors draws a PNG; name it so: {spatial_priors.with_suffix('.png')}")
     cache = user_cache() if store is None else store / "cache"
     dataset = open_dataset(data, split=split, class_space=class_space)
+    if store is not None:
+        claim_folder(store, "store", reads=places_read(dataset))
+    if spatial_priors is not None:
+        claim_file(spatial_priors, "picture", reads=places_read(dataset))
     print(stats(dataset, cache).table())
     if spatial_priors is not None:
         prior = spatial_prior(dataset, cache)
@@ -57,9 +63,11 @@ def label_command(
     scores_on_disk: float,
 ) -> None:
     """Writes pseudo-labels, or prints the sweep of thresholds."""
+    from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
     from acclimate.evaluation.model import checkpoint_in
+    from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
@@ -81,6 +89,7 @@ def label_command(
     if sweep:
         print(sweep_table(request, device=default_device()))
         return
+    claim_folder(output, "label", reads=[checkpoint, *places_read(request.data)])
     label(request, folder=output, device=default_device())
     print(label_summary(output))
 
@@ -98,10 +107,12 @@ def translate_command(
     overrides: Sequence[str],
 ) -> None:
     """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
+    from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
     from acclimate.errors import unknown
     from acclimate.io.checksums import read_verified_json
+    from acclimate.io.outputs import claim_folder
     from acclimate.recipe.load import TranslateStage, TranslationDefaults, parse_override, validated
     from acclimate.recipe.text import set_key
     from acclimate.stages.train import launched_fabric
@@ -129,6 +140,9 @@ def translate_command(
         perceptual=perceptual,
         seed=seed,
     )
+    if fabric.is_global_zero:
+        reads = places_read(request.source, request.target)
+        claim_folder(output, "translate", reads=[*reads, perceptual] if perceptual else reads)
     translate(request, folder=output, cache=user_cache(), fabric=fabric)
     if fabric.is_global_zero:
         write_labels(labelled, output)

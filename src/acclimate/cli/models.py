@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.outputs import claim_file
 
 if TYPE_CHECKING:
     from acclimate.evaluation.inference import Inference
@@ -24,6 +25,7 @@ def evaluate_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
@@ -34,9 +36,13 @@ def evaluate_command(
     from acclimate.tasks import is_detector, score_checkpoint
 
     checkpoints = [checkpoint_in(path) for path in checkpoints]
+    if json is not None:
+        claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
         if len(checkpoints) > 1:
             raise UserError("detectors are scored one by one; give one checkpoint")
+        if json is not None:
+            claim_file(json, "scores", reads=[Path(data.partition(":")[2].partition(",")[0])])
         device = default_device()
         row = score_checkpoint(checkpoints[0], data=data, split=split, protocol=protocol_name, device=device)
         print_results([row])
@@ -58,6 +64,8 @@ def evaluate_command(
         pictured={},
         pictures=0,
     )
+    if json is not None:
+        claim_file(json, "scores", reads=places_read(request.data))
     row = evaluate(request, folder=None, title="evaluate", device=default_device())
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
     print_results([row])

@@ -100,10 +100,12 @@ def parse_seeds(text: str) -> list[int]:
 
 def report_command(runs: Sequence[Path], *, output: Path, published: bool) -> None:
     """Writes the page that compares runs; with ``published`` also prints ours, the papers' and cited numbers."""
+    from acclimate.io.outputs import claim_file
     from acclimate.report.page import compared_runs, write_report
     from acclimate.report.reading import read_run
     from acclimate.report.terminal import print_comparisons
 
+    claim_file(output, "page")
     write_report(runs, output, cited=published)
     if published:
         print_comparisons(compared_runs([read_run(folder) for folder in runs], cited=True))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import UserError
 from acclimate.io.files import write_bytes
+from acclimate.io.outputs import claim_file
 from acclimate.models.aspp import ASPP
 from acclimate.models.checkpoint import ModelCard, load_network
 from acclimate.models.network import SegmentationNetwork
@@ -95,6 +96,7 @@ def export_network(
         raise UserError(f"-o {output}: the name must end in .onnx (ONNX) or .pt2 (torch.export)")
     if output.suffix == ".onnx":
         _require_extra()
+    claim_file(output, "program", reads=[checkpoint])
     network, card = load_network(checkpoint)
     module = Exported(load_network(checkpoint)[0], enlarge=enlarge)
     make_exportable(module)

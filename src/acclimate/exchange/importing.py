@@ -17,6 +17,7 @@ from acclimate.exchange.heads import COUNTER, ImportOptions
 from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
 from acclimate.exchange.tensor_files import read_foreign
 from acclimate.io.files import hash_of_file
+from acclimate.io.outputs import claim_file
 from acclimate.io.tensors import write_tensors
 from acclimate.models.checkpoint import ModelCard, read_card_content, save_network
 from acclimate.models.registry import build_network
@@ -79,8 +80,7 @@ def import_weights(
         raise unknown("layout", layout, FAMILIES)
     if output.suffix != ".safetensors":
         raise UserError(f"-o {output}: imported weights are safetensors; choose a name that ends in .safetensors")
-    if output.exists() and path.exists() and output.samefile(path):
-        raise UserError(f"-o {output} is the file to import; choose another name")
+    claim_file(output, "weights", reads=[path])
     _refuse_ours(path)
     fit = recognise(read_foreign(path), layout=layout, where=str(path))
     tensors = _usable(fit.tensors, path)

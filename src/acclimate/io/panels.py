@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from acclimate.io.files import write_bytes
 
@@ -41,5 +42,7 @@ def write_stacked(path: Path, rows: Sequence[Image.Image], *, gap: int = 0) -> N
         whole.paste(row, (0, top))
         top += row.height + gap
     content = io.BytesIO()
-    whole.save(content, format="PNG", optimize=True)
+    origin = PngInfo()
+    origin.add_text("Software", "acclimate")
+    whole.save(content, format="PNG", optimize=True, pnginfo=origin)
     write_bytes(path, content.getvalue())

@@ -105,6 +105,8 @@ class RecipeRun:
         key = store.key(stage.verb, identity)
         summary = store.finished(key)
         if summary is not None:
+            if self.fabric.is_global_zero:
+                stage.clear(store.folder(key))  # what a process left that was killed right after it was done
             if stage.verb != "evaluate":
                 _say(f"{stage.title}: already done, reused")
         elif stage.shared and not self.fabric.is_global_zero:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acclimate.data.content import keep_digests_in
+from acclimate.data.places import places_read
 from acclimate.data.tolerance import write_skipped
 from acclimate.evaluation.scores import Row, write_results
 from acclimate.io.environment import environment
-from acclimate.io.files import write_json, write_text
+from acclimate.io.files import remove_leftovers, write_json, write_text
+from acclimate.io.outputs import claim_folder
 from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.store import Store
 from acclimate.recipe.load import Origins, Recipe, explained
 from acclimate.stages.data import readable
 from acclimate.stages.train import launched_fabric
+from acclimate.training.interrupt import stoppable
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Run:
     store: Path | None = None
 
 
+@stoppable()
 def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> list[Row]:
     """Runs every stage of ``recipe`` for every seed and writes ``results.json`` and ``report.html``.
 
@@ -49,6 +53,11 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
     store = Store(settings.store or settings.output.parent / ".stages")
     keep_digests_in(store.root / "cache")
     fabric = launched_fabric("32-true")
+    if fabric.is_global_zero:
+        reads = places_read(data.source, data.target, data.evaluation)
+        claim_folder(settings.output, "run", reads=reads)
+        claim_folder(store.root, "store", reads=reads)
+        remove_leftovers(store.root / "cache")
     if recipe.bad_data == "skip":
         with fabric.rank_zero_first():
             data = readable(data, cap=recipe.bad_data_cap, folder=store.root / "cache")

@@ -37,7 +37,6 @@ class PseudoLabelFolder:
 
     def __init__(self, folder: Path, *, identity: str) -> None:
         self.folder = Path(folder)
-        remove_leftovers(self.folder)
         started = self.folder / STARTED
         if started.is_file():
             if read_verified_json(started).get("identity") != identity:
@@ -52,6 +51,7 @@ class PseudoLabelFolder:
             )
         else:
             write_verified_json(started, {"identity": identity})
+        remove_leftovers(self.folder)
 
     @property
     def finished(self) -> bool:

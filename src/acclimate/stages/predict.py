@@ -17,6 +17,7 @@ from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.model import load
 from acclimate.evaluation.pictures import save_picture
+from acclimate.io.outputs import claim_folder
 from acclimate.io.progress import progress
 from acclimate.report.colour import entropy_colours
 
@@ -88,12 +89,6 @@ def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, s
     """Every image with the name that its prediction gets under ``output``."""
     jobs: list[tuple[Path, str]] = []
     for path in paths:
-        among = path.resolve() if path.is_dir() else path.resolve().parent
-        if output.resolve() == among or (path.is_dir() and among in output.resolve().parents):
-            raise UserError(
-                f"-o {output} lies among the images ({path}): predictions could replace them, and would be taken for "
-                "images the next time; choose another folder with -o"
-            )
         if path.is_file():
             jobs.append((path, path.stem))
         elif path.is_dir():
@@ -111,4 +106,5 @@ def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, s
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"two of the images are called {twice}; predict them in two commands with different -o folders")
+    claim_folder(output, "predict", reads=paths)
     return jobs

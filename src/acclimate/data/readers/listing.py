@@ -14,9 +14,8 @@ from acclimate.data.readers.files import IMAGE_SUFFIXES, ranges
 from acclimate.data.readers.patterns import Pattern
 from acclimate.errors import UserError
 from acclimate.io.images import OTHER_PICTURES
+from acclimate.io.outputs import MARK
 
-MARK = ".acclimate.json"
-"""Lies in every folder that acclimate writes: its outputs are never taken for data by listing what is around them."""
 ORPHAN = "is a label without an image"
 NO_DATA = ("@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 """Folders that systems leave between pictures: thumbnails, resource forks, what was thrown away."""
