@@ -25,7 +25,8 @@ from acclimate.models.checkpoint import read_card
 from acclimate.models.weights import read_tensors
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
-from acclimate.stages.predict import predict_detections
+from acclimate.stages.predict import images_to_predict
+from acclimate.tasks import predict_boxes
 from acclimate.training.schedule import Schedule
 
 
@@ -164,7 +165,8 @@ def test_checkpoints_say_what_they_are_and_repeat_their_detections(small_run: Pa
     assert first.boxes[:, 3].max() <= 32
 
     Image.fromarray(image).save(tmp_path / "street.png")
-    written = list(predict_detections(path, [tmp_path / "street.png"], output=tmp_path / "out", device="cpu"))
+    jobs = images_to_predict([tmp_path / "street.png"], tmp_path / "out")
+    written = list(predict_boxes(path, jobs, output=tmp_path / "out", device="cpu"))
     assert [each.name for each in written] == ["street-boxes.jpg"]
     assert Image.open(written[0]).size == (128, 32)
     content = json.loads((tmp_path / "out/street.json").read_text())

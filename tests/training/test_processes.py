@@ -12,6 +12,7 @@ from two_processes import TAUGHT, gradients_of_a_step
 
 from acclimate.errors import UserError
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.history import packed
 from acclimate.training.resuming import resumed
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions
@@ -80,7 +81,7 @@ def test_a_stopped_translation_goes_on_with_every_process_own_pool(ranks: list[d
 def test_a_state_that_lacks_what_each_process_owns_is_refused(tmp_path: Path) -> None:
     translator = CycleGan(CycleGanOptions(width=4, blocks=1, discriminator_width=4), learning_rate=0.01)
     checkpoints = Checkpoints(tmp_path)
-    kept = {"seconds": 1.0, "images": 4, "processes": 1, "method": translator.method_state()}
+    kept = {"seconds": 1.0, "images": 4, "processes": 1, "method": translator.method_state(), "history": packed([])}
     alone = Fabric(accelerator="cpu", devices=1)
     checkpoints.save(2, kept)
     with pytest.raises(UserError, match=r"another version of acclimate.*delete that folder"):
