@@ -315,7 +315,7 @@ def test_the_file_itself_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"is the file to import"):
+    with pytest.raises(UserError, match=r"is read by this command"):
         import_weights(path, path)
     assert path.read_bytes() == before
 
