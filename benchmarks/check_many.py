@@ -1,10 +1,13 @@
 """Time and memory of ``acclimate check`` over growing numbers of tiny pictures: both should grow in proportion.
 
-python benchmarks/check_many.py 2500 5000 10000 20000
+    python benchmarks/check_many.py 2500 5000 10000 20000
+
+Each number of pictures is checked by a process of its own; memory is that of the largest so far.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -15,15 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from scripts import at_least_one, run_script
+
 SIZE = 32
 ROW = "| {:>8} | {:>8} | {:>14} | {:>10} |"
 
 
 def main() -> None:
-    """Prints a table; each number of pictures is checked by a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", type=at_least_one, default=[2500, 5000, 10000, 20000], help="how many")
+    counts: list[int] = parser.parse_args().pictures
     print(ROW.format("pictures", "seconds", "ms per picture", "peak MiB"))
     print("|---|---|---|---|")
-    for count in map(int, sys.argv[1:] or ["2500", "5000", "10000", "20000"]):
+    for count in counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write(folder, count)
@@ -55,4 +62,4 @@ def write(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
