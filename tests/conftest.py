@@ -8,9 +8,10 @@ import pytest
 
 from acclimate.data import content
 
-# a shell lets what it runs in the background ignore Ctrl-C, and so would everything the tests start
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell lets what it runs in the background ignore Ctrl-C, nohup the end of its terminal, and so would all tests start
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

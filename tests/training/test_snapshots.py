@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import Row
+from acclimate.io.checksums import read_verified_json
 from acclimate.models.checkpoint import load_network, read_card
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
@@ -72,7 +72,7 @@ def test_the_best_by_the_score_is_chosen_and_alone_stays(
     made = taken(tmp_path, scores, choose=choose)
     assert made.chosen() == best
     assert on_disk(tmp_path) == ([] if best is None else [best])
-    index = json.loads((tmp_path / "snapshots.json").read_text())["content"]
+    index = read_verified_json(tmp_path / "snapshots.json")
     assert index["chosen"] == best
     assert list(index["scores"]) == ["10", "20", "30"]
     (tmp_path / "model").write_text("last")
@@ -159,7 +159,7 @@ def test_they_change_no_training_and_score_what_the_results_score(tmp_path: Path
     assert on_disk(place) == [2, 4, 6]
     assert row.chosen_step is None
     assert row.miou == plain.miou
-    index = json.loads((place / "snapshots.json").read_text())["content"]
+    index = read_verified_json(place / "snapshots.json")
     # the last one is the model, so it is scored as the evaluate stage scores the model
     assert index["scores"]["6"] == pytest.approx(row.label_free)
     history = (place / "history.csv").read_text().splitlines()
@@ -169,7 +169,7 @@ def test_they_change_no_training_and_score_what_the_results_score(tmp_path: Path
 
 def test_the_chosen_one_is_the_model(tmp_path: Path) -> None:
     _, kept = ran(tmp_path / "kept", every=2, images=4, keep=True)
-    scores = json.loads((kept / "snapshots.json").read_text())["content"]["scores"]
+    scores = read_verified_json(kept / "snapshots.json")["scores"]
     # a score whose best is not the last one, so that choosing is seen
     choose, best = next(
         (name, step)
