@@ -18,7 +18,7 @@ NAMES = {
     *("AdaptingOptions", "Batch", "ClassSpace", "Dataset", "Inference", "Level", "Losses", "Method", "MethodOptions"),
     *("Output", "Photometric", "Recipe", "Run", "SegmentationNetwork", "Setting", "Teacher", "Term", "Transform"),
     *("UserError", "__version__", "build_network", "cross_entropy", "entropy_loss", "load_network", "load_recipe"),
-    *("open_dataset", "predict", "run", "save_network", "wrap", "write_report"),
+    *("open_dataset", "predict", "Model", "Training", "fit", "load", "run", "save_network", "wrap", "write_report"),
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from acclimate.data.transforms import Transform
     from acclimate.errors import UserError
     from acclimate.evaluation.inference import Inference
+    from acclimate.evaluation.model import Model, load
     from acclimate.evaluation.predict import predict
     from acclimate.losses import cross_entropy, entropy_loss
     from acclimate.methods.base import AdaptingOptions, Losses, Method, MethodOptions, Setting, Term
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from acclimate.pipeline.run import Run, run
     from acclimate.recipe.load import Recipe, load_recipe
     from acclimate.report.page import write_report
+    from acclimate.training.loop import Training, fit
 
 _HOME = {
     "AdaptingOptions": "acclimate.methods.base",
@@ -44,6 +46,7 @@ _HOME = {
     "Losses": "acclimate.methods.base",
     "Method": "acclimate.methods.base",
     "MethodOptions": "acclimate.methods.base",
+    "Model": "acclimate.evaluation.model",
     "Output": "acclimate.models.network",
     "Photometric": "acclimate.data.photometric",
     "Recipe": "acclimate.recipe.load",
@@ -52,11 +55,14 @@ _HOME = {
     "Setting": "acclimate.methods.base",
     "Teacher": "acclimate.methods.teacher",
     "Term": "acclimate.methods.base",
+    "Training": "acclimate.training.loop",
     "Transform": "acclimate.data.transforms",
     "UserError": "acclimate.errors",
     "build_network": "acclimate.models.registry",
     "cross_entropy": "acclimate.losses",
     "entropy_loss": "acclimate.losses",
+    "fit": "acclimate.training.loop",
+    "load": "acclimate.evaluation.model",
     "load_network": "acclimate.models.checkpoint",
     "load_recipe": "acclimate.recipe.load",
     "open_dataset": "acclimate.data.registry",
@@ -77,6 +83,7 @@ __all__ = [
     "Losses",
     "Method",
     "MethodOptions",
+    "Model",
     "Output",
     "Photometric",
     "Recipe",
@@ -85,12 +92,15 @@ __all__ = [
     "Setting",
     "Teacher",
     "Term",
+    "Training",
     "Transform",
     "UserError",
     "__version__",
     "build_network",
     "cross_entropy",
     "entropy_loss",
+    "fit",
+    "load",
     "load_network",
     "load_recipe",
     "open_dataset",
