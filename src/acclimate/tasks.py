@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from acclimate.detection.config import DetectorConfig
-from acclimate.detection.methods import DETECTION_METHODS
+from acclimate.detection.methods import DETECTION_METHODS, detection_method
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.task import (
     detector_card,
@@ -44,7 +44,8 @@ class Task:
 
     Attributes:
         name: how a recipe names it.
-        methods: by name.
+        methods: those that ship, by name.
+        method: the method of a name, of installed packages too; raises UserError where there is none.
         network: the model of the recipe's ``network``.
         training: the model of the recipe's ``training``.
         verbs: the stages it has.
@@ -56,6 +57,7 @@ class Task:
 
     name: TaskName
     methods: Mapping[str, type[Trainable[Any]]]
+    method: Callable[[str], type[Trainable[Any]]]
     network: type[BaseModel]
     training: type[TrainingSettings]
     verbs: tuple[str, ...]
@@ -63,18 +65,6 @@ class Task:
     open: Callable[[Any, Sequence[EvaluateStage]], RunData]
     card: Callable[[Path], Any]
     score: Callable[[ScoredModels, Place], None]
-
-    def method(self, name: str) -> type[Trainable[Any]]:
-        """The method of that name.
-
-        Raises:
-            UserError: this task has none.
-        """
-        if self.name == "segmentation":
-            return method_class(name)
-        if name not in self.methods:
-            raise unknown(f"{self.name} method", name, self.methods)
-        return self.methods[name]
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:
         """The validated options of a method.
@@ -94,6 +84,7 @@ TASKS: dict[str, Task] = {
     "segmentation": Task(
         "segmentation",
         METHODS,
+        method_class,
         NetworkConfig,
         TrainingSettings,
         ("checkpoint", "train", "translate", "label", "evaluate"),
@@ -105,6 +96,7 @@ TASKS: dict[str, Task] = {
     "detection": Task(
         "detection",
         DETECTION_METHODS,
+        detection_method,
         DetectorConfig,
         DetectionTraining,
         ("checkpoint", "train", "evaluate"),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.environment import default_device
 from acclimate.io.files import user_cache
 
 

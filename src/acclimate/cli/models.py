@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acclimate.cli.places import default_device
 from acclimate.errors import UserError
+from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
 
 if TYPE_CHECKING:

@@ -107,6 +107,10 @@ class Photometric(BaseModel):
         return Drawn(tuple(changes), greyscale, float(rng.uniform(*self.blur_sigma)) if blurs else None)
 
 
+STUDENT = Photometric.model_validate("weak")
+"""What DAFormer, HRDA, MIC and VFM-UDA do to the student's mixed and masked images; the teacher's are clean."""
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What happens to an image.
@@ -145,7 +149,7 @@ _CHANGES = ("brightness", "contrast", "saturation", "hue")
 @torch.no_grad()
 def augmented(
     images: Tensor,
-    photometric: Photometric,
+    photometric: Photometric | None,
     *,
     together: bool = False,
     generator: torch.Generator | None = None,
@@ -154,11 +158,13 @@ def augmented(
 
     Args:
         images: (B, 3, H, W) RGB in [0, 1] on any device.
-        photometric: what may happen to them.
+        photometric: what may happen to them; None: nothing, the same tensor is returned and nothing is drawn.
         together: one draw for the whole batch, as DACS and DAFormer; otherwise each image has its own.
         generator: what is drawn comes from here, a generator on the CPU; None: torch's own, which the training seeds
             before each step.
     """
+    if photometric is None:
+        return images
     seed = int(torch.randint(2**63 - 1, (), generator=generator))
     rng = np.random.default_rng(seed)
     if together:
@@ -166,15 +172,6 @@ def augmented(
     channels_last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
     result = torch.stack([photometric.draw(rng)(image) for image in images])
     return result.contiguous(memory_format=torch.channels_last) if channels_last else result
-
-
-STRONG = Photometric.model_validate("weak")
-"""What DAFormer, HRDA, MIC and VFM-UDA do to mixed and masked images."""
-
-
-def strongly_augmented(images: Tensor, strong: Photometric | None) -> Tensor:
-    """:func:`augmented`, each image by itself; the same tensor where ``strong`` is None."""
-    return images if strong is None else augmented(images, strong)
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def what_ships(what: str) -> Iterator[tuple[str, str]]:
         yield from ((name, protocol.description) for name, protocol in DETECTION_PROTOCOLS.items())
 
 
-__all__: Sequence[str] = (
+__all__ = [
     "detector_card",
     "is_detector",
     "open_boxed_sets",
@@ -100,4 +100,4 @@ __all__: Sequence[str] = (
     "score_checkpoint",
     "score_detector",
     "what_ships",
-)
+]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeAlias, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
@@ -17,6 +16,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.predict import predict
 from acclimate.evaluation.scores import ORACLE
+from acclimate.io.environment import default_device
 from acclimate.models.checkpoint import ModelCard, load_network, read_card_content
 from acclimate.models.network import SegmentationNetwork
 
@@ -110,8 +110,7 @@ def load(path: str | Path, *, device: str | None = None, network: SegmentationNe
     Raises:
         UserError: there is no model, or it cannot be read.
     """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or default_device()
     file = checkpoint_in(Path(path))
     loaded, card = load_network(file, device=device, network=network)
     return Model(loaded, card, device, file)

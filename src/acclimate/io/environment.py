@@ -27,6 +27,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def default_device() -> str:
+    """Where single commands and loaded models work: the GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

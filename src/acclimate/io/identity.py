@@ -6,6 +6,7 @@ default under which everything stays as it was, changes no identity.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,22 @@ def identity(settings: BaseModel) -> dict[str, Any]:
         if isinstance(value, BaseModel) and type(value) is type(default) and identity(value) == identity(default):
             continue  # they differ in what concerns speed alone
         if _FILE in extra and isinstance(value, str) and Path(value).is_file():
-            value = {"sha256": hash_of_file(Path(value))}
+            value = {"sha256": _content_of(Path(value))}
         found[name] = _plain(value)
     for name, value in (settings.model_extra or {}).items():
         found[name] = _plain(value)
     return found
+
+
+def _content_of(path: Path) -> str:
+    """The file's digest; every stage of a recipe asks for that of the same weights, which are read once."""
+    state = path.stat()
+    return _digest(path, (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, state: tuple[int, ...]) -> str:
+    return hash_of_file(path)
 
 
 def _plain(value: Any) -> Any:

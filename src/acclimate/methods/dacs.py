@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from acclimate.data.photometric import Photometric, strongly_augmented
+from acclimate.data.photometric import Photometric, augmented
 from acclimate.data.sample import Batch
 from acclimate.methods.base import AdaptingOptions, Losses, Method
 from acclimate.methods.mixing import ClassesOf, Mixing, ensure_same_size, masks_of, mixed, paired
@@ -76,7 +76,7 @@ class Dacs(Method):
         masks = masks_of(options.mixing, labels, classes_of=options.classes_of, void_is_class=options.void_is_class)
         return self.taught_losses(
             name,
-            strongly_augmented(mixed(images, target.images, masks), options.strong),
+            augmented(mixed(images, target.images, masks), options.strong),
             taught,
             labels=mixed(labels, taught.labels, masks),
             weights=mixed(taught.weights.new_ones(()), taught.weights, masks),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
-from acclimate.data.photometric import STRONG, Photometric
+from acclimate.data.photometric import STUDENT, Photometric
 from acclimate.data.sample import Batch
 from acclimate.errors import unknown
 from acclimate.losses.feature_distance import cells_of_things, feature_distance
@@ -66,7 +66,7 @@ class DAFormerOptions(DacsOptions):
             distance of their own in ``vfm_uda``.
     """
 
-    strong: Photometric | None = STRONG
+    strong: Photometric | None = STUDENT
     teacher: TeacherOptions = TeacherOptions()
     feature_distance: FeatureDistance | None = FeatureDistance()
 

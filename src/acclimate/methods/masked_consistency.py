@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
 
-from acclimate.data.photometric import STRONG, Photometric, strongly_augmented
+from acclimate.data.photometric import STUDENT, Photometric, augmented
 
 
 class MaskedConsistency(BaseModel):
@@ -31,7 +31,7 @@ class MaskedConsistency(BaseModel):
     weight: NonNegativeFloat = 1.0
     ratio: float = Field(default=0.7, ge=0.0, le=1.0)
     block: float = Field(default=6.25, gt=0.0, le=100.0)
-    strong: Photometric | None = STRONG
+    strong: Photometric | None = STUDENT
 
 
 def masked(images: Tensor, options: MaskedConsistency, *, fill: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def masked(images: Tensor, options: MaskedConsistency, *, fill: Tensor) -> Tenso
     """
     size = (images.shape[2], images.shape[3])
     visible = block_masks(len(images), size, block=options.block, ratio=options.ratio, device=images.device)
-    return hidden(strongly_augmented(images, options.strong), visible, fill)
+    return hidden(augmented(images, options.strong), visible, fill)
 
 
 def block_masks(

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor, nn
 
-from acclimate.data.photometric import STRONG, Photometric
+from acclimate.data.photometric import STUDENT, Photometric
 from acclimate.data.sample import Batch
 from acclimate.losses.feature_distance import feature_alignment
 from acclimate.methods.base import INITIAL, Losses, MethodOptions, Setting, Statistic, Term
@@ -51,7 +51,7 @@ class VfmUdaOptions(DacsOptions):
         feature_alignment: see :class:`FeatureAlignment`; null, as in VFM-UDA: none.
     """
 
-    strong: Photometric | None = STRONG
+    strong: Photometric | None = STUDENT
     teacher: TeacherOptions = VfmUdaTeacher()
     masked_consistency: MaskedConsistency | None = MaskedConsistency()
     feature_alignment: FeatureAlignment | None = None
