@@ -79,6 +79,47 @@ def demo(
 
 
 @app.command()
+def adapt(
+    source: Annotated[str, typer.Option("--source", help="labelled source, KIND:PATH or a folder")],
+    target: Annotated[str, typer.Option("--target", help="unlabelled target, KIND:PATH or a folder of pictures")],
+    output: Output = Path("runs/adapt"),
+    hours: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--hours", min=0.01, help="for everything together (default: what the usual steps take here)"),
+    ] = None,
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--classes", help="a protocol's classes, or names for those found, in order: road,sky,car"),
+    ] = None,
+    weights: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--weights", help="safetensors file to start from, or none for random weights"),
+    ] = None,
+    seeds: Seeds = "0",
+    store: Annotated[Optional[Path], typer.Option("--store", help="finished stages (default: beside -o)")] = None,  # noqa: UP045
+    overrides: Set = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="measure, print the recipe with its plan, and stop")
+    ] = False,
+) -> None:
+    """Adapt a model to your pictures without a recipe: it looks, says what it chose and why, and runs it."""
+    from acclimate.cli.adapt import adapt_command
+
+    adapt_command(
+        source=source,
+        target=target,
+        output=output,
+        hours=hours,
+        seeds=seeds,
+        classes=classes,
+        weights=weights,
+        store=store,
+        overrides=overrides or [],
+        dry_run=dry_run,
+    )
+
+
+@app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="a recipe's name (`acclimate list recipes`) or a YAML file")],
     source: Annotated[Optional[str], typer.Option("--source", help="labelled source, KIND:PATH")] = None,  # noqa: UP045
