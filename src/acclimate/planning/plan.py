@@ -11,7 +11,7 @@ from acclimate.data.content import keep_digests_in
 from acclimate.errors import UserError
 from acclimate.io.faults import machine_fault
 from acclimate.pipeline.recipe_run import RecipeRun, opened
-from acclimate.pipeline.store import DONE, Store
+from acclimate.pipeline.store import Store
 from acclimate.planning.machine import machine_in_words
 from acclimate.planning.measuring import Costs, StepCost, measured
 from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
@@ -213,5 +213,5 @@ def _finished(recipe: Recipe, data: RunData, seeds: Sequence[int], store: Path |
         for name, _, key in run.expected():
             keys.setdefault(name, []).append(key)
         for name, of_stage in keys.items():
-            found[name] = found.get(name, 0) + all((store / key / DONE).is_file() for key in of_stage)
+            found[name] = found.get(name, 0) + all(run.store.has(key) for key in of_stage)
     return found

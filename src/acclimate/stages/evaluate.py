@@ -30,7 +30,7 @@ from acclimate.io.progress import progress
 from acclimate.labels import resized_label
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
-from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, PREDICTION_WORK, Context, Done, Place, Stage, StageSettings
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 SCORES = "scores.json"
@@ -99,6 +99,9 @@ class ScoredModels(Stage):
             "protocol": self.protocol.identity(),
             **{key: value for key, value in identity(stage).items() if key != "evaluate"},
         }
+
+    def work(self) -> float:
+        return PREDICTION_WORK * len(self.row.of) * (len(self.context.data.evaluation) + self.stage.label_free)
 
     def run(self, place: Place) -> dict[str, Any]:
         self.context.task.score(self, place)
