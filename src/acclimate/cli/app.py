@@ -128,7 +128,7 @@ def run(
     seeds: Seeds = "0",
     store: Annotated[Optional[Path], typer.Option("--store", help="finished stages (default: beside -o)")] = None,  # noqa: UP045
     overrides: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved recipe and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the recipe and what it will cost")] = False,
 ) -> None:
     """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
     from acclimate.cli.runs import run_command

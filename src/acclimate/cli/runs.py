@@ -24,6 +24,7 @@ def run_command(
 ) -> None:
     """Runs a recipe and prints its table."""
     from acclimate.pipeline.run import Run, run
+    from acclimate.planning.plan import plan_of
     from acclimate.recipe.load import explained, load_recipe, parse_override
     from acclimate.report.terminal import print_results
 
@@ -31,7 +32,9 @@ def run_command(
     loaded, origins = load_recipe(recipe, overrides=dict(map(parse_override, overrides)) | specs)
     origins.update({key: f"--{key}" for key in specs})
     if dry_run:
-        print(explained(loaded, origins), end="")
+        print(explained(loaded, origins), end="", flush=True)
+        plan = plan_of(loaded, seeds=parse_seeds(seeds), store=store or output.parent / ".stages")
+        print("\n".join(f"# {line}".rstrip() for line in plan.lines()))
         return
     rows = run(loaded, Run(output=output, seeds=parse_seeds(seeds), store=store), origins=origins)
     if os.environ.get("RANK", "0") != "0":
