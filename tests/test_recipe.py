@@ -256,8 +256,8 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
         "training: steps must be greater than 0 (got 0)",
         "stages.base.train: unknown method 'source_onyl'; did you mean 'source_only'?",
         "stages.labels.label: no earlier stage is called 'agian'",
-        "stages.again.options: method advent has no option 'entropy_weight'",
-        "option class_prior_mu of method advent",
+        "stages.again.options: method advent: unknown key 'entropy_weight'",
+        "class_prior_mu must be",
         "stages.scores needs exactly one of the verbs checkpoint, train, translate, label, evaluate; "
         "it has none; did you mean 'evaluate'?",
     ):
