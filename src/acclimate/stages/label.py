@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,7 @@ class LabelStage(StageSettings):
     """
 
     verb = "label"
+    takes = MappingProxyType({"label": "train"})
     label: str
     selection: Selection = Selection()
     inference: LabelInference = LabelInference()

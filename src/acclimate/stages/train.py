@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -20,7 +21,7 @@ from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.stages.label import with_pseudo_labels
-from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
@@ -38,6 +39,8 @@ class TrainStage(StageSettings):
     """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training."""
 
     verb = "train"
+    tasks = ("segmentation", "detection")
+    takes = MappingProxyType({"start": "train", "source": "translate", "pseudo_labels": "label"})
     train: str
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -45,6 +48,35 @@ class TrainStage(StageSettings):
     pseudo_labels: str | None = None
     start: str | None = None
     source: str | None = None
+
+    def expect_known(self, task: Any) -> None:
+        try:
+            task.method(self.train)
+        except UserError as error:
+            raise UserError(f"train: {error}") from None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        recipe, at = written.recipe, written.at
+        trains_on = written.task.method(self.train).trains_on
+        if self.source is not None and trains_on != "source":
+            yield f"{at}.source: {self.train} sees no source; remove the key"
+        if self.pseudo_labels is not None and trains_on == "target":
+            yield f"{at}.pseudo_labels: {self.train} trains on the target's own labels; remove the key"
+        if self.pseudo_labels is None and trains_on == "pseudo-labels":
+            yield f"{at}: {self.train} trains on pseudo-labels alone; set pseudo_labels to an earlier label stage"
+        yield from written.mistakes(written.task.options, self.train, self.options, prefix=f"{at}.options: ")
+        if written.training_fits:
+            yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
+        if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
+            yield from written.mistakes(recipe.network_config, self, where=f"{at}.")  # else the checkpoint is asked
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        training = recipe.training_settings(self)
+        network = recipe.network_config(self)
+        return {
+            "training": training.model_dump(mode="json"),
+            "network": network.model_dump(mode="json"),
+        }, training.steps
 
     def check(self, context: Context) -> None:
         context.recipe.network_config(self)
