@@ -46,6 +46,9 @@ class TrainStage(StageSettings):
     start: str | None = None
     source: str | None = None
 
+    def check(self, context: Context) -> None:
+        context.recipe.network_config(self)
+
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TrainedModel(context, self)]
 
