@@ -35,7 +35,7 @@ class Selection(BaseModel):
             halves to even), and 0 for a class that is never predicted.
         decision: which class a pixel gets: the ``most probable`` one, where it passes its threshold; or
             ``class-balanced``: argmax P_c / exp(-k_c), where that exceeds 1 (CBST). With the authors' convention the
-            threshold is then the element of rank floor(portion * n).
+            threshold is then the element of rank floor(portion * n), and P = 1 where that rank is 0.
         resample: whether ``probabilities`` (the authors' choice) or ``logits`` are enlarged to the labels' size.
     """
 
@@ -168,8 +168,10 @@ def _portion(
     total = int(counts.sum() if index is None else counts[index].sum())
     if total == 0:
         return 0.0
-    # CBST's script takes element floor(n p) - 1 of the descending scores: floor(n p) pixels are kept, but one at least
-    target = max(1, int(portion * total)) if whole else portion * total
+    # CBST's script takes element floor(n p) - 1 of the descending scores, and leaves the threshold at P = 1 without one
+    target = int(portion * total) if whole else portion * total
+    if whole and target == 0:
+        return 0.0
     cut = histogram.cut(index, target, ties=inclusive)
     if not inclusive:
         return cut.first_dropped
