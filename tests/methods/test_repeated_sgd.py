@@ -55,7 +55,7 @@ class Net(nn.Module):
 
 
 def transcribed(network: Net, momenta: dict[int, Tensor], arithmetic: Arithmetic) -> None:
-    """One step of SGD over the list with its repetitions, a parameter at a time, as the two versions of PyTorch do it."""
+    """One step of SGD over the list with its repetitions, one parameter at a time, as PyTorch has it."""
     first = not momenta
     for rate, params in ((RATE, list(network.walk())), (10 * RATE, list(network.layer5.parameters()))):
         for weights in params:

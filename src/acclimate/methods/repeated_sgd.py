@@ -26,8 +26,8 @@ class RepeatedSGD(Optimizer):
     - ``pytorch-0.4`` (up to 1.4) adds weight decay to the gradient in place, so that the second occurrence carries that
       of the first as well, and its first step already shares one momentum: with m = 0.9 and three occurrences it is
       5.61 times as long as a single one's;
-    - ``pytorch-2`` adds each occurrence's own weight decay, and in the first step every occurrence begins with a momentum
-      of its own, of which the last one's is kept.
+    - ``pytorch-2`` adds each occurrence's own weight decay, and in the first step every occurrence begins a momentum of
+      its own, of which the last one is kept.
 
     Args:
         groups: ``params``, each once, and perhaps ``lr``, ``weight_decay`` and ``repeats`` (1).
