@@ -236,7 +236,7 @@ def made_from(stage: object) -> list[str]:
     elif isinstance(stage, TranslateStage):
         found = [stage.perceptual, stage.source]
     elif isinstance(stage, LabelStage):
-        found = [stage.label]
+        found = [*stage.models()]
     else:
         found = []
     return [name for name in found if name is not None]
@@ -257,8 +257,9 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
                 continue
             content: dict[str, Any] = {"shared": shared, "stage": stage.model_dump(mode="json")}
             for key in ("start", "pseudo_labels", "source", "perceptual", "label"):
-                if content["stage"].get(key) is not None:
-                    content["stage"][key] = keys[content["stage"][key]]
+                if (earlier := content["stage"].get(key)) is not None:
+                    several = isinstance(earlier, list)
+                    content["stage"][key] = [keys[one] for one in earlier] if several else keys[earlier]
             count = 0
             if isinstance(stage, TrainStage):
                 settings = recipe.training_settings(stage)

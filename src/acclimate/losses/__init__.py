@@ -2,7 +2,7 @@
 
 from acclimate.losses.adversarial import Domain, domain_loss
 from acclimate.losses.class_prior import class_ratio_prior
-from acclimate.losses.entropy import entropy_loss, entropy_map, weighted_self_information
+from acclimate.losses.entropy import entropy_loss, entropy_map, robust_entropy_loss, weighted_self_information
 from acclimate.losses.fine_grained import class_domain_loss, class_encoding
 from acclimate.losses.segmentation import cross_entropy
 
@@ -15,5 +15,6 @@ __all__ = [
     "domain_loss",
     "entropy_loss",
     "entropy_map",
+    "robust_entropy_loss",
     "weighted_self_information",
 ]

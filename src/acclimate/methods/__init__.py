@@ -23,6 +23,7 @@ from acclimate.methods.base import (
 )
 from acclimate.methods.dacs import Dacs
 from acclimate.methods.daformer import DAFormer
+from acclimate.methods.fda import Fda
 from acclimate.methods.fine_grained import FineGrained
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
         Dacs,
         DAFormer,
         VfmUda,
+        Fda,
         SelfDistillation,
         WeakLabels,
     )

@@ -140,7 +140,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 problems.append(f"stages.{name}.{unread[0]}: a colour match has no such setting; remove the key")
             earlier[name] = "translate"
         elif isinstance(stage, LabelStage):
-            needs(name, "label", stage.label, "train")
+            for model in stage.models():
+                needs(name, "label", model, "train")
             earlier[name] = "label"
         elif isinstance(stage, EvaluateStage):
             for row in stage.rows():

@@ -13,12 +13,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset
@@ -28,6 +28,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.io.files import hash_of, hash_of_file
 from acclimate.io.identity import identity, speed_only
+from acclimate.models.ensemble import MeanOfNetworks
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.counts import ScoreCounts, SelectionCounts
@@ -55,7 +56,7 @@ class LabelRequest:
     """Everything a ``label`` stage depends on.
 
     Attributes:
-        checkpoint: the network.
+        checkpoints: the network; of several, the mean of their probabilities labels.
         data: the images; their labels, if any, only measure the result.
         class_space: the network's classes.
         selection: which pixels become pseudo-labels.
@@ -69,7 +70,7 @@ class LabelRequest:
         title: for the progress bar.
     """
 
-    checkpoint: Path
+    checkpoints: tuple[Path, ...]
     data: Dataset
     class_space: ClassSpace
     selection: Selection
@@ -90,12 +91,16 @@ class LabelRequest:
             found["patches"] = self.patches.model_dump(mode="json", exclude={"patches_at_once"})
         return found
 
+    def hash(self) -> str:
+        """The digest of the checkpoint's file; of several, theirs joined by plus signs."""
+        return "+".join(hash_of_file(path) for path in self.checkpoints)
+
     def identity(self) -> str:
         """A hash of everything the labels depend on."""
         further = {} if self.prior is None else {"prior": hashlib.sha256(self.prior.tobytes()).hexdigest()}
         return hash_of(
             {
-                "checkpoint": hash_of_file(self.checkpoint),
+                "checkpoint": self.hash(),
                 "data": self.data.fingerprint(),
                 "selection": identity(self.selection),
                 "inference": identity(self.inference),
@@ -107,18 +112,23 @@ class LabelRequest:
 
 
 class LabelStage(StageSettings):
-    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint.
+    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint, or from several.
 
+    Several label together by the mean of their probabilities.
     With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
     """
 
     verb = "label"
-    label: str
+    label: str | Annotated[list[str], Field(min_length=1)]
     selection: Selection = Selection()
     inference: LabelInference = LabelInference()
     spatial_prior: bool = False
     batch_size: PositiveInt = speed_only(1)
     scores_on_disk: NonNegativeFloat = speed_only(SCORES_ON_DISK)
+
+    def models(self) -> list[str]:
+        """The stages whose networks label."""
+        return [self.label] if isinstance(self.label, str) else list(self.label)
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [PseudoLabelledTarget(context, self)]
@@ -131,14 +141,14 @@ class PseudoLabelledTarget(Stage):
     products = (MANIFEST,)
 
     def __init__(self, context: Context, stage: LabelStage) -> None:
-        self.model = context.finished[stage.label]
-        super().__init__(context, inputs=[self.model])
-        self.stage, self.method = stage, self.model.method
+        self.models = [context.finished[name] for name in stage.models()]
+        super().__init__(context, inputs=self.models)
+        self.stage, self.method = stage, self.models[0].method
 
     def identity(self) -> dict[str, Any]:
         data = self.context.data
         return {
-            "checkpoint": self.model.key,
+            "checkpoint": self.models[0].key if len(self.models) == 1 else [model.key for model in self.models],
             "data": data.target.fingerprint(),
             "selection": identity(self.stage.selection),
             "inference": identity(self.stage.inference),
@@ -149,7 +159,7 @@ class PseudoLabelledTarget(Stage):
     def run(self, place: Place) -> dict[str, Any]:
         data, stage = self.context.data, self.stage
         request = LabelRequest(
-            checkpoint=self.model.folder / MODEL,
+            checkpoints=tuple(model.folder / MODEL for model in self.models),
             data=data.target,
             class_space=data.class_space,
             selection=stage.selection,
@@ -184,10 +194,10 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
     if len(request.data) == 0:
         raise UserError(f"{request.data.spec} ({request.data.split}) holds no images to label")
     reset_peak_memory()
-    networks, _ = load_networks([request.checkpoint], request.class_space, device=device)
+    networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     place = PseudoLabelFolder(folder, identity=request.identity())
     if not place.finished:
-        labelling = _labelling(request, networks[0], device=device)
+        labelling = _labelling(request, networks, device=device)
         kept = ScoresOnDisk(folder / SCORES_FOLDER, limit=int(request.scores_on_disk * 1e9))
         with stop_request() as stop:
             scores = count_scores(labelling, folder, kept, stop)
@@ -207,9 +217,9 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
 
 def sweep_table(request: LabelRequest, *, device: str) -> str:
     """Kept and error shares for the bounds of ESL Table 5, from one pass over the data; nothing is written."""
-    networks, _ = load_networks([request.checkpoint], request.class_space, device=device)
+    networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     scores = ScoreCounts(len(request.class_space), labelled=request.data.has_labels, device=device)
-    for scored in _labelling(request, networks[0], device=device).scored(0):
+    for scored in _labelling(request, networks, device=device).scored(0):
         scores.add(scored.maps, scored.labels)
     lines = [f"{'confidence':10}  {'bound':>7}  {'kept':>7}  {'wrong':>7}  {'wrong, void counted':>20}"]
     for name in CONFIDENCES:
@@ -222,7 +232,8 @@ def sweep_table(request: LabelRequest, *, device: str) -> str:
     return "\n".join(lines)
 
 
-def _labelling(request: LabelRequest, network: SegmentationNetwork, *, device: str) -> Labelling:
+def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *, device: str) -> Labelling:
+    network = networks[0] if len(networks) == 1 else cast(SegmentationNetwork, MeanOfNetworks(networks).eval())
     prior = None if request.prior is None else torch.from_numpy(request.prior).to(device)
     return Labelling(
         data=request.data,
@@ -246,7 +257,7 @@ def _manifest(
         selection=request.selection,
         thresholds=thresholds,
         kept=_kept(request, scores, thresholds, selected),
-        checkpoint=hash_of_file(request.checkpoint),
+        checkpoint=request.hash(),
         data={
             "spec": request.data.spec,
             "split": request.data.split,
