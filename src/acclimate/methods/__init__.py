@@ -25,6 +25,7 @@ from acclimate.methods.dacs import Dacs
 from acclimate.methods.daformer import DAFormer
 from acclimate.methods.fda import Fda
 from acclimate.methods.fine_grained import FineGrained
+from acclimate.methods.max_square import MaxSquare
 from acclimate.methods.minent import MinEnt
 from acclimate.methods.oracle import Oracle
 from acclimate.methods.self_distillation import SelfDistillation
@@ -48,6 +49,7 @@ METHODS: dict[str, type[Method]] = {
         DAFormer,
         VfmUda,
         Fda,
+        MaxSquare,
         SelfDistillation,
         WeakLabels,
     )
