@@ -23,7 +23,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset
 from acclimate.data.spatial_prior import spatial_prior
-from acclimate.data.wrappers import MANIFEST, PseudoLabelled
+from acclimate.data.wrappers import MANIFEST, PseudoLabelled, Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.io.files import hash_of, hash_of_file
@@ -33,6 +33,7 @@ from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.counts import ScoreCounts, SelectionCounts
 from acclimate.pseudo.curves import TABLE_5_FLOORS, threshold_sweep
+from acclimate.pseudo.ranking import EasySplit
 from acclimate.pseudo.scores_on_disk import ScoresOnDisk
 from acclimate.pseudo.scoring import Scoring
 from acclimate.pseudo.sisc import LabelInference, Patches
@@ -45,7 +46,7 @@ from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
 from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
-__all__ = ["LabelRequest", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
+__all__ = ["LabelRequest", "easy_and_hard", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
 
 SCORES_FOLDER, SCORES_ON_DISK = "scores", 16.0
 """Where what a network says is kept between the passes, and how many gigabytes it may take."""
@@ -64,6 +65,7 @@ class LabelRequest:
         patches: SISC's patches; None: whole images.
         prior: spatial prior (C, h, w) in [0, 1] that multiplies the probabilities; None: none.
         native: write labels at the images' native size, instead of the size the network sees.
+        split: how the images are split into easy and hard ones, told in the manifest; None: they are not.
         batch_size: images at a time; memory grows with it.
         scores_on_disk: gigabytes (10^9 bytes) that what the network says may take on disk until the labels are written,
             so that it sees each image once; where they do not suffice it sees some twice. Speed alone.
@@ -78,6 +80,7 @@ class LabelRequest:
     patches: Patches | None = None
     prior: NDArray[np.float32] | None = None
     native: bool = False
+    split: EasySplit | None = None
     batch_size: int = 1
     scores_on_disk: float = SCORES_ON_DISK
     title: str = "label"
@@ -97,7 +100,11 @@ class LabelRequest:
 
     def identity(self) -> str:
         """A hash of everything the labels depend on."""
-        further = {} if self.prior is None else {"prior": hashlib.sha256(self.prior.tobytes()).hexdigest()}
+        further: dict[str, Any] = {}
+        if self.prior is not None:
+            further["prior"] = hashlib.sha256(self.prior.tobytes()).hexdigest()
+        if self.split is not None:
+            further["split"] = identity(self.split)
         return hash_of(
             {
                 "checkpoint": self.hash(),
@@ -115,7 +122,8 @@ class LabelStage(StageSettings):
     """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint, or from several.
 
     Several label together by the mean of their probabilities.
-    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
+    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP). With
+    ``split`` the images are also split into easy and hard ones, for a later stage's ``easy_to_hard`` (IntraDA).
     """
 
     verb = "label"
@@ -123,6 +131,7 @@ class LabelStage(StageSettings):
     selection: Selection = Selection()
     inference: LabelInference = LabelInference()
     spatial_prior: bool = False
+    split: EasySplit | None = None
     batch_size: PositiveInt = speed_only(1)
     scores_on_disk: NonNegativeFloat = speed_only(SCORES_ON_DISK)
 
@@ -154,6 +163,7 @@ class PseudoLabelledTarget(Stage):
             "inference": identity(self.stage.inference),
             "input_size": self.context.recipe.prediction_size(),
             "spatial_prior": data.source.fingerprint() if self.stage.spatial_prior else None,
+            **({"split": identity(self.stage.split)} if self.stage.split is not None else {}),
         }
 
     def run(self, place: Place) -> dict[str, Any]:
@@ -165,6 +175,7 @@ class PseudoLabelledTarget(Stage):
             selection=stage.selection,
             inference=stage.inference.views(size=self.context.recipe.prediction_size()),
             patches=stage.inference.in_patches(),
+            split=stage.split,
             batch_size=stage.batch_size,
             scores_on_disk=stage.scores_on_disk,
             prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
@@ -177,6 +188,22 @@ def with_pseudo_labels(dataset: Dataset, folder: Path) -> Dataset:
     """The data set with the pseudo-labels of a finished folder in place of its own labels."""
     read_manifest(folder)
     return PseudoLabelled(dataset, folder)
+
+
+def easy_and_hard(dataset: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
+    """The easy images of a set with the pseudo-labels of a finished folder, and its hard ones.
+
+    Raises:
+        UserError: the folder's labelling did not split its images, or those of another set.
+    """
+    split = read_manifest(folder).get("split")
+    if split is None:
+        raise UserError(f"{folder} does not say which images are easy; give its label stage a split")
+    places = {name: index for index, name in enumerate(dataset.names)}
+    if set(places) != {*split["easy"], *split["hard"]}:
+        raise UserError(f"{folder} splits other images than those of {dataset.spec} ({dataset.split}); label again")
+    easy, hard = (sorted(places[name] for name in split[part]) for part in ("easy", "hard"))
+    return Subset(PseudoLabelled(dataset, folder), easy), Subset(dataset, hard)
 
 
 def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]:
@@ -242,6 +269,7 @@ def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *
         scoring=Scoring(request.selection, request.inference, request.patches, prior),
         native=request.native,
         batch_size=request.batch_size,
+        ranked=request.split is not None,
         device=device,
         title=request.title,
     )
@@ -251,8 +279,12 @@ def _manifest(
     request: LabelRequest, scores: ScoreCounts, thresholds: Thresholds, selected: SelectionCounts
 ) -> dict[str, Any]:
     """The manifest of a stage whose labels are all written; ``thresholds`` are the selection's own."""
-    further = {"inference": request.views(), "spatial_prior": request.prior is not None}
-    return (further if any(further.values()) else {}) | pseudo_label_manifest(
+    further: dict[str, Any] = {"inference": request.views(), "spatial_prior": request.prior is not None}
+    further = further if any(further.values()) else {}
+    if request.split is not None:
+        assert selected.ranking is not None
+        further["split"] = dict(selected.ranking.split(request.split, request.class_space.classes))
+    return further | pseudo_label_manifest(
         classes=request.class_space.classes,
         selection=request.selection,
         thresholds=thresholds,
