@@ -232,11 +232,11 @@ def only_rows(recipe: Recipe, rows: Sequence[str], *, where: str = "") -> Recipe
 def made_from(stage: object) -> list[str]:
     """The earlier stages that a stage names."""
     if isinstance(stage, TrainStage):
-        found = [stage.start, stage.pseudo_labels, stage.source]
+        found = [stage.start, stage.pseudo_labels, stage.source, stage.easy_to_hard]
     elif isinstance(stage, TranslateStage):
         found = [stage.perceptual, stage.source]
     elif isinstance(stage, LabelStage):
-        found = [stage.label]
+        found = [*stage.models()]
     else:
         found = []
     return [name for name in found if name is not None]
@@ -256,9 +256,10 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
             if isinstance(stage, EvaluateStage):
                 continue
             content: dict[str, Any] = {"shared": shared, "stage": stage.model_dump(mode="json")}
-            for key in ("start", "pseudo_labels", "source", "perceptual", "label"):
-                if content["stage"].get(key) is not None:
-                    content["stage"][key] = keys[content["stage"][key]]
+            for key in ("start", "pseudo_labels", "source", "easy_to_hard", "perceptual", "label"):
+                if (earlier := content["stage"].get(key)) is not None:
+                    several = isinstance(earlier, list)
+                    content["stage"][key] = [keys[one] for one in earlier] if several else keys[earlier]
             count = 0
             if isinstance(stage, TrainStage):
                 settings = recipe.training_settings(stage)

@@ -119,6 +119,9 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 needs(name, "source", stage.source, "translate")
                 if task_named(recipe.task).method(stage.train).trains_on != "source":
                     problems.append(f"stages.{name}.source: {stage.train} sees no source; remove the key")
+            if stage.easy_to_hard is not None:
+                problems.extend(_split_problems(recipe, name, stage))
+                needs(name, "easy_to_hard", stage.easy_to_hard, "label")
             if stage.pseudo_labels is not None:
                 needs(name, "pseudo_labels", stage.pseudo_labels, "label")
                 if task_named(recipe.task).method(stage.train).trains_on == "target":
@@ -141,7 +144,8 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
                 problems.append(f"stages.{name}.{unread[0]}: a colour match has no such setting; remove the key")
             earlier[name] = "translate"
         elif isinstance(stage, LabelStage):
-            needs(name, "label", stage.label, "train")
+            for model in stage.models():
+                needs(name, "label", model, "train")
             earlier[name] = "label"
         elif isinstance(stage, EvaluateStage):
             for row in stage.rows():
@@ -153,6 +157,18 @@ def _reference_problems(recipe: Recipe, *, broken: Collection[str]) -> list[str]
             if recipe.task == "detection" and any(len(row.of) > 1 for row in stage.rows()):
                 problems.append(f"stages.{name}.evaluate: detectors are scored one by one; give each a row of its own")
             earlier[name] = "evaluate"
+    return problems
+
+
+def _split_problems(recipe: Recipe, name: str, stage: TrainStage) -> list[str]:
+    at, problems = f"stages.{name}.easy_to_hard", list[str]()
+    if stage.source is not None or stage.pseudo_labels is not None:
+        problems.append(f"{at}: easy images take the source's place; remove source and pseudo_labels")
+    if task_named(recipe.task).method(stage.train).trains_on != "source":
+        problems.append(f"{at}: {stage.train} sees no source whose place easy images could take; remove the key")
+    labels = recipe.stages.get(str(stage.easy_to_hard))
+    if isinstance(labels, LabelStage) and labels.split is None:
+        problems.append(f"{at}: {stage.easy_to_hard} does not split its images; give it split: {{}}")
     return problems
 
 

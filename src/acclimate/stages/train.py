@@ -19,7 +19,7 @@ from acclimate.io.identity import identity
 from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
-from acclimate.stages.label import with_pseudo_labels
+from acclimate.stages.label import easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
@@ -35,7 +35,11 @@ LONGEST_WAIT = timedelta(days=7)
 
 
 class TrainStage(StageSettings):
-    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training."""
+    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training.
+
+    With ``easy_to_hard`` the easy images of an earlier label stage, with its labels, take the source's place, and the
+    hard ones the target's (IntraDA).
+    """
 
     verb = "train"
     train: str
@@ -45,6 +49,7 @@ class TrainStage(StageSettings):
     pseudo_labels: str | None = None
     start: str | None = None
     source: str | None = None
+    easy_to_hard: str | None = None
 
     def check(self, context: Context) -> None:
         context.recipe.network_config(self)
@@ -62,8 +67,8 @@ class TrainedModel(Stage):
 
     def __init__(self, context: Context, stage: TrainStage) -> None:
         self.start, self.labels = context.earlier(stage.start), context.earlier(stage.pseudo_labels)
-        self.translation = context.earlier(stage.source)
-        super().__init__(context, inputs=[self.start, self.labels, self.translation])
+        self.translation, self.split = context.earlier(stage.source), context.earlier(stage.easy_to_hard)
+        super().__init__(context, inputs=[self.start, self.labels, self.translation, self.split])
         self.stage, self.method = stage, stage.train
         self.kind = context.task.method(stage.train)
         self.network = context.recipe.network_config(stage)
@@ -73,7 +78,7 @@ class TrainedModel(Stage):
 
     def identity(self) -> dict[str, Any]:
         data = self.context.data
-        labelled = data.source if self.kind.trains_on == "source" else data.target
+        labelled = data.source if self.kind.trains_on == "source" and self.split is None else data.target
         sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
         found = {
             "method": self.method,
@@ -87,6 +92,8 @@ class TrainedModel(Stage):
             "pseudo_labels": self.labels.key if self.labels else None,
             "translation": self.translation.key if self.translation else None,
         }
+        if self.split is not None:
+            found["easy_to_hard"] = self.split.key
         if self.training.labelled_target is not None:
             found["labelled_target"] = data.target.fingerprint()
         if self.training.snapshots is not None:
@@ -124,6 +131,8 @@ class TrainedModel(Stage):
         if self.kind.trains_on == "pseudo-labels":
             assert self.labels is not None, "the recipe's check asks for pseudo-labels"
             return with_pseudo_labels(data.target, self.labels.folder), None
+        if self.split is not None:
+            return easy_and_hard(data.target, self.split.folder)
         source = data.source if self.kind.trains_on == "source" else data.target
         if self.translation is not None:
             source = Translated(source, self.translation.folder)
