@@ -17,46 +17,9 @@ from acclimate.methods.base import (
     Statistic,
     Term,
 )
-<<<<<<< HEAD
 
 METHODS: dict[str, type[Method]] = shipped("acclimate.methods", Method)  # type: ignore[type-abstract]
 """Every method by name; one more file is one more method."""
-=======
-from acclimate.methods.dacs import Dacs
-from acclimate.methods.daformer import DAFormer
-from acclimate.methods.fda import Fda
-from acclimate.methods.fine_grained import FineGrained
-from acclimate.methods.max_square import MaxSquare
-from acclimate.methods.minent import MinEnt
-from acclimate.methods.oracle import Oracle
-from acclimate.methods.self_distillation import SelfDistillation
-from acclimate.methods.source_only import SourceOnly
-from acclimate.methods.vfm_uda import VfmUda
-from acclimate.methods.weak_labels import WeakLabels
-
-Options = TypeVar("Options", bound=BaseModel)
-
-METHODS: dict[str, type[Method]] = {
-    method.name: method
-    for method in (
-        SourceOnly,
-        AdaBN,
-        Oracle,
-        AdaptSegNet,
-        MinEnt,
-        AdvEnt,
-        FineGrained,
-        Dacs,
-        DAFormer,
-        VfmUda,
-        Fda,
-        MaxSquare,
-        SelfDistillation,
-        WeakLabels,
-    )
-}
-"""Every method by name; adding one here is all that registering takes."""
->>>>>>> systems
 
 
 def method_class(name: str) -> type[Method]:
