@@ -78,7 +78,7 @@ def label_command(
     space = card.space()
     selection = validated(Selection, dict(parse_override(text) for text in overrides), "the selection")
     request = LabelRequest(
-        checkpoint=checkpoint,
+        checkpoints=(checkpoint,),
         data=open_dataset(data, split=split, class_space=space),
         class_space=space,
         selection=selection,

@@ -145,7 +145,7 @@ class StageSettings(BaseModel, ABC):
         verb: the key that tells stages of this kind.
         tasks: which tasks have it.
         leaves: the verb whose result it leaves behind; its own unless it says otherwise.
-        takes: key -> verb of the earlier stage that the key names.
+        takes: key -> verb of the earlier stage, or stages, that the key names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -158,8 +158,10 @@ class StageSettings(BaseModel, ABC):
     def made_from(self) -> Iterator[tuple[str, str, str]]:
         """(key, earlier stage, verb whose result that has to be) of everything it takes."""
         for key, verb in self.takes.items():
-            if (name := getattr(self, key)) is not None:
-                yield key, name, verb
+            named = getattr(self, key)
+            for name in named if isinstance(named, list) else [named]:
+                if name is not None:
+                    yield key, name, verb
 
     def expect_known(self, task: Any) -> None:
         """Raises UserError where it names something that the task does not have."""
