@@ -49,7 +49,6 @@ class Task:
         method: the method of a name, of installed packages too; raises UserError where there is none.
         network: the model of the recipe's ``network``.
         training: the model of the recipe's ``training``.
-        verbs: the stages it has.
         train_request: what a ``train`` stage builds its method, batches and checkpoint with.
         open: the data sets of a recipe, given its ``evaluate`` stages.
         card: what is known of a checkpoint.
@@ -61,7 +60,6 @@ class Task:
     method: Callable[[str], type[Trainable[Any]]]
     network: type[BaseModel]
     training: type[TrainingSettings]
-    verbs: tuple[str, ...]
     train_request: Callable[..., TrainRequest]
     open: Callable[[Any, Sequence[EvaluateStage]], RunData]
     card: Callable[[Path], Any]
@@ -88,7 +86,6 @@ TASKS: dict[str, Task] = {
         method_class,
         NetworkConfig,
         TrainingSettings,
-        ("checkpoint", "train", "translate", "label", "evaluate"),
         SegmentationTraining,
         open_sets,
         read_card,
@@ -100,7 +97,6 @@ TASKS: dict[str, Task] = {
         detection_method,
         DetectorConfig,
         DetectionTraining,
-        ("checkpoint", "train", "evaluate"),
         DetectorTraining,
         _open_boxed,
         detector_card,

@@ -11,12 +11,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, Se
 from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
+from acclimate.io.plugins import shipped
 from acclimate.io.validation import validated
 from acclimate.models.wrapped import allow_code, expect_allowed
 from acclimate.recipe.text import merged
 from acclimate.stages.checkpoint import CheckpointStage
-from acclimate.stages.evaluate import EvaluateStage
-from acclimate.stages.label import LabelStage
 from acclimate.stages.stage import StageSettings
 from acclimate.stages.train import TrainStage
 from acclimate.stages.translate import TranslateStage
@@ -41,10 +40,8 @@ class Published(_Strict):
     source: str = ""
 
 
-VERBS: dict[str, type[StageSettings]] = {
-    stage.verb: stage for stage in (CheckpointStage, TrainStage, TranslateStage, LabelStage, EvaluateStage)
-}
-"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/`` and an entry here."""
+VERBS: dict[str, type[StageSettings]] = shipped("acclimate.stages", StageSettings, key="verb")  # type: ignore[type-abstract]
+"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/``."""
 
 
 class TranslationDefaults(_Strict):

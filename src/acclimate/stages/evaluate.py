@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from acclimate.io.progress import progress
 from acclimate.labels import resized_label
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
 from acclimate.models.network import SegmentationNetwork
-from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings, Written, can_name_a_folder
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 SCORES = "scores.json"
@@ -61,6 +61,7 @@ class EvaluateStage(StageSettings):
     """
 
     verb = "evaluate"
+    tasks = ("segmentation", "detection")
     evaluate: list[str | ScoredRow]
     pictures: NonNegativeInt = 4
     label_free: NonNegativeInt = 16
@@ -69,6 +70,26 @@ class EvaluateStage(StageSettings):
     def rows(self) -> list[ScoredRow]:
         """The rows with names written out."""
         return [entry if isinstance(entry, ScoredRow) else ScoredRow(name=entry, of=[entry]) for entry in self.evaluate]
+
+    def made_from(self) -> Iterator[tuple[str, str, str]]:
+        for row in self.rows():
+            for name in row.of:
+                yield "evaluate", name, "train"
+
+    def problems(self, written: Written) -> Iterator[str]:
+        at, rows = f"{written.at}.evaluate", self.rows()
+        for row in rows:
+            if not can_name_a_folder(row.name):
+                yield f"{at}: {row.name!r} cannot name a folder; leave out / and \\\\"
+            if row.weights is not None and len(row.weights) != len(row.of):
+                yield f"{at}: row {row.name!r} has {len(row.weights)} weights for {len(row.of)} models"
+        names = [row.name for row in rows]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"{at}: two rows are called {name!r}; give one of them another name"
+        if written.task.name == "detection" and self.boundary_width:
+            yield f"{written.at}.boundary_width: boxes have no class boundaries; remove the key"
+        if written.task.name == "detection" and any(len(row.of) > 1 for row in rows):
+            yield f"{at}: detectors are scored one by one; give each a row of its own"
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [ScoredModels(context, self, row) for row in self.rows()]

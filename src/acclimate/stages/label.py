@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -127,6 +128,7 @@ class LabelStage(StageSettings):
     """
 
     verb = "label"
+    takes = MappingProxyType({"label": "train"})
     label: str | Annotated[list[str], Field(min_length=1)]
     selection: Selection = Selection()
     inference: LabelInference = LabelInference()

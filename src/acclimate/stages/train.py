@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -19,8 +20,8 @@ from acclimate.io.identity import identity
 from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
-from acclimate.stages.label import easy_and_hard, with_pseudo_labels
-from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
+from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
+from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
@@ -42,6 +43,10 @@ class TrainStage(StageSettings):
     """
 
     verb = "train"
+    tasks = ("segmentation", "detection")
+    takes = MappingProxyType(
+        {"start": "train", "source": "translate", "easy_to_hard": "label", "pseudo_labels": "label"}
+    )
     train: str
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -50,6 +55,40 @@ class TrainStage(StageSettings):
     start: str | None = None
     source: str | None = None
     easy_to_hard: str | None = None
+
+    def expect_known(self, task: Any) -> None:
+        try:
+            task.method(self.train)
+        except UserError as error:
+            raise UserError(f"train: {error}") from None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        recipe, at = written.recipe, written.at
+        trains_on = written.task.method(self.train).trains_on
+        if self.source is not None and trains_on != "source":
+            yield f"{at}.source: {self.train} sees no source; remove the key"
+        if self.easy_to_hard is not None:
+            if self.source is not None or self.pseudo_labels is not None:
+                yield f"{at}.easy_to_hard: easy images take the source's place; remove source and pseudo_labels"
+            if trains_on != "source":
+                yield f"{at}.easy_to_hard: {self.train} sees no source that easy images could replace; remove the key"
+            labels = recipe.stages.get(self.easy_to_hard)
+            if isinstance(labels, LabelStage) and labels.split is None:
+                yield f"{at}.easy_to_hard: {self.easy_to_hard} does not split its images; give it split: {{}}"
+        if self.pseudo_labels is not None and trains_on == "target":
+            yield f"{at}.pseudo_labels: {self.train} trains on the target's own labels; remove the key"
+        if self.pseudo_labels is None and trains_on == "pseudo-labels":
+            yield f"{at}: {self.train} trains on pseudo-labels alone; set pseudo_labels to an earlier label stage"
+        yield from written.mistakes(written.task.options, self.train, self.options, prefix=f"{at}.options: ")
+        if written.training_fits:
+            yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
+        if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
+            yield from written.mistakes(recipe.network_config, self, where=f"{at}.")  # else the checkpoint is asked
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        training = recipe.training_settings(self)
+        settings = {"training": training, "network": recipe.network_config(self)}
+        return {key: value.model_dump(mode="json") for key, value in settings.items()}, training.steps
 
     def check(self, context: Context) -> None:
         context.recipe.network_config(self)
