@@ -99,7 +99,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     method, settings, fabric = training.method, training.settings, training.fabric
     position, snapshots = training.position, training.snapshots
     method.train()
-    warnings = TrainingWarnings(method, rows=training.history.rows)
+    folder = training.history.path.parent if fabric.is_global_zero else None
+    warnings = TrainingWarnings(method, rows=training.history.rows, folder=folder)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
