@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
-from acclimate.evaluation.predict import predict
+from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.io.checksums import write_verified_json
 from acclimate.labels import resized_label
 from acclimate.models.network import SegmentationNetwork
 
 FOLDER = "pictures"
+STRIP_FRAMES, STRIP_WIDTH = 3, 320
+"""Frames that are pictured at every snapshot, and pixels they are reduced to."""
+OPACITY = 0.55
+"""Of predictions over photographs."""
 
 
 def write_pictures(
@@ -89,6 +94,30 @@ def write_pictures(
         "images": entries,
     }
     write_verified_json(folder / "index.json", index_of)
+
+
+def overlays(
+    network: SegmentationNetwork, data: Dataset, *, size: tuple[int, int] | None, device: str
+) -> dict[str, NDArray[np.uint8]]:
+    """Name -> a frame with what the network says of it laid over, (H, W, 3), of a few evenly spaced frames.
+
+    Args:
+        network: left in the mode it came in.
+        data: its images.
+        size: (width, height) the network sees.
+    """
+    inference, palette = Inference(size=size), data.class_space.palette()
+    found = {}
+    for index in evenly_spaced(STRIP_FRAMES, len(data)):
+        image = data.image(index)
+        height, width = image.shape[:2]
+        small = (min(width, STRIP_WIDTH), max(1, round(height * min(1.0, STRIP_WIDTH / width))))
+        photo = np.asarray(PILImage.fromarray(image).resize(small, PILImage.Resampling.LANCZOS), dtype=np.float64)
+        seen = inference.prepared(image).to(device)
+        labels = predict_labels([network], seen, size=(small[1], small[0]), inference=inference)[0].cpu().numpy()
+        mixed = (1 - OPACITY) * photo + OPACITY * palette[labels]
+        found[f"target {data.names[index]}"] = mixed.round().astype(np.uint8)
+    return found
 
 
 def with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:
