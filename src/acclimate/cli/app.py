@@ -295,6 +295,14 @@ def report(
     report_command(runs, output=output, published=published)
 
 
+@app.command()
+def doctor(runs: Annotated[list[Path], typer.Argument(help="run folders, finished or not")]) -> None:
+    """Say what is wrong with a run and what to do about it: data, training, models, and the verdict."""
+    from acclimate.cli.doctor import doctor_command
+
+    doctor_command(runs)
+
+
 @app.command("import")
 def import_(
     file: Annotated[

@@ -23,6 +23,7 @@ def run_command(
     dry_run: bool = False,
 ) -> None:
     """Runs a recipe and prints its table."""
+    from acclimate.cli.doctor import diagnosis_lines
     from acclimate.pipeline.run import Run, run
     from acclimate.recipe.load import explained, load_recipe, parse_override
     from acclimate.report.terminal import print_results
@@ -38,6 +39,7 @@ def run_command(
         return  # of several processes, the first one tells
     if rows:
         print_results(rows)
+    print("\n".join(diagnosis_lines(output)), file=sys.stderr)
     print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
 
 
