@@ -48,12 +48,23 @@ class Listing(str, Enum):
     suites = "suites"
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        print(f"acclimate {metadata.version('acclimate')}")
+        raise typer.Exit
+
+
 @app.callback()
 def everywhere(
     networks: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--network", help="python:package.module:factory, code that checkpoints may name (repeatable)"),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="say which version this is", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Unsupervised domain adaptation for semantic segmentation."""
     if networks:
@@ -159,25 +170,46 @@ def evaluate(
 @app.command()
 def predict(
     checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
-    images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="images, videos, folders, 'patterns/*.png', lists (.txt), or the number of a camera"),
+    ],
     output: Output = Path("predictions"),
+    colours: Annotated[bool, typer.Option("--colours", help="also write every pixel in its class's colour")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="also write the colours over the image")] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="also write the probability of the class named, 0 to 255")
+    ] = False,
     entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
+    frames: Annotated[bool, typer.Option("--frames", help="of videos: pictures of every frame, not a video")] = False,
+    seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--seconds", min=0.0, help="of videos and cameras: stop after so many"),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="images of one size at once: faster on a GPU")] = 1,
+    device: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)"),
+    ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
     ] = "train-ids",
     inference: Inference = None,
 ) -> None:
-    """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
-    from acclimate.cli.models import predict_command
+    """Write label maps (8-bit PNG of train ids, coloured by palette) of images and folders; of videos, videos."""
+    from acclimate.cli.predict import predict_command
 
+    asked = {"colours": colours, "overlay": overlay, "confidence": confidence, "entropy": entropy}
     predict_command(
         checkpoint,
         images,
         output=output,
-        entropy=entropy,
-        overlay=overlay,
+        kinds=[kind for kind, wanted in asked.items() if wanted],
         label_format=format_,
+        frames=frames,
+        seconds=seconds,
+        batch=batch,
+        device=device,
         inference=inference or [],
     )
 

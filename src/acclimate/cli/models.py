@@ -25,9 +25,9 @@ def evaluate_command(
     inference: Sequence[str] = (),
 ) -> None:
     """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
-    from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.report.terminal import print_results
@@ -35,7 +35,7 @@ def evaluate_command(
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
     from acclimate.tasks import is_detector, score_checkpoint
 
-    checkpoints = [checkpoint_in(path) for path in checkpoints]
+    checkpoints = [checkpoint_named(path) for path in checkpoints]
     if json is not None:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
@@ -85,42 +85,6 @@ def inference_of(overrides: Sequence[str]) -> Inference:
     return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
 
 
-def predict_command(
-    checkpoint: Path,
-    images: Sequence[Path],
-    *,
-    output: Path,
-    entropy: bool,
-    overlay: bool,
-    label_format: str = "train-ids",
-    inference: Sequence[str] = (),
-) -> None:
-    """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.evaluation.model import checkpoint_in
-    from acclimate.stages.predict import images_to_predict, predict_images
-    from acclimate.tasks import is_detector, predict_boxes
-
-    checkpoint = checkpoint_in(checkpoint)
-    if is_detector(checkpoint):
-        if entropy or overlay:
-            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
-        jobs = images_to_predict(images, output)
-        for path in predict_boxes(checkpoint, jobs, output=output, device=default_device()):
-            print(path)
-        return
-    for path in predict_images(
-        checkpoint,
-        images,
-        output=output,
-        entropy=entropy,
-        overlay=overlay,
-        device=default_device(),
-        label_format=label_format,
-        inference=inference_of(inference),
-    ):
-        print(path)
-
-
 def import_command(
     file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str | None
 ) -> None:
@@ -136,10 +100,10 @@ def import_command(
 
 def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
     """Exports a model and prints how far it is from ours."""
-    from acclimate.evaluation.model import checkpoint_in
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.exchange.exporting import export_network
 
-    checkpoint = checkpoint_in(checkpoint)
+    checkpoint = checkpoint_named(checkpoint)
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
     comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
@@ -150,6 +114,8 @@ def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: 
             f"(largest logit {comparison.largest:.3g})"
         )
     print(f"written to {output}")
+    if output.suffix == ".onnx":
+        print(f"run it with onnxruntime alone: python {output.with_suffix('.py')} PICTURE...")
 
 
 def _size(text: str) -> InputSize:
