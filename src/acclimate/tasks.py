@@ -53,6 +53,7 @@ class Task:
         open: the data sets of a recipe, given its ``evaluate`` stages.
         card: what is known of a checkpoint.
         score: carries out an ``evaluate`` stage.
+        examined: whether its models predict label maps, which the doctor can look at.
     """
 
     name: TaskName
@@ -64,6 +65,7 @@ class Task:
     open: Callable[[Any, Sequence[EvaluateStage]], RunData]
     card: Callable[[Path], Any]
     score: Callable[[ScoredModels, Place], None]
+    examined: bool = False
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:
         """The validated options of a method.
@@ -90,6 +92,7 @@ TASKS: dict[str, Task] = {
         open_sets,
         read_card,
         score_networks,
+        examined=True,
     ),
     "detection": Task(
         "detection",

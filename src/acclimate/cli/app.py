@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import data, listing, models, runs
+from acclimate.cli import data, doctor, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -25,12 +25,23 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        print(f"acclimate {metadata.version('acclimate')}")
+        raise typer.Exit
+
+
 @app.callback()
 def everywhere(
     networks: Annotated[
         list[str] | None,
         typer.Option("--network", help="python:package.module:factory, code that checkpoints may name (repeatable)"),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="say which version this is", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Unsupervised domain adaptation for semantic segmentation."""
     if networks:
@@ -45,12 +56,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run_command,
     "bench": runs.bench_command,
     "evaluate": models.evaluate_command,
-    "predict": models.predict_command,
+    "predict": predict.predict_command,
     "label": data.label_command,
     "translate": data.translate_command,
     "check": data.check_command,
     "stats": data.stats_command,
     "report": runs.report_command,
+    "doctor": doctor.doctor_command,
     "import": models.import_command,
     "export": models.export_command,
     "list": listing.list_command,

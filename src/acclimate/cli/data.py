@@ -82,17 +82,17 @@ def label_command(
     ] = 16.0,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
-    from acclimate.evaluation.model import checkpoint_in
     from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
     from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
 
-    checkpoint = checkpoint_in(checkpoint)
+    checkpoint = checkpoint_named(checkpoint)
     card = read_card(checkpoint)
     space = card.space()
     selection = validated(Selection, dict(parse_override(text) for text in overrides or ()), "the selection")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.cli.options import InferenceKeys, Output, Spec
+from acclimate.cli.options import InferenceKeys, Spec
 from acclimate.errors import UserError
 from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
@@ -27,9 +27,9 @@ def evaluate_command(
     inference: InferenceKeys = None,
 ) -> None:
     """Score checkpoints on a labelled set."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
-    from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.report.terminal import print_results
@@ -37,7 +37,7 @@ def evaluate_command(
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
     from acclimate.tasks import is_detector, score_checkpoint
 
-    checkpoints = [checkpoint_in(path) for path in checkpoints]
+    checkpoints = [checkpoint_named(path) for path in checkpoints]
     if json is not None:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
@@ -87,43 +87,6 @@ def inference_of(overrides: Sequence[str]) -> Inference:
     return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
 
 
-def predict_command(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
-    images: Annotated[list[Path], typer.Argument(help="images or folders of images")],
-    output: Output = Path("predictions"),
-    entropy: Annotated[bool, typer.Option("--entropy", help="also write entropy maps")] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="also write the prediction over the image")] = False,
-    label_format: Annotated[
-        str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
-    ] = "train-ids",
-    inference: InferenceKeys = None,
-) -> None:
-    """Write label maps (8-bit PNG of train ids, coloured by palette) for images or folders."""
-    from acclimate.evaluation.model import checkpoint_in
-    from acclimate.stages.predict import images_to_predict, predict_images
-    from acclimate.tasks import is_detector, predict_boxes
-
-    checkpoint = checkpoint_in(checkpoint)
-    if is_detector(checkpoint):
-        if entropy or overlay:
-            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
-        jobs = images_to_predict(images, output)
-        for path in predict_boxes(checkpoint, jobs, output=output, device=default_device()):
-            print(path)
-        return
-    for path in predict_images(
-        checkpoint,
-        images,
-        output=output,
-        entropy=entropy,
-        overlay=overlay,
-        device=default_device(),
-        label_format=label_format,
-        inference=inference_of(inference or ()),
-    ):
-        print(path)
-
-
 def import_command(
     file: Annotated[
         Path, typer.Argument(help="a published checkpoint: .pth, .params, or safetensors with the same keys")
@@ -163,10 +126,10 @@ def export_command(
     ] = 1e-4,
 ) -> None:
     """Write a model for other programs, preprocessing included, and compare it with ours first."""
-    from acclimate.evaluation.model import checkpoint_in
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.exchange.exporting import export_network
 
-    checkpoint = checkpoint_in(checkpoint)
+    checkpoint = checkpoint_named(checkpoint)
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
     comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
@@ -177,6 +140,8 @@ def export_command(
             f"(largest logit {comparison.largest:.3g})"
         )
     print(f"written to {output}")
+    if output.suffix == ".onnx":
+        print(f"run it with onnxruntime alone: python {output.with_suffix('.py')} PICTURE...")
 
 
 def _size(text: str) -> InputSize:

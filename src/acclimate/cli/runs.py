@@ -36,6 +36,7 @@ def run_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved recipe and stop")] = False,
 ) -> None:
     """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
+    from acclimate.cli.doctor import diagnosis_lines
     from acclimate.pipeline.run import Run, run
     from acclimate.recipe.load import explained, load_recipe, parse_override
     from acclimate.report.terminal import print_results
@@ -51,6 +52,7 @@ def run_command(
         return  # of several processes, the first one tells
     if rows:
         print_results(rows)
+    print("\n".join(diagnosis_lines(output)), file=sys.stderr)
     print(f"scores: {output / 'results.json'}\npage:   {output / 'report.html'}", file=sys.stderr)
 
 

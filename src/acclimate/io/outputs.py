@@ -24,7 +24,7 @@ MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
 FolderKind = Literal["run", "bench", "label", "translate", "predict", "store"]
-FileKind = Literal["scores", "page", "picture", "weights", "program"]
+FileKind = Literal["scores", "page", "picture", "weights", "program", "runner"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
 """How a PNG says that acclimate drew it."""
@@ -191,6 +191,10 @@ def _is_program(path: Path) -> bool:
         return re.search(rb"\x0a\x09acclimate\x12.{1,4}\{", stream.read(), re.DOTALL) is not None
 
 
+def _is_runner(path: Path) -> bool:
+    return _beginning(path).startswith(b'"""Runs an exported model with numpy, Pillow and onnxruntime alone')
+
+
 def _beginning(path: Path) -> bytes:
     with open(path, "rb") as stream:
         return stream.read(_ORIGIN_LENGTH)
@@ -202,6 +206,7 @@ _RECOGNISERS: dict[FileKind, Callable[[Path], bool]] = {
     "picture": _is_picture,
     "weights": _is_weights,
     "program": _is_program,
+    "runner": _is_runner,
 }
 _NAMES: dict[FileKind, str] = {
     "scores": "file of scores",
@@ -209,4 +214,5 @@ _NAMES: dict[FileKind, str] = {
     "picture": "picture of spatial priors",
     "weights": "import",
     "program": "export",
+    "runner": "program for an export",
 }

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    field_validator,
+)
 
 from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError
@@ -73,6 +82,7 @@ class Recipe(_Strict):
         network: what every ``train`` stage builds; where it has no name, that of the checkpoint a stage goes on from.
         training: what every ``train`` stage starts from.
         translation: what every ``translate`` stage starts from.
+        examine: pictures of each domain that the doctor looks at, before training and after each; 0: none.
         bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
         bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
@@ -95,6 +105,7 @@ class Recipe(_Strict):
     network: dict[str, Any] = {}
     training: dict[str, Any] = {}
     translation: TranslationDefaults = TranslationDefaults()
+    examine: NonNegativeInt = 64
     bad_data: BadData = "stop"
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, SerializeAsAny[StageSettings]] = Field(min_length=1)

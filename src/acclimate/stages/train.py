@@ -30,6 +30,7 @@ from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
+from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
@@ -282,7 +283,12 @@ def trained(
     position = resumed(learner, checkpoints, fabric)
     with fabric.rank_zero_first():  # one process makes copies that are kept, the others find them
         source, target = batches(position.step)
-    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
+    trackers: list[Tracker] = []
+    if fabric.is_global_zero:
+        trackers.append(TensorBoard(folder, first=position.step + 1))
+        if settings.tracker is not None:
+            trackers.append(Lightning(settings.tracker, folder, name=title))
+    with History(folder, rows=position.history, trackers=trackers) as history:
         training = Training(
             learner,
             settings=settings,
