@@ -22,11 +22,10 @@ from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
-from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
-from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
