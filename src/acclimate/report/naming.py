@@ -28,6 +28,11 @@ def shown_names(runs: Sequence[Run], *, first_is_plain: bool = False) -> dict[tu
         for stage in run.stages:
             for model in stage.pictures.images[0].models if stage.pictures and stage.pictures.images else ():
                 scores.setdefault(model, {}).setdefault(position, set())
+        for examined in run.examined:
+            # without scores, what tells models apart is the stage in the store that looked at them
+            known = scores.setdefault(examined.name, {}).setdefault(position, set())
+            if not run.rows:
+                known.add((examined.seed, "examined", "", "", examined.folder.resolve().name))
     shown: dict[tuple[int, str], str] = {}
     for name, by_run in scores.items():
         groups: list[tuple[int, set[tuple[object, ...]]]] = []  # first run, and what its like tell of the model
