@@ -53,7 +53,7 @@ for (const gallery of document.querySelectorAll(".gallery")) {
     fill(pickRight, names, playing("best", overlays[overlays.length - 1]));
     draw();
   }
-  const fade = () => stage.style.setProperty("--strength", strength.value / 100);
+  const fade = () => gallery.style.setProperty("--strength", strength.value / 100);
   strength.addEventListener("input", fade);
   const slide = () => stage.style.setProperty("--at", split.value + "%");
 
@@ -65,6 +65,18 @@ for (const gallery of document.querySelectorAll(".gallery")) {
     [pickLeft.value, pickRight.value] = [pickRight.value, pickLeft.value];
     draw();
   });
+  for (const shot of shots) {
+    const photo = shot.querySelector("img[data-view=input]");
+    for (const img of shot.querySelectorAll("img[data-view=prediction]")) {
+      const under = document.createElement("span");
+      under.className = "under-photo";
+      under.style.backgroundImage = `url(${photo.src})`;
+      img.replaceWith(under);
+      under.append(img);
+    }
+  }
+  const lay = () => gallery.classList.toggle("overlaid", part(".laid").checked);
+  part(".laid").addEventListener("change", lay);
   shots.forEach((shot, index) => {
     const button = shot.querySelector(".open");
     button.hidden = false;
@@ -78,6 +90,7 @@ for (const gallery of document.querySelectorAll(".gallery")) {
   choose(0);
   slide();
   fade();
+  lay();
 }
 
 for (const toggle of document.querySelectorAll(".toggle")) {

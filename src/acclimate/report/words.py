@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _WORDS: tuple[tuple[str, str], ...] = (
-    (r"discriminator", "Healthy: it wavers below chance (0.69, or 0.25 for least squares) and stays above zero. At zero "
-     "the discriminator has won, at chance it has given up."),
+    (r"discriminator", "Healthy: it wavers below chance (0.69, or 0.25 for least squares) and stays above zero. At "
+     "zero the discriminator has won, at chance it has given up."),
     (r"adversarial", "Healthy: it wavers without a trend; a steady rise means that the discriminator is winning."),
     (r"segmentation", "Healthy: it falls fast, then slowly, and does not come back up."),
     (r"pseudo-labels|mixed|masked", "Healthy: it falls slowly. A fall to zero at once means labels that say one class "
