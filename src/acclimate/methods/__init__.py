@@ -21,6 +21,7 @@ from acclimate.methods.base import (
     Statistic,
     Term,
 )
+from acclimate.methods.crst import Crst
 from acclimate.methods.dacs import Dacs
 from acclimate.methods.daformer import DAFormer
 from acclimate.methods.fda import Fda
@@ -50,6 +51,7 @@ METHODS: dict[str, type[Method]] = {
         VfmUda,
         Fda,
         MaxSquare,
+        Crst,
         SelfDistillation,
         WeakLabels,
     )
