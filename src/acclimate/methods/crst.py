@@ -10,7 +10,6 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from acclimate.data.sample import Batch
-from acclimate.labels import VOID
 from acclimate.losses.confidence_regularisers import confidence_regulariser, soft_cross_entropy, soft_labels
 from acclimate.methods.base import Losses, Method, PseudoLabelOptions, Setting, Statistic, Term, figure
 from acclimate.methods.trainable import KEPT_SHARE
@@ -78,11 +77,8 @@ class Crst(Method):
             said: Output = self.references[LABELLING](target.images)
             logits = upsample(said.logits, (target.images.shape[-2], target.images.shape[-1]))
         labels, kept = soft_labels(logits, thresholds, softness=softness)
-        hard = (target.labels != VOID).float().mean() if target.labels is not None else kept.float().mean()
+        loss = soft_cross_entropy(output.logits, labels, kept)
         return {
-            "soft pseudo-labels": Term(
-                soft_cross_entropy(output.logits, labels, kept), self.options.pseudo_label_weight
-            ),
+            "soft pseudo-labels": Term(loss, self.options.pseudo_label_weight),
             KEPT_SHARE: figure(kept.float().mean()),
-            "hard labels' share": figure(hard),
         }
