@@ -52,7 +52,7 @@ def main() -> None:
         if suite[title]:
             print(f"\n{title}: {'; '.join(suite[title])}")
     environment = suite["environment"]
-    print(f"\ncommit {environment.get('commit')}, {environment.get('processor')}")
+    print(f"\ncommit {environment.get('commit')}, {environment.get('accelerator') or environment.get('processor')}")
 
 
 def settings_table(settings: list[dict[str, Any]]) -> str:

@@ -24,7 +24,8 @@ from acclimate.detection.task import (
 )
 from acclimate.detection.train import DetectorTraining
 from acclimate.errors import unknown
-from acclimate.methods import METHODS, checked_options, method_class
+from acclimate.io.validation import validated
+from acclimate.methods import METHODS, method_class
 from acclimate.methods.trainable import Trainable
 from acclimate.models.checkpoint import read_card
 from acclimate.models.config import NetworkConfig
@@ -72,7 +73,7 @@ class Task:
         Raises:
             UserError: options are unknown or out of their range; all are listed.
         """
-        return checked_options(name, self.method(name).Options, values)
+        return validated(self.method(name).Options, values, f"method {name}")
 
 
 def _open_boxed(recipe: Any, evaluated: Sequence[EvaluateStage]) -> RunData:

@@ -59,7 +59,8 @@ def checked(content: dict[str, Any], name: str) -> Recipe:
                 collected(task.options, stage.train, stage.options, prefix=f"{at}options: ")
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
-                collected(recipe.network_config, stage, where=at)
+                if "name" in {**recipe.network, **stage.network} or recipe.checkpoint_under(stage) is None:
+                    collected(recipe.network_config, stage, where=at)  # else the run asks the checkpoint
     if recipe is None or problems:
         raise _all_problems(name, problems)
     return recipe

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
 from acclimate.io.checksums import read_verified_json
+from acclimate.io.validation import problems_in
 from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
 
@@ -197,9 +198,8 @@ def _picture_index(path: Path) -> PictureIndex:
     try:
         return PictureIndex.model_validate(_read(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path} is not an index of pictures at {where}: {first['msg']}; evaluate again") from error
+        problem = problems_in(error, PictureIndex)[0]
+        raise UserError(f"{path} is not an index of pictures: {problem}; evaluate again") from error
 
 
 def read_history(path: Path) -> History:

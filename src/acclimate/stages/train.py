@@ -51,6 +51,9 @@ class TrainStage(StageSettings):
     source: str | None = None
     easy_to_hard: str | None = None
 
+    def check(self, context: Context) -> None:
+        context.recipe.network_config(self)
+
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TrainedModel(context, self)]
 
