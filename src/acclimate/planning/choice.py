@@ -12,10 +12,9 @@ from acclimate.planning.defaults import (
     ADAPTED,
     BASE,
     CONTROL,
-    CPU,
     FAR_COLOURS,
-    GPU,
-    LARGE_GPU_GB,
+    FOUNDATION,
+    LIGHT,
     RANDOM,
     SAME_ASPECT,
     SCORED_IMAGES,
@@ -59,30 +58,26 @@ def fit_for(machine: Machine, weights: str | None) -> tuple[Fit, str | None, str
     Raises:
         UserError: the weights cannot be had.
     """
-    on_gpu = machine.gpu is not None and machine.gpu_memory_gb >= GPU.memory_gb
+    on_gpu = machine.gpu is not None and machine.gpu_memory_gb >= FOUNDATION.memory_gb
     if weights == NO_WEIGHTS:
         return RANDOM, None, RANDOM.why
     if weights is not None:
         network = network_for_weights(Path(weights))
-        row = CPU if network == "mobilenet-v3plus" else GPU
-        if row is GPU and not on_gpu:  # a large network on a processor: small pictures, few at a time
+        row = LIGHT if network == LIGHT.network["name"] else FOUNDATION
+        if row is FOUNDATION and not on_gpu:  # a large network on a processor: small pictures, few at a time
             row = Fit(
                 **{
-                    **vars(GPU),
-                    "areas": (224 * 168, *GPU.areas),
+                    **vars(FOUNDATION),
+                    "areas": (224 * 168, *FOUNDATION.areas),
                     "usual": 1,
-                    "batch_size": CPU.batch_size,
-                    "base_steps": CPU.base_steps,
-                    "steps": CPU.steps,
+                    "batch_size": LIGHT.batch_size,
+                    "base_steps": LIGHT.base_steps,
+                    "steps": LIGHT.steps,
                 }
             )
         return _with_network(row, network), weights, f"the network of {Path(weights).name}"
-    network = CPU.network["name"]
-    if on_gpu:
-        network = "dinov2-b" if machine.gpu_memory_gb >= LARGE_GPU_GB else "dinov2-s"
-    fetch_weights(network)
-    row = GPU if on_gpu else CPU
-    return _with_network(row, network), "imagenet", row.why
+    fetch_weights(LIGHT.network["name"])
+    return LIGHT, "imagenet", LIGHT.why
 
 
 def _with_network(row: Fit, name: str) -> Fit:
