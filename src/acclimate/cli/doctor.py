@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from acclimate.report.diagnosis import Diagnosis, diagnosis
-from acclimate.report.reading import read_run
+import typer
+
+if TYPE_CHECKING:
+    from acclimate.report.diagnosis import Diagnosis
 
 
-def doctor_command(runs: Sequence[Path]) -> None:
-    """Prints the findings of every run."""
+def doctor_command(runs: Annotated[list[Path], typer.Argument(help="run folders, finished or not")]) -> None:
+    """Say what is wrong with a run and what to do about it: data, training, models, and the verdict."""
     for folder in runs:
         print("\n".join(diagnosis_lines(folder)))
 
 
 def diagnosis_lines(folder: Path) -> Iterator[str]:
     """The findings of a run, the verdict on its models, and which model to use."""
+    from acclimate.report.diagnosis import diagnosis
+    from acclimate.report.reading import read_run
+
     run = read_run(folder)
     found = diagnosis(run)
     count = len(found.told)

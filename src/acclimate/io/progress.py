@@ -19,7 +19,7 @@ console = SafeConsole(stderr=True)
 class Tracker:
     """Tells how far a long piece of work has come."""
 
-    def __init__(self, what: str, total: int, *, done: int = 0) -> None:
+    def __init__(self, what: str, total: int | None, *, done: int = 0) -> None:
         self.what, self.total, self.done = what, total, done
         self._first, self._begin, self._last = done, time.monotonic(), 0.0
         self._bar: Progress | None = None
@@ -41,18 +41,28 @@ class Tracker:
             self._bar.update(self._bar.task_ids[0], completed=self.done, note=self._note)
             return
         now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_LINES and self.done < self.total:
+        if now - self._last < SECONDS_BETWEEN_LINES and (self.total is None or self.done < self.total):
             return
         self._last = now
         spent = now - self._begin
+        if self.total is None:
+            print(f"{self.what}: {self.done}, {spent:.0f} s  {self._note}", file=sys.stderr, flush=True)
+            return
         rate = (self.done - self._first) / spent if spent > 0 else 0.0
         left = (self.total - self.done) / rate if rate > 0 else 0.0
         print(f"{self.what}: {self.done}/{self.total}, {left:.0f} s left  {self._note}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress(what: str, total: int, *, done: int = 0, silent: bool = False) -> Iterator[Tracker]:
-    """A tracker for ``total`` items of which ``done`` are done already; ``silent`` in all processes but the first."""
+def progress(what: str, total: int | None, *, done: int = 0, silent: bool = False) -> Iterator[Tracker]:
+    """A tracker of work, as lines or a bar.
+
+    Args:
+        what: named before it.
+        total: items; None: nobody knows how many.
+        done: of these, what was done before.
+        silent: in all processes but the first.
+    """
     tracker = Tracker(what, total, done=done)
     tracker._silent = silent
     if silent or not console.is_terminal:
