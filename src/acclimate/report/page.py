@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
@@ -263,6 +264,13 @@ def _heat(gain: Spread | None) -> str:
     return "0" if gain is None else f"{min(1.0, abs(gain.mean) / 0.20):.2f}"
 
 
+def _sentence(words: str, name: str) -> Markup:
+    """Words that begin with a capital, unless they begin with a model's name; what is in backquotes is code."""
+    if not (name and words.startswith(name)):
+        words = words[:1].upper() + words[1:]
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
+
+
 def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():
@@ -288,6 +296,7 @@ def _jinja() -> jinja2.Environment:
         number=tables.number,
         subset_title=tables.subset_title,
         heat=_heat,
+        sentence=_sentence,
         rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
     )
     return environment
