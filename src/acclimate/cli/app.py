@@ -371,6 +371,23 @@ def export_(
     export_command(checkpoint, output=output, enlarge=enlarge, tolerance=tolerance)
 
 
+@app.command()
+def clean(
+    folders: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(help="folders that runs are in (default: runs)"),
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="also stages that are begun and not finished")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+) -> None:
+    """List caches and stages that no run leads to any more, with their sizes, and remove them if you say so."""
+    from acclimate.cli.clean import clean_command
+
+    clean_command(folders or [], unfinished=unfinished, yes=yes)
+
+
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
     """List what ships: recipes, methods, networks, datasets, protocols or suites."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,11 @@ class Store:
     def finish(self, key: str, summary: dict[str, Any], products: Sequence[str] = ()) -> None:
         """Marks a stage as finished, with the checksums of its products, what it leaves to later ones."""
         write_verified_json(self.folder(key) / DONE, {**summary, _PRODUCTS: digests_in(self.folder(key), products)})
+
+
+def held(stage: Path) -> AbstractContextManager[bool]:
+    """Holds a stage's folder that exists; gives whether nobody else is working on it."""
+    return _locked(stage / "lock")
 
 
 @contextmanager
