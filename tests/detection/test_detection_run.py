@@ -185,7 +185,7 @@ def test_the_commands_know_detectors(small_run: Path, tmp_path: Path, capsys: py
     with pytest.raises(UserError, match="one by one"):
         evaluate_command([checkpoint] * 2, data=data, split="val", protocol_name=None, json=None)
     with pytest.raises(UserError, match="draws boxes"):
-        predict_command(checkpoint, [str(tmp_path)], output=tmp_path / "out", kinds=["entropy"])
+        predict_command(checkpoint, [str(tmp_path)], output=tmp_path / "out", entropy=True)
     with pytest.raises(UserError, match="no folder"):
         evaluate_command([checkpoint], data="cityscapes:/nowhere", split="val", protocol_name="voc-area", json=None)
 

@@ -117,7 +117,7 @@ def test_a_class_that_vanishes_from_the_predictions(caplog: pytest.LogCaptureFix
             network(batch(0).images)
         warnings.look(ROLES)
     assert len(told(caplog)) == 1
-    assert "class 2 was predicted earlier in this training (up to 100.0 %" in told(caplog)[0]
+    assert "class car was predicted earlier in this training (up to 100.0 %" in told(caplog)[0]
 
 
 def test_looking_leaves_no_hook_and_changes_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,17 @@ _WHAT = {
 }
 
 
-def clean_command(folders: Sequence[Path], *, unfinished: bool, yes: bool) -> None:
-    """Lists caches and old stages with their sizes, asks, and removes them."""
+def clean_command(
+    folders: Annotated[list[Path] | None, typer.Argument(help="folders that runs are in (default: runs)")] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="also stages that are begun and not finished")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+) -> None:
+    """List caches and stages that no run leads to any more, with their sizes, and remove them if you say so."""
     from acclimate.pipeline.cleaning import removables, remove
 
-    places = list(folders) or [place for place in [Path("runs")] if place.is_dir()]
+    places = folders or [place for place in [Path("runs")] if place.is_dir()]
     found = removables(places)
     chosen = [each for each in found if unfinished or each.kind != "unfinished"]
     kept = [each for each in found if each not in chosen]

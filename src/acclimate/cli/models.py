@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from acclimate.cli.options import InferenceKeys, Spec
 from acclimate.errors import UserError
 from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
@@ -16,15 +19,14 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    checkpoints: Sequence[Path],
-    *,
-    data: str,
-    split: str,
-    protocol_name: str | None,
-    json: Path | None,
-    inference: Sequence[str] = (),
+    checkpoints: Annotated[list[Path], typer.Argument(help="models or folders of runs; several are averaged")],
+    data: Spec,
+    split: Annotated[str, typer.Option("--split")] = "val",
+    protocol_name: Annotated[str | None, typer.Option("--protocol", help="`acclimate list protocols`")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write the scores to this file")] = None,
+    inference: InferenceKeys = None,
 ) -> None:
-    """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    """Score checkpoints on a labelled set."""
     from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
@@ -51,7 +53,7 @@ def evaluate_command(
         return
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data)
-    protocol = protocol.asking(inference_of(inference), size=card.input_size)
+    protocol = protocol.asking(inference_of(inference or ()), size=card.input_size)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
         method=card.method or "",
@@ -86,9 +88,24 @@ def inference_of(overrides: Sequence[str]) -> Inference:
 
 
 def import_command(
-    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str | None
+    file: Annotated[
+        Path, typer.Argument(help="a published checkpoint: .pth, .params, or safetensors with the same keys")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")] = Path("model.safetensors"),
+    layout: Annotated[
+        str, typer.Option("--layout", help="auto, adaptsegnet, advent, bdl, fada, cbst, initial-weights")
+    ] = "auto",
+    branches: Annotated[
+        int | None,
+        typer.Option("--branches", help="branches of the heads that are summed, 2 or 4 (default: told by the values)"),
+    ] = None,
+    class_space: Annotated[str | None, typer.Option("--class-space", help="default: by number of classes")] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option("--input-size", help="WIDTHxHEIGHT, or native (default: at which the authors evaluate)"),
+    ] = None,
 ) -> None:
-    """Imports published weights and prints what they were taken for."""
+    """Turn weights that authors published into a checkpoint, without running anything in the file."""
     from acclimate.exchange.importing import import_weights
 
     if branches not in (None, 2, 4):
@@ -98,8 +115,17 @@ def import_command(
     print(imported.summary())
 
 
-def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
-    """Exports a model and prints how far it is from ours."""
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
+        "model.onnx"
+    ),
+    enlarge: Annotated[bool, typer.Option("--enlarge", help="logits at the images' size, not at the stride")] = False,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="largest difference allowed, relative to the largest logit")
+    ] = 1e-4,
+) -> None:
+    """Write a model for other programs, preprocessing included, and compare it with ours first."""
     from acclimate.cli.predict import checkpoint_named
     from acclimate.exchange.exporting import export_network
 

@@ -2,8 +2,9 @@
 
 from acclimate.losses.adversarial import Domain, domain_loss
 from acclimate.losses.class_prior import class_ratio_prior
-from acclimate.losses.entropy import entropy_loss, entropy_map, weighted_self_information
+from acclimate.losses.entropy import entropy_loss, entropy_map, robust_entropy_loss, weighted_self_information
 from acclimate.losses.fine_grained import class_domain_loss, class_encoding
+from acclimate.losses.max_square import max_square_loss
 from acclimate.losses.segmentation import cross_entropy
 
 __all__ = [
@@ -15,5 +16,7 @@ __all__ = [
     "domain_loss",
     "entropy_loss",
     "entropy_map",
+    "max_square_loss",
+    "robust_entropy_loss",
     "weighted_self_information",
 ]

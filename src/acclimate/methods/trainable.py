@@ -36,7 +36,7 @@ class Term:
     role: Role = "adaptation"
 
 
-Statistic = Literal["class ratios", "class sizes", "class shares", "initial network"]
+Statistic = Literal["class ratios", "class sizes", "class shares", "class thresholds", "initial network"]
 """What a method can ask to know of the data; see :class:`acclimate.methods.base.Setting`."""
 
 KEPT_SHARE = "kept share"

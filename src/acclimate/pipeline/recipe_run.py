@@ -10,12 +10,14 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from acclimate.data.tolerance import write_skipped
-from acclimate.evaluation.scores import Row
+from acclimate.doctor.signals import EXAMINED
+from acclimate.evaluation.scores import ORACLE, Row
 from acclimate.pipeline.sizes import check_input_sizes
 from acclimate.pipeline.store import Store, link
 from acclimate.recipe.schema import Recipe
 from acclimate.stages.evaluate import EvaluateStage, ScoredModels
-from acclimate.stages.stage import Context, Done, Place, RunData, Stage
+from acclimate.stages.examine import ExaminedModel, ExaminedSets
+from acclimate.stages.stage import MODEL, Context, Done, Place, RunData, Stage
 from acclimate.stages.train import launched_fabric
 from acclimate.tasks import task_named
 
@@ -60,10 +62,13 @@ class RecipeRun:
         """Every stage in order; the rows of the evaluated ones (in the first process alone)."""
         for name, settings in self.recipe.stages.items():
             settings.check(self._context(name))  # what is wrong is said now rather than after hours of training
+        self._examine("sets", ExaminedSets(self._context("")))
         rows: list[Row] = []
         for number, (name, settings) in enumerate(self.recipe.stages.items(), start=1):
             for stage in settings.ready(self._context(name)):
                 self.finished[name] = done = self._done_once(stage)
+                if MODEL in stage.products and stage.method != ORACLE:
+                    self._examine(f"{number}-{name}", ExaminedModel(self._context(name), done))
                 if not self.fabric.is_global_zero:
                     continue
                 link(
@@ -73,6 +78,14 @@ class RecipeRun:
                 if isinstance(stage, ScoredModels):
                     rows.append(stage.scored(done, stage_name=self._folder_of(stage.row.of[0])))
         return rows
+
+    def _examine(self, name: str, stage: Stage) -> None:
+        """Lets the doctor look; what it saw is linked in the run's folder ``examined/``."""
+        if self.recipe.examine == 0 or not task_named(self.recipe.task).examined:
+            return
+        done = self._done_once(stage)
+        if self.fabric.is_global_zero:
+            link(self.output / f"{self.prefix}{EXAMINED}" / name, done.folder)
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """(name, key) of every stage, without doing any."""
@@ -107,7 +120,7 @@ class RecipeRun:
         if summary is not None:
             if self.fabric.is_global_zero:
                 stage.clear(store.folder(key))  # what a process left that was killed right after it was done
-            if stage.verb != "evaluate":
+            if stage.verb not in ("evaluate", "examine"):
                 _say(f"{stage.title}: already done, reused")
         elif stage.shared and not self.fabric.is_global_zero:
             summary = stage.run(Place(store.folder(key), store.root / "cache", launched_fabric(stage.precision)))

@@ -20,6 +20,7 @@ from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
 from acclimate.training.schedule import set_learning_rates
 from acclimate.training.snapshots import Snapshots
+from acclimate.training.trackers import TrackerName
 from acclimate.training.warnings import TrainingWarnings, ensure_finite, ensure_finite_state
 
 
@@ -36,6 +37,8 @@ class LoopSettings(Protocol):
     def log_every(self) -> int: ...
     @property
     def clip_gradients(self) -> float | None: ...
+    @property
+    def tracker(self) -> TrackerName | None: ...
 
     def learning_rate_factor(self, step: int) -> float:
         """What every rate is multiplied by at a step."""
@@ -99,7 +102,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     method, settings, fabric = training.method, training.settings, training.fabric
     position, snapshots = training.position, training.snapshots
     method.train()
-    warnings = TrainingWarnings(method, rows=training.history.rows)
+    folder = training.history.path.parent if fabric.is_global_zero else None
+    warnings = TrainingWarnings(method, rows=training.history.rows, folder=folder)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -135,6 +139,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
             stopping, due = agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
             scores = snapshots.take(done) if snapshots and scored and fabric.is_global_zero else {}
+            if scores and snapshots:
+                training.history.show(done, snapshots.pictures)
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
                 bar.advance(1, _add_row(training, {**record, "learning rate": rate, **scores}))
