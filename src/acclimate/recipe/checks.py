@@ -60,7 +60,8 @@ def checked(content: dict[str, Any], name: str) -> Recipe:
                 if shared is not None:
                     collected(recipe.training_settings, stage, where=at)
                 if "name" in {**recipe.network, **stage.network} or recipe.checkpoint_under(stage) is None:
-                    collected(recipe.network_config, stage, where=at)  # else the run asks the checkpoint
+                    network = collected(recipe.network_config, stage, where=at)  # else the run asks the checkpoint
+                    problems.extend(_network_problems(key, stage, network, task))
     if recipe is None or problems:
         raise _all_problems(name, problems)
     return recipe
@@ -170,6 +171,17 @@ def _split_problems(recipe: Recipe, name: str, stage: TrainStage) -> list[str]:
     if isinstance(labels, LabelStage) and labels.split is None:
         problems.append(f"{at}: {stage.easy_to_hard} does not split its images; give it split: {{}}")
     return problems
+
+
+def _network_problems(name: str, stage: TrainStage, network: Any, task: Task) -> list[str]:
+    wanted = {} if network is None else task.method(stage.train).network_options
+    options = getattr(network, "options", network)
+    return [
+        f"stages.{name}: {stage.train} needs a network with {key}: {str(value).lower()}; set it in network, and in the "
+        "network of the stage it starts from"
+        for key, value in wanted.items()
+        if getattr(options, key, None) != value
+    ]
 
 
 def _row_problems(stage: str, rows: Sequence[ScoredRow]) -> list[str]:
