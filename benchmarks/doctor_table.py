@@ -85,7 +85,7 @@ def exported(folder: Path, spec: str, *, labels: Callable[[int, int], int] | Non
         description |= {
             "labels": "labels",
             "classes": list(space.classes),
-            "ids": {index: name for index, name in enumerate(space.classes)},
+            "ids": dict(enumerate(space.classes)),
         }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
     return f"folder:{folder / 'dataset.yaml'}"
