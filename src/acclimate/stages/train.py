@@ -95,8 +95,8 @@ class TrainStage(StageSettings):
         for key, value in written.task.method(self.train).network_options.items():
             if getattr(options, key, None) != value:
                 yield (
-                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, and "
-                    "in the network of the stage it starts from"
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
                 )
 
     def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
