@@ -80,7 +80,7 @@ def test_a_weak_model_names_the_number_where_it_was_measured_and_the_classes_at_
     iou = {"road": 0.8, "sky": 0.6, "tree": 0.3, "car": 0.0, "sign": 0.0}
     (finding,) = findings_in_model("plain", model(source={"iou": iou}))
     assert (finding.kind, finding.severity) == ("weak source model", "warning")
-    assert "plain reaches only 34 % mIoU on the source itself, on 8 of held-out pictures (val); car and sign at 0" in (
+    assert "plain reaches only 34 % mIoU on the source itself, on 8 held-out pictures (val); car and sign at 0" in (
         finding.words
     )
     iou = dict.fromkeys(LABELS, 0.2) | {"sign": None}  # one that does not occur counts for nothing

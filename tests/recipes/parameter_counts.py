@@ -70,7 +70,8 @@ def expected_parameters(config: Any, classes: int) -> int:
         LookupError: no count is known; add it with where it comes from.
     """
     name, config = config.name, getattr(config, "options", config)
-    levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(config, "multi_level", False) else 0)
+    levels = aspp(2048, classes) * (2 if getattr(config, "twin_heads", False) else 1)
+    levels += aspp(1024, classes) if getattr(config, "multi_level", False) else 0
     backbone = getattr(config, "backbone", None) or "torchvision/resnet50"
     if name == "deeplab-v2-resnet101":
         return RESNET101 + levels

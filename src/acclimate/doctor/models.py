@@ -61,13 +61,13 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
 
 
 def _weak(name: str, source: SourceSignals) -> Finding:
-    on = f"held-out pictures ({source.split})" if source.held_out else "the very pictures it was trained on"
+    on = f"held-out pictures ({source.split})" if source.held_out else "of the very pictures it was trained on"
     zero = [label for label, iou in source.iou.items() if iou is not None and iou < 0.01]
     missing = f"; {listed(zero)} at 0" if zero else ""
     return Finding(
         kind="weak source model",
         severity="alarm" if source.miou < VERY_WEAK else "warning",
-        words=f"{name} reaches only {100 * source.miou:.0f} % mIoU on the source itself, on {source.images} of "
+        words=f"{name} reaches only {100 * source.miou:.0f} % mIoU on the source itself, on {source.images} "
         f"{on}{missing}",
         advice="adaptation cannot mend this: train longer (training.steps), with a pretrained network or a higher "
         "learning rate, and check the labels (`acclimate check`) before looking at the target",

@@ -95,18 +95,23 @@ class Setting:
 
     Attributes:
         optimizer: how the network is optimised.
+        steps: of the training.
         class_ratios: (C,) share of each class among the source's labelled pixels; None where nobody asked.
         class_sizes: (C,) mean size of each class in the source's images that contain it (MLSL eq. 4); None likewise.
         class_shares: ``source`` and ``target`` -> image name -> (C,) fraction of its (pseudo-)label that each class
             covers; empty where nobody asked.
+        class_thresholds: (C,) probabilities above which the pseudo-labels at hand were chosen, 1 for a class that was
+            never predicted; None where nobody asked.
         class_names: in train-id order.
         initial: the network with its backbone's own weights, before any stage has trained it; None where nobody asked.
     """
 
     optimizer: OptimizerSettings
+    steps: int = 1
     class_ratios: Tensor | None = None
     class_sizes: Tensor | None = None
     class_shares: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    class_thresholds: Tensor | None = None
     class_names: tuple[str, ...] = ()
     initial: SegmentationNetwork | None = None
 

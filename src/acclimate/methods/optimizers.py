@@ -96,9 +96,9 @@ def holding_modules(name: str) -> int:
 
     The published code walks over all modules of each direct child of the network and lists the parameters of each:
     ``conv1.weight`` once, ``layer1.0.conv2.weight`` three times (of the layer, the block and the convolution),
-    ``layer1.0.downsample.0.weight`` four times.
+    ``layer1.0.downsample.0.weight`` four times. A backbone that is a part of its own is walked over like the network.
     """
-    return max(1, name.count("."))
+    return max(1, name.removeprefix("backbone.").count("."))
 
 
 def _by_repeats(group: dict[str, Any], times: dict[int, int]) -> list[dict[str, Any]]:

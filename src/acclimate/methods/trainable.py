@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -36,7 +37,7 @@ class Term:
     role: Role = "adaptation"
 
 
-Statistic = Literal["class ratios", "class sizes", "class shares", "initial network"]
+Statistic = Literal["class ratios", "class sizes", "class shares", "class thresholds", "initial network"]
 """What a method can ask to know of the data; see :class:`acclimate.methods.base.Setting`."""
 
 KEPT_SHARE = "kept share"
@@ -146,6 +147,8 @@ class Trainable(Learner[AnyBatch]):
     the target that an earlier stage made, which then take the source's place."""
     smallest_input: ClassVar[int] = 1
     """Pixels that the shorter side of its pictures has at least."""
+    network_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options that its network has to have."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 

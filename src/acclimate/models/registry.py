@@ -13,6 +13,7 @@ from acclimate.models.hrda import HRDA
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.pairs import PAIRS
 from acclimate.models.small import SmallNetwork
+from acclimate.models.twin_heads import with_twin_head
 from acclimate.models.vgg import DeepLabV2VGG16
 from acclimate.models.wide_resnet38 import WideResNet38
 from acclimate.models.wrapped import from_code
@@ -69,4 +70,5 @@ def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
     if config.name.startswith(CODE):
         return from_code(config, classes)
     build: Callable[[Any, int], SegmentationNetwork] = network_named(config.name)
-    return build(config.options, classes)
+    network = build(config.options, classes)
+    return with_twin_head(network) if getattr(config.options, "twin_heads", False) else network

@@ -89,11 +89,16 @@ class RecipeRun:
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """(name, key) of every stage, without doing any."""
+        for name, stage, key in self.expected():
+            yield "-".join(filter(None, (name, stage.suffix))), key
+
+    def expected(self) -> Iterator[tuple[str, Stage, str]]:
+        """(its name in the recipe, stage, key) of every stage, without doing any."""
         for name, settings in self.recipe.stages.items():
             for stage in settings.ready(self._context(name)):
                 key = self.store.key(stage.verb, stage.identity())
                 self.finished[name] = Done(key, self.store.folder(key), {}, stage.method, stage.inputs)
-                yield "-".join(filter(None, (name, stage.suffix))), key
+                yield name, stage, key
 
     def _context(self, name: str) -> Context:
         trained = [each for each, stage in self.recipe.stages.items() if not isinstance(stage, EvaluateStage)]

@@ -83,7 +83,20 @@ class TrainStage(StageSettings):
         if written.training_fits:
             yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
         if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
-            yield from written.mistakes(recipe.network_config, self, where=f"{at}.")  # else the checkpoint is asked
+            mistakes = list(
+                written.mistakes(recipe.network_config, self, where=f"{at}.")
+            )  # else the checkpoint is asked
+            yield from mistakes or self._network_problems(written)
+
+    def _network_problems(self, written: Written) -> Iterator[str]:
+        network = written.recipe.network_config(self)
+        options = getattr(network, "options", network)
+        for key, value in written.task.method(self.train).network_options.items():
+            if getattr(options, key, None) != value:
+                yield (
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
+                )
 
     def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
         training = recipe.training_settings(self)

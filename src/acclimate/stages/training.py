@@ -135,6 +135,7 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
             )
     setting = Setting(
         optimizer=request.training.optimizer,
+        steps=request.training.steps,
         class_names=request.class_space.classes,
         initial=initial,
         **_statistics(request, needs, cache),
@@ -171,6 +172,8 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
         found["class_ratios"] = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
     if "class sizes" in needs:
         found["class_sizes"] = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    if "class thresholds" in needs:
+        found["class_thresholds"] = _class_thresholds(request)
     if "class shares" in needs:
         domains = {"source": request.source}
         if request.target is not None and request.pseudo_labelled:
@@ -180,6 +183,17 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
             for name, dataset in domains.items()
         }
     return found
+
+
+def _class_thresholds(request: SegmentationTraining) -> torch.Tensor:
+    """(C,) probabilities by which the target's pseudo-labels were chosen."""
+    manifest = read_manifest(request.target.folder) if isinstance(request.target, PseudoLabelled) else None
+    if manifest is None or manifest["selection"]["decision"] != "class-balanced":
+        raise UserError(
+            f"the options of {request.method} soften class-balanced labels; give the stage pseudo_labels of a label "
+            "stage with selection: {confidence: softmax, rule: portion, decision: class-balanced}"
+        )
+    return torch.tensor([1.0 if value is None else value for value in manifest["thresholds"]])
 
 
 def _batches(

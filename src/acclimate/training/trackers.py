@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,16 +73,15 @@ class Lightning(Tracker):
 
     def __init__(self, kind: TrackerName, folder: Path, *, name: str) -> None:
         self.kind = kind
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             from pytorch_lightning import loggers
 
             if kind == "wandb":
-                folder.mkdir(parents=True, exist_ok=True)
                 self._logger: Any = loggers.WandbLogger(project=PROJECT, name=name, save_dir=str(folder))
             else:
-                self._logger = loggers.MLFlowLogger(
-                    experiment_name=PROJECT, run_name=name, save_dir=str(folder / "mlflow")
-                )
+                place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+                self._logger = loggers.MLFlowLogger(experiment_name=PROJECT, run_name=name, tracking_uri=place)
             _ = self._logger.experiment  # it is this that connects
         except ImportError as error:
             raise UserError(
@@ -101,7 +102,8 @@ class Lightning(Tracker):
             if self.kind == "wandb":
                 self._logger.log_image(name, [picture], step=step)
             else:
-                self._logger.experiment.log_image(self._logger.run_id, picture, key=name.replace("/", "."), step=step)
+                key = re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)  # MLflow takes no other characters
+                self._logger.experiment.log_image(self._logger.run_id, picture, key=key, step=step)
 
     def close(self) -> None:
         self._logger.finalize("success")
