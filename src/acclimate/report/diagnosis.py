@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from acclimate.doctor.findings import KINDS, Finding, Severity, worst_first
+from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_first
 from acclimate.doctor.models import findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
 from acclimate.doctor.verdict import Verdict, verdict
 from acclimate.evaluation.scores import ORACLE
 from acclimate.report.reading import Examined, Run
-
-BASELINE = "source_only"
-"""The method that adapted models are compared with."""
 
 
 @dataclass(frozen=True)

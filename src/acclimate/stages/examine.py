@@ -20,7 +20,7 @@ from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import Translated
-from acclimate.doctor.findings import Finding
+from acclimate.doctor.findings import BASELINE, Finding
 from acclimate.doctor.models import findings_in_model
 from acclimate.doctor.sets import findings_in_sets
 from acclimate.doctor.signals import SIGNALS, ModelSignals, SetSignals, SourceSignals, TargetSignals
@@ -151,7 +151,10 @@ class ExaminedModel(Stage):
                 device=device,
             )
         write_verified_json(place.folder / SIGNALS, signals.model_dump(mode="json"))
-        _tell(findings_in_model(context.name, signals))
+        found = findings_in_model(context.name, signals)
+        if self.method != BASELINE:  # what source-only has too was said of source-only
+            found = (each for each in found if each.severity == "alarm" and each.kind != "weak source model")
+        _tell(found)
         return {}
 
     def _source(self) -> tuple[Dataset, bool]:
