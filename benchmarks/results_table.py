@@ -50,7 +50,8 @@ def main() -> None:
     print("|---" * (len(summaries) + 1) + "|")
     for name in classes:
         print(f"| {name} | " + " | ".join(percent(summary.iou(name)) for summary in summaries) + " |")
-    print(f"\ncommit {results.environment.get('commit')}, {results.environment.get('processor')}")
+    machine = results.environment.get("accelerator") or results.environment.get("processor")
+    print(f"\ncommit {results.environment.get('commit')}, {machine}")
 
 
 def named(summaries: Sequence[Summary], name: str) -> Summary:

@@ -19,7 +19,7 @@ tasks
 stages
 detection translation
 report training
-exchange methods pseudo
+exchange methods pseudo doctor
 evaluation
 models
 data

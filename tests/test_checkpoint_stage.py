@@ -12,6 +12,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
 from acclimate.io.files import hash_of_file
 from acclimate.models.checkpoint import load_network, read_card, save_network
+from acclimate.models.config import NetworkConfig
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
 
@@ -72,6 +73,32 @@ def test_what_starts_from_it_is_the_same(whole: tuple[Path, list[Row]], given: P
     given.unlink()
     kept = tmp_path / "given/run/1-base/model.safetensors"
     assert hash_of_file(kept) == before
+
+
+def test_the_checkpoint_says_what_the_network_is(
+    whole: tuple[Path, list[Row]], given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.SHARED", SHARED.replace("network: {name: small, width: 16}\n", ""))
+    later = AFTER.replace("[base, esl]", "[again]").replace(
+        "  scores", "  again: {train: source_only, start: esl, network: {head_learning_rate_multiple: 0.5}}\n  scores"
+    )
+    (row,) = ran(tmp_path / "given", f"{{checkpoint: {given}}}", later)
+    ours, theirs = (load_network(place / "3-esl/model.safetensors")[0] for place in (tmp_path / "given/run", whole[0]))
+    assert all(torch.equal(ours.state_dict()[key], value) for key, value in theirs.state_dict().items())
+    options = read_card(tmp_path / "given/run" / row.checkpoint).network.options
+    assert (options.width, options.head_learning_rate_multiple) == (16, 0.5)
+
+    with pytest.raises(UserError, match=r"network.name is missing: name one .* start from a checkpoint"):
+        ran(tmp_path / "scratch", f"{{checkpoint: {given}}}", AFTER.replace(" start: base,", ""))
+
+
+def test_a_checkpoint_alone_names_no_code(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, card = load_network(given)
+    network.config = NetworkConfig.parse({"name": "python:of_the_files:own"})
+    save_network(given, network, card=card.model_copy(update={"network": network.config}))
+    monkeypatch.setattr(f"{__name__}.SHARED", SHARED.replace("network: {name: small, width: 16}\n", ""))
+    with pytest.raises(UserError, match="name it yourself with --network python:of_the_files:own"):
+        ran(tmp_path / "run", f"{{checkpoint: {given}}}")
 
 
 def test_another_file_is_another_stage(given: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *sorted(ROOT.glob("docs/**/*.md"))]
 OWN_DATA = ROOT / "docs" / "own-data.md"
+OWN_PAGES = [ROOT / "docs" / f"own-{what}.md" for what in ("network", "method", "data-reader")]
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>[a-z: ]+) -->\n)?```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^```$",

@@ -1,14 +1,17 @@
-"""The folder of a reader who does what the page on own data says."""
+"""The folder of a reader who does what the pages on bringing one's own say."""
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from markdown_pages import OWN_DATA, blocks
+from markdown_pages import OWN_DATA, OWN_PAGES, blocks
 from PIL import Image
 
 WIDTH, HEIGHT = 640, 360
 RENDER_IDS = (0, 7, 11, 23, 26)
+RECORDED_IDS = (0, 1, 2, 3, 4, 5)
 SCORED_IDS = (0, 1, 2, 3, 255)
 
 
@@ -38,3 +41,27 @@ def write_workspace(folder: Path) -> None:
     for block in blocks(OWN_DATA, "yaml"):
         if block.title != "dataset.yaml":
             (folder / block.title).write_text(block.text, encoding="utf-8")
+    for number in range(3):
+        write_picture(folder / "recordings" / "frames" / f"{number:04d}.png")
+        write_ids(folder / "recordings" / "ids" / f"{number:04d}.png", RECORDED_IDS)
+    write_own_package(folder)
+
+
+def write_own_package(folder: Path) -> None:
+    """The recipes and the package of the pages "Your own …"."""
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "__init__.py").touch()
+    for block in [block for page in OWN_PAGES for language in ("python", "yaml") for block in blocks(page, language)]:
+        if block.title and block.title != "excerpt":
+            (folder / block.title).write_text(block.text, encoding="utf-8")
+
+
+def own_entry_points() -> list[EntryPoint]:
+    """What the package declares."""
+    return [
+        EntryPoint(name, value, group)
+        for page in OWN_PAGES
+        for block in blocks(page, "toml")
+        for group in re.findall(r'entry-points\."(.*)"', block.text)
+        for name, value in re.findall(r'^([\w-]+) = "(.*)"$', block.text, re.MULTILINE)
+    ]

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from markdown_pages import OWN_DATA, PAGES, ROOT, Block, all_blocks, anchors, links, page_name
 from reader_workspace import write_ids, write_picture
 
 import acclimate
 from acclimate.bench.suite import plan
-from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.folder import Folder, read_description
-from acclimate.data.sample import Batch
-from acclimate.methods import Setting
-from acclimate.methods.optimizers import OptimizerSettings
-from acclimate.models.config import NetworkConfig
-from acclimate.models.registry import build_network
 from acclimate.recipe.load import load_recipe, merged
 
 SURROUNDINGS = {"name": "excerpt", "network": {"name": "small"}, "stages": {"source-only": {"train": "source_only"}}}
@@ -87,45 +78,8 @@ def test_python_compiles_and_uses_public_names(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in PYTHON if b.mark == "run"], ids=str)
-def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    executed(block, monkeypatch)
-
-
-def executed(block: Block, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """The block as a module."""
-    module = types.ModuleType("block_of_a_page")
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # pydantic looks annotations up there
-    exec(compile(block.text, str(block), "exec"), module.__dict__)
-    return module
-
-
-def test_the_example_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = executed(next(b for b in PYTHON if "class Confidence(" in b.text), monkeypatch)
-    torch.manual_seed(0)
-    network = build_network(NetworkConfig(name="small", width=8), 3)
-    options = module.Confidence.Options(confidence_weight=10.0)
-    method = module.Confidence(network, options=options, setting=Setting(OptimizerSettings(learning_rate=0.01)))
-    source = Batch(torch.rand(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32)), ["a", "b"])
-    target = Batch(torch.rand(2, 3, 32, 32), None, ["c", "d"])
-    unsureness = []
-    for step in range(8):
-        method.optimizers["network"].zero_grad()
-        for losses in method.losses(source, target, step):
-            torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()
-        unsureness.append(losses["unsureness"].value.item())
-        method.optimizers["network"].step()
-    assert unsureness[-1] < 0.8 * unsureness[0]
-
-
-def test_the_example_reader_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = executed(next(b for b in PYTHON if "class Example(" in b.text), monkeypatch)
-    write_picture(tmp_path / "frames" / "a.png")
-    write_ids(tmp_path / "ids" / "a.png", (1, 2))
-    space = class_space("camvid-11")
-    space = type(space)(space.name, space.classes, space.colours, {"example": {1: 3, 2: 255}})
-    dataset = module.Example(tmp_path, space=space)
-    assert dataset.names == ["a"]
-    assert set(dataset.label(0).flat) == {3, 255}
+def test_python_runs(block: Block, workspace: Path) -> None:
+    exec(compile(block.text, str(block), "exec"), {"__name__": "block_of_a_page"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

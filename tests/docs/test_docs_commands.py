@@ -16,6 +16,7 @@ from reader_workspace import write_ids, write_picture
 from acclimate.cli.app import app, main
 from acclimate.data.registry import DATASETS
 from acclimate.detection.registry import BOXED_DATASETS
+from acclimate.io.plugins import names_added
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe.load import TrainStage, load_recipe, parse_override, validated
 
@@ -59,7 +60,7 @@ def test_command_is_understood(command: Command, workspace: Path) -> None:
     wrong_on_purpose = any(line.startswith("error:") for line in command.shown)
     for key in ("source", "target", "data"):
         if values.get(key) and not wrong_on_purpose:
-            assert values[key].partition(":")[0] in {*DATASETS, *BOXED_DATASETS}
+            assert values[key].partition(":")[0] in {*DATASETS, *BOXED_DATASETS, *names_added("acclimate.datasets")}
     if name in ("run", "demo") and not wrong_on_purpose:
         recipe = values.get("recipe") or ("demo-quick" if values["quick"] else "demo")
         load_recipe(recipe, overrides=dict(map(parse_override, values["overrides"] or [])))
@@ -70,7 +71,7 @@ def test_command_is_understood(command: Command, workspace: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_checkpoints_are_where_recipes_leave_them(page: Path, workspace: Path) -> None:
     for run, stage in re.findall(r"runs/([\w-]+)/([\w-]+)/model\.safetensors", page.read_text(encoding="utf-8")):
-        recipe, _ = load_recipe("mine.yaml" if run == "mine" else run)
+        recipe, _ = load_recipe(f"{run}.yaml" if (workspace / f"{run}.yaml").is_file() else run)
         stages = enumerate(recipe.stages.items(), start=1)
         trained = [f"{number}-{name}" for number, (name, verb) in stages if isinstance(verb, TrainStage)]
         assert stage in trained

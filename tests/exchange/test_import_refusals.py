@@ -21,7 +21,7 @@ from acclimate.errors import UserError
 from acclimate.exchange.heads import ImportOptions, trained_branches
 from acclimate.exchange.importing import import_weights
 from acclimate.exchange.layouts import LAYOUTS, BodyLayout, NetworkLayout, fitted, recognise
-from acclimate.exchange.tensor_files import read_foreign
+from acclimate.exchange.tensor_files import foreign_weights, read_foreign
 from acclimate.models import read_card
 
 
@@ -61,13 +61,14 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, form: str) -> None:
     ("content", "message"),
     [
         (b"", r"no readable checkpoint|holds more than tensors"),
+        (b"\n<!DOCTYPE html><html><title>Sign in</title>", r"is a web page, not a checkpoint"),
         (b"PK\x03\x04 not a zip at all", r"no readable checkpoint"),
         ([1, 2, 3], r"holds no weights: a list"),
         ({}, r"holds no weights"),
         ({"net": {"a": torch.zeros(1)}, "epoch": 3}, r"besides tensors it holds 'net'"),
         ({"feature_extractor": {"a": 1}, "classifier": {}}, r"besides tensors it holds 'a'"),
     ],
-    ids=["empty", "broken zip", "list", "nothing", "nested", "no tensor"],
+    ids=["empty", "page", "broken zip", "list", "nothing", "nested", "no tensor"],
 )
 def test_files_without_weights(tmp_path: Path, content: Any, message: str) -> None:
     file = tmp_path / "odd.pth"
@@ -129,11 +130,6 @@ def lose_a_branch(state: dict[str, Tensor]) -> None:
         del state[f"layer6.conv2d_list.3.{kind}"]
 
 
-def lose_a_head(state: dict[str, Tensor]) -> None:
-    for key in [key for key in state if key.startswith("layer5.")]:
-        del state[key]
-
-
 def store_two_branches(state: dict[str, Tensor]) -> None:
     for key in [key for key in state if ".conv2d_list.2." in key or ".conv2d_list.3." in key]:
         del state[key]
@@ -147,15 +143,41 @@ def add_to_the_head(state: dict[str, Tensor]) -> None:
     state["layer5.extra.weight"] = torch.zeros(1, device="meta")
 
 
-@pytest.mark.parametrize(
-    "spoil", [lose_a_branch, lose_a_head, store_two_branches, count_classes_differently, add_to_the_head]
-)
+@pytest.mark.parametrize("spoil", [lose_a_branch, store_two_branches, count_classes_differently, add_to_the_head])
 def test_a_network_with_odd_heads_is_not_taken_for_initial_weights(spoil: Callable[[dict[str, Tensor]], None]) -> None:
     state = meta_state(0)
     spoil(state)
     with pytest.raises(UserError, match=r"nearest is multi-level DeepLab-V2|nearest is single-level DeepLab-V2"):
         recognise(state, layout="auto", where="odd.pth")
     assert isinstance(recognise(state, layout="initial-weights", where="odd.pth").layout, BodyLayout)
+
+
+def test_a_single_level_network_of_advent_has_its_head_in_layer6() -> None:
+    state = {key: value for key, value in meta_state(0).items() if not key.startswith("layer5.")}
+    fit = recognise(state, layout="auto", where="a.pth")
+    assert (fit.layout.description, fit.classes) == ("single-level DeepLab-V2 on ResNet-101 (ADVENT)", 19)
+    assert fit.tensors["layer5.conv2d_list.0.weight"] is state["layer6.conv2d_list.0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("decode_head.conv_seg.weight", "mmsegmentation"),
+        ("segformer.encoder.block.0.weight", "Hugging Face"),
+        ("backbone.layer1.0.conv1.weight", "torchvision's segmentation models"),
+    ],
+)
+def test_layouts_of_other_programs_are_named(key: str, name: str) -> None:
+    with pytest.raises(UserError, match=rf"layout of {name}.*acclimate\.wrap"):
+        recognise({key: torch.zeros(3, 3)}, layout="auto", where="a.pth")
+
+
+def test_a_moving_average_beside_the_network_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "both.pth"
+    torch.save({"model": {"a": torch.ones(2)}, "ema": {"a": torch.zeros(2)}, "epoch": 3}, file)
+    tensors, remarks = foreign_weights(file)
+    assert tensors["a"].tolist() == [1, 1]
+    assert remarks == ["weights: of its entry 'model'; it also holds 'ema'"]
 
 
 def test_only_layouts_of_the_family_are_tried() -> None:
@@ -258,6 +280,11 @@ def test_options_that_do_not_suit(tmp_path: Path, options: dict[str, Any], messa
 def test_numbers_of_classes_without_a_usual_space(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has 5 classes, and no class space is usual for that number"):
         import_weights(vgg_file(tmp_path, 5), tmp_path / "model.safetensors")
+    own = tmp_path / "dataset.yaml"
+    own.write_text("name: farm\nimages: frames\nclasses: [field, path, cow, sky, barn]\n", encoding="utf-8")
+    import_weights(vgg_file(tmp_path, 5), tmp_path / "model.safetensors", branches=4, space=str(own))
+    card = read_card(tmp_path / "model.safetensors")
+    assert (card.class_space, card.classes[2]) == ("farm", "cow")
 
 
 def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:

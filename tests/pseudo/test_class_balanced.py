@@ -59,8 +59,16 @@ def test_thresholds_are_the_element_of_rank_p_n() -> None:
     assert len(kept) == 4
     # rank round(9 * 0.5) = 4 in the paper: as many pixels, by strict comparison with the next element
     assert class_thresholds(histogram, CBST).published()[0] == pytest.approx(0.65, rel=1e-3)
-    tiny = authors.model_copy(update={"portion": 0.01})
-    assert class_thresholds(histogram, tiny).published()[0] == pytest.approx(0.95, rel=1e-3), "one pixel at least"
+
+
+def test_a_class_without_a_pixel_at_the_cut_keeps_none_in_the_authors_convention() -> None:
+    """floor(0.2 * 1) = 0: the published list is empty there and the threshold stays P = 1."""
+    histogram = ScoreHistogram(2, "softmax")
+    histogram.add(torch.tensor([0], dtype=torch.uint8), torch.tensor([0.05]))
+    few = CBST.model_copy(update={"convention": "authors", "portion": 0.2})
+    thresholds = class_thresholds(histogram, few)
+    assert thresholds.published() == [1.0, 1.0]
+    assert decided([[0.95, 0.05]], thresholds.published(), inclusive=True) == [255]
 
 
 def test_it_equals_the_direct_formula_on_random_maps() -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from acclimate.evaluation.inference import Inference
-from acclimate.models.network import Level, Output
+from acclimate.models.network import Level, Output, SegmentationNetwork
+from acclimate.models.resize import upsample
 from acclimate.pseudo.scoring import Scoring
-from acclimate.pseudo.sisc import LabelInference, Patches, averaged_probabilities, patch_windows
+from acclimate.pseudo.sisc import LabelInference, Patches, low_probabilities, patch_windows
 from acclimate.pseudo.thresholds import Selection
+
+
+def averaged_probabilities(network: SegmentationNetwork, images: Tensor, **how: Any) -> Tensor:
+    """Of whole images or patches, enlarged to the images' size: (B, C, H, W)."""
+    low = low_probabilities(network, images, **how)
+    return low if low.shape[2:] == images.shape[2:] else upsample(low, (images.shape[2], images.shape[3]))
 
 
 class PositionNetwork(nn.Module):
@@ -102,6 +111,27 @@ def test_patches_depend_on_seed_and_image_alone() -> None:
     assert network.batches == [2, 2, 2, 2, 1], "patches go through the network in batches of the given size"
     many = averaged(inference.model_copy(update={"patches_at_once": 50}))
     np.testing.assert_allclose(few[0].numpy(), many, atol=1e-6)
+
+
+class SeeingNetwork(nn.Module):
+    """Two classes; the probability of the second is the pixel's red."""
+
+    def forward(self, images: Tensor) -> Output:
+        red = images[:, :1].clamp(0.01, 0.99)
+        return Output({"main": Level(torch.cat([(1 - red).log(), red.log()], dim=1))})
+
+
+def test_shifted_patches_say_what_lies_above_and_to_the_left() -> None:
+    """MLSL's code: a patch at (y, x) is cut at (y - 4, x - 4), so its labels lie 4 pixels low and right."""
+    image = torch.rand(1, 3, 30, 40)
+    inference = LabelInference(kind="patches", patches=30, size=(16, 12), shift=4)
+    how = {"names": ["a"], "inference": Inference(), "patches": inference.in_patches()}
+    found = averaged_probabilities(SeeingNetwork(), image, **how)[0, 1]  # type: ignore[arg-type]
+    rows, columns = (torch.arange(30) - 4).clamp(min=0), (torch.arange(40) - 4).clamp(min=0)
+    expected = image[0, 0][rows][:, columns].clamp(0.01, 0.99)
+    covered = found > 0
+    assert covered.float().mean() > 0.8
+    assert torch.allclose(found[covered], expected[covered], atol=1e-6)
 
 
 def test_every_place_is_reached_by_some_patch() -> None:

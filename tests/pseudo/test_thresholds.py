@@ -230,6 +230,17 @@ def test_float32_limits_decide_as_real_numbers_would() -> None:
                 assert (score < np.float32(limit)) == exact
 
 
+def test_fdas_third_and_two_thirds_by_hand() -> None:
+    """Ten confidences: the published element round(0.66 * 10) = 7 of the ascending ones, kept with what lies above."""
+    ascending = [0.21, 0.3, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.85]
+    fda = {"confidence": "softmax", "convention": "authors"}
+    assert threshold_of(ascending, portion=0.34, **fda) == pytest.approx(0.7, rel=1e-3)
+    assert threshold_of(ascending, portion=0.66, **fda) == pytest.approx(ascending[round(0.34 * 10)], rel=1e-3)
+    assert threshold_of([0.95] * 3 + ascending, portion=0.1, **fda) == pytest.approx(0.9, rel=1e-3), "never above 0.9"
+    # the paper's strict comparison: of ten, the three above the fourth
+    assert threshold_of(ascending, portion=0.3, confidence="softmax") == pytest.approx(0.65, rel=1e-3)
+
+
 def test_settings_that_would_be_ignored_are_refused() -> None:
     with pytest.raises(ValidationError, match="portion is not read"):
         Selection(rule="median", portion=0.2)

@@ -67,7 +67,11 @@ def test_missing_and_foreign_folders_are_the_users_fault(tmp_path: Path) -> None
     [
         ("1-advent/history.csv", "epoch,loss\n1,2\n", "history.csv is not a training history"),
         ("1-advent/history.csv", "step,loss\n1,low\n", "history.csv is not a training history"),
-        ("1-advent/pictures/index.json", '{"classes": []}', "index.json is not an index of pictures at colours"),
+        (
+            "1-advent/pictures/index.json",
+            '{"classes": []}',
+            "is not an index of pictures: the key 'colours' is missing",
+        ),
         ("1-advent/manifest.json", "{", "manifest.json as JSON"),
         ("results.json", '{"schema": 1, "rows": [{}]}', "results.json does not follow the results schema"),
         ("recipe.yaml", "a: [", "recipe.yaml as YAML"),

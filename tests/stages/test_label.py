@@ -59,7 +59,7 @@ def data() -> Dataset:
 
 def request_for(checkpoint: Path, data: Dataset, **selection: object) -> LabelRequest:
     return LabelRequest(
-        checkpoint=checkpoint,
+        checkpoints=(checkpoint,),
         data=data,
         class_space=class_space("scenes"),
         selection=Selection.model_validate(selection),

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from acclimate.cli.options import Output, Seeds, Set
 from acclimate.errors import UserError
 
 
 def adapt_command(
-    *,
-    source: str,
-    target: str,
-    output: Path,
-    hours: float | None,
-    seeds: str,
-    classes: str | None,
-    weights: str | None,
-    store: Path | None,
-    overrides: Sequence[str],
-    dry_run: bool,
+    source: Annotated[str, typer.Option("--source", help="labelled source, KIND:PATH or a folder")],
+    target: Annotated[str, typer.Option("--target", help="unlabelled target, KIND:PATH or a folder of pictures")],
+    output: Output = Path("runs/adapt"),
+    hours: Annotated[
+        float | None,
+        typer.Option("--hours", min=0.01, help="for everything together (default: what the usual steps take here)"),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help="a protocol's classes, or names for those found, in order: road,sky,car"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="safetensors file to start from, or none for random weights"),
+    ] = None,
+    seeds: Seeds = "0",
+    store: Annotated[Path | None, typer.Option("--store", help="finished stages (default: beside -o)")] = None,
+    overrides: Set = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="measure, print the recipe with its plan, and stop")
+    ] = False,
 ) -> None:
-    """Chooses a recipe, says why, writes it beside the run and runs it; or with ``dry_run`` prints it with its plan."""
+    """Adapt a model to your pictures without a recipe: it looks, says what it chose and why, and runs it."""
+    from acclimate.cli.doctor import diagnosis_lines
     from acclimate.cli.runs import parse_seeds
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
     from acclimate.planning.defaults import ADAPTED, CONTROL
-    from acclimate.planning.outcome import label_free_lines, stage_folder
     from acclimate.recipe.load import parse_override
     from acclimate.report.terminal import print_results
     from acclimate.stages.stage import MODEL
@@ -40,7 +53,7 @@ def adapt_command(
         seeds=parse_seeds(seeds),
         weights=weights,
         classes=classes,
-        overrides=dict(map(parse_override, overrides)),
+        overrides=dict(map(parse_override, overrides or ())),
         store=store or output.parent / ".stages",
     )
     path = output / RECIPE
@@ -67,10 +80,11 @@ def adapt_command(
         return
     if rows:
         print_results(rows)
-    for line in label_free_lines(output, draft.recipe, wanted.seeds):
-        print(line)
-    model, control = (stage_folder(output, draft.recipe, name, wanted.seeds[0]) for name in (ADAPTED, CONTROL))
-    _say(f"model:  {model / MODEL} (the control without the target: {control / MODEL})")
+    for line in diagnosis_lines(output):
+        _say(line)
+    home = output if len(wanted.seeds) == 1 else output / f"seed-{wanted.seeds[0]}"
+    folders = {name: home / f"{number}-{name}" for number, name in enumerate(draft.recipe.stages, start=1)}
+    _say(f"model:  {folders[ADAPTED] / MODEL} (the control without the target: {folders[CONTROL] / MODEL})")
     _say(f"page:   {output / 'report.html'}")
     _say(f"use it: acclimate predict {output} FRAMES -o predictions --overlay")
 

@@ -12,7 +12,7 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import UnknownValues
-from acclimate.data.registry import DATASETS, open_dataset, parse_spec, training_class_space
+from acclimate.data.registry import kind_named, open_dataset, parse_spec, training_class_space
 from acclimate.data.sample import Dataset
 from acclimate.data.seen_classes import Counts, counted, nothing_labelled, remarks
 from acclimate.errors import UserError
@@ -76,7 +76,7 @@ def check(
     kind, path = parse_spec(spec)
     space = training_class_space(class_space, spec) if isinstance(class_space, str) else class_space
     report = CheckReport(spec)
-    reader = DATASETS[kind].reader
+    reader = kind_named(kind).reader
     if reader is None:
         _check_contents(open_dataset(spec, split=split or "train", class_space=space), report, progress)
         return report

@@ -10,20 +10,13 @@ from typing import Any
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES
 from acclimate.data.class_spaces import class_space as registered_class_space
-from acclimate.data.readers.acdc import Acdc, DarkZurich
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.camvid import CamVid
-from acclimate.data.readers.carla import Carla
-from acclimate.data.readers.cityscapes import Cityscapes
 from acclimate.data.readers.description import described_class_space, read_description
 from acclimate.data.readers.folder import Folder
-from acclimate.data.readers.gta5 import Gta5
-from acclimate.data.readers.idd_lite import IddLite
-from acclimate.data.readers.mapillary import Mapillary, Mapillary2
-from acclimate.data.readers.synthia import Synthia
+from acclimate.data.readers.scenes import SCENES_14, ScenesDataset
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError, unknown
-from acclimate.io.plugins import added, names_added
+from acclimate.io.plugins import added, names_added, shipped
 
 Opener = Callable[[str, str, ClassSpace | None], Dataset]
 """(path, split, class space or None for the kind's own) -> dataset."""
@@ -60,8 +53,6 @@ def _folder_class_space(path: str) -> ClassSpace:
 
 def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
     """``LOOK`` or ``LOOK,images=N,size=WxH,seed=S``; a class space read back from a checkpoint may lack mappings."""
-    from acclimate.data.readers.scenes import SCENES_14, ScenesDataset
-
     look, *options = path.split(",")
     values: dict[str, Any] = {}
     for option in options:
@@ -85,24 +76,24 @@ DATASETS: dict[str, Kind] = {
         _open_scenes,
         lambda _: registered_class_space("scenes"),
     ),
-    **{
-        reader.kind: _kind(reader)
-        for reader in (
-            CamVid,
-            Carla,
-            IddLite,
-            Cityscapes,
-            Acdc,
-            DarkZurich,
-            Gta5,
-            Synthia,
-            Mapillary,
-            Mapillary2,
-        )
-    },
+    **{name: _kind(reader) for name, reader in shipped("acclimate.data.readers", FileDataset, key="kind").items()},  # type: ignore[type-abstract]
     "folder": Kind(Folder.description, _kind(Folder).open, _folder_class_space, Folder),
 }
-"""Kinds of datasets by name."""
+"""Kinds of datasets by name: the scenes, and every reader in a file of ``readers/``."""
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of data of that name, of the package's own or of an installed one's.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name in DATASETS:
+        return DATASETS[name]
+    reader = added("acclimate.datasets", name, FileDataset)  # type: ignore[type-abstract]
+    if reader is None:
+        raise unknown("kind of data", name, [*DATASETS, *names_added("acclimate.datasets")])
+    return _kind(reader)
 
 
 def parse_spec(spec: str) -> tuple[str, str]:
@@ -118,11 +109,7 @@ def parse_spec(spec: str) -> tuple[str, str]:
             f"data is named KIND:PATH, for instance gta5:/data/GTA5 or scenes:render; got {spec!r}{own}; "
             f"kinds: {', '.join(DATASETS)}"
         )
-    if kind not in DATASETS:
-        reader = added("acclimate.datasets", kind, FileDataset)  # type: ignore[type-abstract]
-        if reader is None:
-            raise unknown("kind of data", kind, [*DATASETS, *names_added("acclimate.datasets")])
-        DATASETS[kind] = _kind(reader)
+    kind_named(kind)
     return kind, path
 
 
@@ -142,9 +129,9 @@ def open_dataset(
     """
     kind, path = parse_spec(spec)
     space = training_class_space(class_space, spec) if isinstance(class_space, str) else class_space
-    if tolerant and (reader := DATASETS[kind].reader) is not None:
+    if tolerant and (reader := kind_named(kind).reader) is not None:
         return reader(Path(path), split=split, space=space, tolerant=True)
-    return DATASETS[kind].open(path, split, space)
+    return kind_named(kind).open(path, split, space)
 
 
 def dataset_kinds() -> dict[str, str]:
@@ -155,7 +142,7 @@ def dataset_kinds() -> dict[str, str]:
 def default_class_space(spec: str) -> ClassSpace:
     """The class space a dataset is read in when none is asked for."""
     kind, path = parse_spec(spec)
-    return DATASETS[kind].own_class_space(path)
+    return kind_named(kind).own_class_space(path)
 
 
 def training_class_space(name: str, spec: str) -> ClassSpace:

@@ -20,7 +20,7 @@ from acclimate.detection.sample import BoxedDataset, DetectionBatch
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.transforms import BoxTransform
 from acclimate.errors import UserError
-from acclimate.methods import checked_options
+from acclimate.io.validation import validated
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DetectorTraining:
                 )
             detector.load_state_dict(started.state_dict())
         kind = DETECTION_METHODS[self.method]
-        options = checked_options(self.method, kind.Options, self.options)
+        options = validated(kind.Options, self.options, f"method {self.method}")
         return kind(detector, options=options, setting=DetectionSetting(optimizer=self.training.optimizer))
 
     def batches(

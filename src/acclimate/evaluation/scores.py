@@ -16,6 +16,7 @@ from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
 from acclimate.io import files
 from acclimate.io.checksums import read_verified_json, write_verified_json
+from acclimate.io.validation import problems_in
 
 SOURCE_ONLY = "source-only"
 ORACLE = "oracle"
@@ -200,11 +201,9 @@ def _validated(path: Path, content: object) -> Results:
     try:
         return Results.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        problem = problems_in(error, Results)[0]
         raise UserError(
-            f"{path} does not follow the results schema at {where}: {first['msg']}; "
-            "delete it and run the evaluation again"
+            f"{path} does not follow the results schema: {problem}; delete it and run the evaluation again"
         ) from error
 
 
@@ -223,16 +222,6 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     if not known:
         return None
     return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
-
-
-def gain_over(miou: float, baseline: float) -> float:
-    """What a method added to a baseline, usually source-only on the same network: positive is better."""
-    return miou - baseline
-
-
-def gap_to_oracle(miou: float, oracle: float) -> float:
-    """mIoU minus the oracle's over the same classes (ADVENT, table 2): negative below the oracle."""
-    return miou - oracle
 
 
 def share_of_gap_closed(miou: float, *, source_only: float, oracle: float) -> float | None:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.readers.description import DESCRIPTION, described_class_space, read_description
 from acclimate.errors import UserError, unknown
 from acclimate.exchange.heads import COUNTER, ImportOptions
 from acclimate.exchange.layouts import FAMILIES, BodyLayout, NetworkLayout, recognise
-from acclimate.exchange.tensor_files import read_foreign
+from acclimate.exchange.tensor_files import foreign_weights
 from acclimate.io.files import hash_of_file
 from acclimate.io.outputs import claim_file
 from acclimate.io.tensors import write_tensors
@@ -68,7 +69,8 @@ def import_weights(
             share theirs.
         branches: how many branches of the heads are summed, 2 or 4; None: as the layout says, else as the values tell
             (see :func:`acclimate.exchange.heads.trained_branches`), else the layout's usual number.
-        space: name of the class space; None: Cityscapes' with as many classes as the heads have.
+        space: name of a class space, or the ``dataset.yaml`` whose classes they are; None: Cityscapes' with as many
+            classes as the heads have.
         input_size: what images should be given in; None: the size at which the layout's authors evaluate.
 
     Raises:
@@ -82,9 +84,11 @@ def import_weights(
         raise UserError(f"-o {output}: imported weights are safetensors; choose a name that ends in .safetensors")
     claim_file(output, "weights", reads=[path])
     _refuse_ours(path)
-    fit = recognise(read_foreign(path), layout=layout, where=str(path))
+    found = foreign_weights(path)
+    fit = recognise(found.tensors, layout=layout, where=str(path))
     tensors = _usable(fit.tensors, path)
     source = f"imported from {path.name} (SHA-256 {hash_of_file(path)}), {fit.layout.description}"
+    source = "; ".join([source, *found.remarks])
     if isinstance(fit.layout, BodyLayout):
         if not (branches is None and space is None and input_size is None):
             raise UserError(
@@ -115,7 +119,7 @@ def import_weights(
     network.load_state_dict(complete, assign=True)
     save_network(output, network, card=card)
     card = card.model_copy(update={"network": network.config})
-    remarks = [f"classes: {len(classes)} ({classes.name})", *remarks, f"input size: {_shown(size)}"]
+    remarks = [*found.remarks, f"classes: {len(classes)} ({classes.name})", *remarks, f"input size: {_shown(size)}"]
     return Imported(output, fit.layout.description, card, tuple(remarks))
 
 
@@ -126,15 +130,23 @@ def _shown(size: InputSize) -> str:
 def _class_space(name: str | None, classes: int, path: Path) -> ClassSpace:
     if name is None and classes not in _DEFAULT_SPACES:
         raise UserError(
-            f"{path} has {classes} classes, and no class space is usual for that number; name one with --class-space "
-            f"(known: {', '.join(sorted(CLASS_SPACES))})"
+            f"{path} has {classes} classes, and no class space is usual for that number; give --class-space the "
+            f"dataset.yaml that lists them, or a name (known: {', '.join(sorted(CLASS_SPACES))})"
         )
-    space = class_space(name or _DEFAULT_SPACES[classes])
+    space = _named_space(name or _DEFAULT_SPACES[classes])
     if len(space) != classes:
         raise UserError(
             f"{path} has {classes} classes, but --class-space {space.name} has {len(space)}; choose one with {classes}"
         )
     return space
+
+
+def _named_space(name: str) -> ClassSpace:
+    described = Path(name).expanduser()
+    if described.suffix in (".yaml", ".yml") or described.is_dir():
+        described = described / DESCRIPTION if described.is_dir() else described
+        return described_class_space(described, read_description(described))
+    return class_space(name)
 
 
 def _usable(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

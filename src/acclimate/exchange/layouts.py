@@ -106,7 +106,7 @@ def _vgg_features() -> nn.Module:
 _RESNET = NetworkConfig.parse({"name": "deeplab-v2-resnet101", "preprocessing": "caffe"})
 LAYOUTS: tuple[Layout, ...] = (
     NetworkLayout(
-        "multi-level DeepLab-V2 on ResNet-101 (AdaptSegNet, ADVENT, ESL, DADA)",
+        "multi-level DeepLab-V2 on ResNet-101 (AdaptSegNet, ADVENT, ESL)",
         ("adaptsegnet", "advent"),
         renaming.kept,
         _RESNET.with_options(multi_level=True),
@@ -151,6 +151,13 @@ LAYOUTS: tuple[Layout, ...] = (
         class_bias="linear.bias",
         input_size=(2048, 1024),
     ),
+    NetworkLayout(
+        "single-level DeepLab-V2 on ResNet-101 (ADVENT)",
+        ("advent",),
+        renaming.advent_single_level,
+        _RESNET,
+        partial(heads.two_or_four_branches, usual=4),
+    ),
     BodyLayout(
         "initial weights of ResNet-101",
         (INITIAL,),
@@ -177,6 +184,21 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
 )
 """All layouts, networks before bodies: what holds a whole network is never taken for a body by itself."""
+
+
+_OTHERS: dict[str, tuple[str, ...]] = {
+    "Hugging Face's transformers": (
+        "segformer.encoder.",
+        "model.pixel_level_module.",
+        "mobilevit.",
+        "beit.encoder.",
+        "dpt.encoder.",
+        "decode_head.linear_c.",
+    ),
+    "mmsegmentation": ("decode_head.", "auxiliary_head.", "student.decode_head.", "model.decode_head."),
+    "torchvision's segmentation models": ("classifier.0.convs.", "aux_classifier.", "backbone.layer", "backbone.conv1"),
+}
+"""Other programs' networks by how some of their keys begin, those that begin likewise after those that say more."""
 
 
 def recognise(tensors: Mapping[str, Tensor], *, layout: str, where: str) -> Fit:
@@ -208,6 +230,12 @@ def recognise(tensors: Mapping[str, Tensor], *, layout: str, where: str) -> Fit:
         )
         if keys
     ]
+    writer = next((name for name, signs in _OTHERS.items() if any(key.startswith(signs) for key in tensors)), None)
+    if writer is not None:
+        raise UserError(
+            f"{where} is in the layout of {writer}, which is not imported; build that network in Python, load the file "
+            "there and wrap it (acclimate.wrap), or take a checkpoint of the authors' own code"
+        )
     among = "any known layout" if layout == "auto" else f"the layout {layout!r}"
     raise UserError(
         f"{where} does not fit {among}; the nearest is {nearest.layout.description}, with keys {'; '.join(parts)}. "

@@ -28,6 +28,15 @@ def kept(tensors: Mapping[str, Tensor]) -> Tensors:
     return dict(tensors)
 
 
+def advent_single_level(tensors: Mapping[str, Tensor]) -> Tensors:
+    """ADVENT's single-level network, whose one head is called ``layer6``; a ``layer5`` beside it would be another's."""
+    renamed = {}
+    for key, value in tensors.items():
+        strange = STRANGE if key.startswith("layer5.") else ""
+        renamed[strange + key.replace("layer6.", "layer5.", 1) if key.startswith("layer6.") else strange + key] = value
+    return renamed
+
+
 def fada_resnet(tensors: Mapping[str, Tensor]) -> Tensors:
     """FADA's two networks on ResNet-101."""
     return _with_prefixes(tensors, {"feature_extractor.backbone.": "backbone.", "classifier.": "head."})

@@ -6,7 +6,7 @@ import pickle
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ FADA_PARTS = ("feature_extractor", "classifier")
 """The entries of FADA's checkpoints that are its network; the others are a discriminator, optimisers and a counter."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+_AVERAGES = ("ema", "model_ema", "ema_model", "ema_state_dict", "teacher", "state_dict_ema")
 _PARALLEL = "module."
 _DAMAGED = (
     OSError,
@@ -35,7 +36,24 @@ _DAMAGED = (
 """What PyTorch's reader raises at bytes that are no checkpoint, according to where they break it."""
 
 
+class Foreign(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        tensors: by key.
+        remarks: which of its parts they are, where it holds several; a sentence each.
+    """
+
+    tensors: dict[str, Tensor]
+    remarks: list[str]
+
+
 def read_foreign(path: Path) -> dict[str, Tensor]:
+    """The tensors of :func:`foreign_weights`, for whoever needs no remarks."""
+    return foreign_weights(path).tensors
+
+
+def foreign_weights(path: Path) -> Foreign:
     """The tensors of a ``.pth`` file (of any version of PyTorch), of MXNet or safetensors, by key, on the CPU.
 
     Files of MXNet are recognised by how they begin, safetensors by their suffix. FADA's two networks keep their names
@@ -51,10 +69,31 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
             f"no such file: {path}; give the checkpoint as it was downloaded (.pth, .params) or a safetensors file"
         )
     if is_mxnet(path):
-        return read_mxnet(path)
+        return Foreign(read_mxnet(path), [])
     if path.suffix == ".safetensors":
-        return _without_parallel(read_tensors(path))
-    return _weights_in(_unpickled(path), path)
+        return Foreign(_without_parallel(read_tensors(path)), [])
+    _refuse_web_pages(path)
+    content = _unpickled(path)
+    return Foreign(_weights_in(content, path), _choice_in(content))
+
+
+def _refuse_web_pages(path: Path) -> None:
+    with open(path, "rb") as stream:
+        begin = stream.read(512).lstrip().lower()
+    if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        raise UserError(
+            f"{path} is a web page, not a checkpoint: the download ended at a page that asks for something (a login, a "
+            "confirmation); download the file itself, with a browser perhaps"
+        )
+
+
+def _choice_in(content: Any) -> list[str]:
+    """What is said of a file that holds a moving average beside the network."""
+    taken = next((name for name in _WRAPPERS if isinstance(content, Mapping) and name in content), None)
+    others = [name for name in _AVERAGES if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
+    if taken is None or not others:
+        return []
+    return [f"weights: of its entry {taken!r}; it also holds {', '.join(map(repr, others))}"]
 
 
 def _unpickled(path: Path) -> Any:

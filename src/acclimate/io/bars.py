@@ -39,19 +39,20 @@ def clock(seconds: float | None) -> str:
 
 
 def stage_line(
-    width: int, what: str, *, done: int, total: int, left: float | None, values: Mapping[str, float], note: str
+    width: int, what: str, *, done: int, total: int | None, left: float | None, values: Mapping[str, float], note: str
 ) -> str:
     """The line of a stage, at most ``width`` characters.
 
     Args:
         width: of the terminal.
         what: the stage's name, perhaps with something in brackets behind.
-        done, total: the count.
+        done, total: the count; None where nobody knows of how many.
         left: seconds.
         values: losses and other numbers, the most important first.
         note: what else there is to say, such as the speed.
     """
-    count, time_left, share = f"{done}/{total}", clock(left), done / max(1, total)
+    count, share = (f"{done}", 0.0) if total is None else (f"{done}/{total}", done / max(1, total))
+    time_left = clock(left)
     for line in _candidates(what, count, time_left, share, values, note):
         if len(line) <= width:
             return line

@@ -25,7 +25,7 @@ MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
 FolderKind = Literal["run", "bench", "label", "translate", "predict", "store"]
-FileKind = Literal["scores", "page", "picture", "weights", "program", "draft"]
+FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
 """How a PNG says that acclimate drew it."""
@@ -66,16 +66,16 @@ def claim_folder(folder: Path, kind: FolderKind, *, reads: Iterable[Path] = ()) 
             )
     if home.exists() and not home.is_dir():
         raise UserError(f"{folder} is a file, but a folder is written here; choose another place")
-    made_by = _made_by(home)
-    if made_by is None:
+    maker = made_by(home)
+    if maker is None:
         if (stranger := _stranger(home, kind)) is not None:
             raise UserError(
                 f"{folder} already holds files that acclimate did not write there ({stranger.name}, for instance), and "
                 "none of them is ever replaced; choose a new or an empty folder"
             )
         write_json(home / MARK, {"program": "acclimate", "version": version("acclimate"), "kind": kind})
-    elif made_by != kind:
-        raise UserError(f"{folder} holds what `acclimate {made_by}` wrote; choose another folder for {kind}")
+    elif maker != kind:
+        raise UserError(f"{folder} holds what `acclimate {maker}` wrote; choose another folder for {kind}")
     remove_leftovers(home, deep=kind in ("label", "translate", "predict"))
 
 
@@ -139,7 +139,7 @@ def _refuse_name(path: Path) -> None:
         raise UserError(f"{str(path)!a} is a name that is not UTF-8; choose another one to write to") from None
 
 
-def _made_by(folder: Path) -> str | None:
+def made_by(folder: Path) -> str | None:
     """The command that made a folder, by its mark; None where there is none."""
     if not os.path.lexists(folder / MARK):
         return None
@@ -211,6 +211,10 @@ def _is_program(path: Path) -> bool:
         return re.search(rb"\x0a\x09acclimate\x12.{1,4}\{", stream.read(), re.DOTALL) is not None
 
 
+def _is_runner(path: Path) -> bool:
+    return _beginning(path).startswith(b'"""Runs an exported model with numpy, Pillow and onnxruntime alone')
+
+
 def _is_draft(path: Path) -> bool:
     return is_untouched_draft(path.read_text(encoding="utf-8"))
 
@@ -226,6 +230,7 @@ _RECOGNISERS: dict[FileKind, Callable[[Path], bool]] = {
     "picture": _is_picture,
     "weights": _is_weights,
     "program": _is_program,
+    "runner": _is_runner,
     "draft": _is_draft,
 }
 _NAMES: dict[FileKind, str] = {
@@ -234,5 +239,6 @@ _NAMES: dict[FileKind, str] = {
     "picture": "picture of spatial priors",
     "weights": "import",
     "program": "export",
+    "runner": "program for an export",
     "draft": "untouched draft",
 }

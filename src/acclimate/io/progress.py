@@ -22,7 +22,7 @@ console = SafeConsole(stderr=True)
 class Tracker:
     """Tells how far a long piece of work has come."""
 
-    def __init__(self, what: str, total: int, *, done: int = 0) -> None:
+    def __init__(self, what: str, total: int | None, *, done: int = 0) -> None:
         self.what, self.total, self.done = what, total, done
         self._first, self._begin, self._last = done, time.monotonic(), 0.0
         self._note = ""
@@ -46,20 +46,20 @@ class Tracker:
         self._values = self._values if values is None else dict(values)
         if self._silent:
             return
-        if (whole := current()) is not None:
+        if (whole := current()) is not None and self.total is not None:
             whole.heard(self.what, self.done, self.total, first=self._first)
         now = time.monotonic()
-        if self._drawn or (now - self._last < SECONDS_BETWEEN_LINES and self.done < self.total):
+        if self._drawn or (now - self._last < SECONDS_BETWEEN_LINES and self.done != self.total):
             return
         self._last = now
         numbers = [f"{name} {value:.3g}" for name, value in self._values.items()]
         note = "  ".join([*numbers, self._note] if self._note else numbers)
         everything = f" ({clock(whole.seconds_left())} in all)" if whole is not None else ""
-        print(
-            f"{self.what}: {self.done}/{self.total}, {self._seconds_left() or 0.0:.0f} s left{everything}  {note}",
-            file=sys.stderr,
-            flush=True,
-        )
+        if self.total is None:
+            told = f"{self.done}, {now - self._begin:.0f} s"
+        else:
+            told = f"{self.done}/{self.total}, {self._seconds_left() or 0.0:.0f} s left"
+        print(f"{self.what}: {told}{everything}  {note}", file=sys.stderr, flush=True)
 
     def lines(self, width: int) -> list[str]:
         """What a terminal of that width shows now."""
@@ -80,12 +80,19 @@ class Tracker:
 
     def _seconds_left(self) -> float | None:
         spent, done = time.monotonic() - self._begin, self.done - self._first
-        return spent * (self.total - self.done) / done if done > 0 else None
+        return None if self.total is None or done <= 0 else spent * (self.total - self.done) / done
 
 
 @contextmanager
-def progress(what: str, total: int, *, done: int = 0, silent: bool = False) -> Iterator[Tracker]:
-    """A tracker for ``total`` items of which ``done`` are done already; ``silent`` in all processes but the first."""
+def progress(what: str, total: int | None, *, done: int = 0, silent: bool = False) -> Iterator[Tracker]:
+    """A tracker of work, as lines or a bar.
+
+    Args:
+        what: named before it.
+        total: items; None: nobody knows how many.
+        done: of these, what was done before.
+        silent: in all processes but the first.
+    """
     tracker = Tracker(what, total, done=done)
     tracker._silent = silent
     if silent or not console.is_terminal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,23 +24,50 @@ def validated(model: type[Model], values: Any, where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "string_type" and isinstance(item["input"], Mapping):
-                continue  # a mapping in the place of a name or a mapping: what is wrong inside it is told anyway
-            if item["type"] == "value_error":  # our own validators say all there is to say
-                message = item["msg"].removeprefix("Value error, ")
-                problems.append(f"{key}: {message}" if key else message)
-            elif item["type"] == "extra_forbidden":
-                known = sorted(_fields_at(model, item["loc"][:-1]))
-                hint = nearest(str(item["loc"][-1]), known)
-                problems.append(f"unknown key {key!r}{hint} (known: {', '.join(known)})")
-            elif item["type"] == "missing":
-                problems.append(f"the key {key!r} is missing")
-            else:
-                problems.append(f"{key or 'the whole'} {_demand(item)} (got {item['input']!r})")
-        raise UserError(f"{where}: " + "; ".join(problems)) from None
+        raise UserError(f"{where}: " + "; ".join(problems_in(error, model))) from None
+
+
+def problems_in(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """What pydantic found wrong with the values of a ``model``, each as a demand; unknown keys come first."""
+    problems = []
+    items, types = error.errors(), _types_in(model)
+    for item in sorted(items, key=lambda item: item["type"] != "extra_forbidden"):
+        key = ".".join(_keys(item["loc"], types))
+        if _vague(item) and any(other["loc"][0] == item["loc"][0] and not _vague(other) for other in items):
+            continue  # another form of the value was meant, and what is wrong inside it is told anyway
+        if item["type"] == "value_error":  # our own validators say all there is to say
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{key}: {message}" if key and not message.startswith(key) else message)
+        elif item["type"] == "extra_forbidden":
+            known = sorted(_fields_at(model, item["loc"][:-1]))
+            hint = nearest(str(item["loc"][-1]), known)
+            problems.append(f"unknown key {key!r}{hint} (known: {', '.join(known)})")
+        elif item["type"] == "missing":
+            problems.append(f"the key {key!r} is missing")
+        else:
+            problems.append(f"{key or 'the whole'} {_demand(item)} (got {item['input']!r})")
+    return list(dict.fromkeys(problems))
+
+
+def _keys(location: Sequence[Any], types: Collection[str]) -> list[str]:
+    """The keys a person wrote, without the members of unions that pydantic tried (``str``, ``list[Row]``, ``Row``)."""
+    tried = [part for part in location[1:] if isinstance(part, str) and ("[" in part or part in types)]
+    return [str(part) for part in location if part not in tried]
+
+
+def _types_in(model: type[BaseModel]) -> set[str]:
+    """The names that pydantic may give the members of unions within a model."""
+    found = {"str", "int", "float", "bool"}
+    for field in model.model_fields.values():
+        for inner in _unwrapped(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not model:
+                found |= {inner.__name__, *_types_in(inner)}
+    return found
+
+
+def _vague(item: Any) -> bool:
+    """Whether a problem only says that a value has not one of the forms it may have."""
+    return item["type"] in ("string_type", "model_type", "list_type", "dict_type")
 
 
 _DEMANDS = {

@@ -60,3 +60,19 @@ def entropy_loss(logits: Tensor, *, highest: float = 1.0) -> Tensor:
         return entropy.mean()
     count = max(1, round(highest * entropy.shape[1]))
     return torch.topk(entropy, count, dim=1, sorted=False).values.mean()
+
+
+def robust_entropy_loss(logits: Tensor, *, power: float, epsilon: float) -> Tensor:
+    """The mean of rho(E) = (E^2 + epsilon^2)^power over pixels: FDA's Charbonnier penalty of the entropy.
+
+    With a power of 2 it grows about as E^4: pixels of high entropy count most, where plain entropy hardly moves them.
+
+    Args:
+        logits: (B, C, H, W).
+        power: eta.
+        epsilon: what keeps the gradient finite at 0 for powers below a half.
+
+    Returns:
+        A scalar; float32, or float64 for logits in float64.
+    """
+    return (entropy_map(logits).square() + epsilon**2).pow(power).mean()

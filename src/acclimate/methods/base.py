@@ -95,18 +95,23 @@ class Setting:
 
     Attributes:
         optimizer: how the network is optimised.
+        steps: of the training.
         class_ratios: (C,) share of each class among the source's labelled pixels; None where nobody asked.
         class_sizes: (C,) mean size of each class in the source's images that contain it (MLSL eq. 4); None likewise.
         class_shares: ``source`` and ``target`` -> image name -> (C,) fraction of its (pseudo-)label that each class
             covers; empty where nobody asked.
+        class_thresholds: (C,) probabilities above which the pseudo-labels at hand were chosen, 1 for a class that was
+            never predicted; None where nobody asked.
         class_names: in train-id order.
         initial: the network with its backbone's own weights, before any stage has trained it; None where nobody asked.
     """
 
     optimizer: OptimizerSettings
+    steps: int = 1
     class_ratios: Tensor | None = None
     class_sizes: Tensor | None = None
     class_shares: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    class_thresholds: Tensor | None = None
     class_names: tuple[str, ...] = ()
     initial: SegmentationNetwork | None = None
 
@@ -168,9 +173,12 @@ class Method(Trainable[Batch]):
         """The network's output on target images, logits enlarged to the images' size."""
         return self._enlarged(target.images, (target.images.shape[-2], target.images.shape[-1]))
 
+    def at_images(self, output: Output, batch: Batch) -> Output:
+        """What the network said of a batch's images, logits enlarged to their size."""
+        return _at_size(output, (batch.images.shape[-2], batch.images.shape[-1]))
+
     def _enlarged(self, images: Tensor, size: tuple[int, int]) -> Output:
-        output: Output = self.network(images)
-        return output.with_logits(lambda level: upsample(level.logits, level.size_within(size)))
+        return _at_size(self.network(images), size)
 
     def pseudo_labels(self, output: Output, target: Batch) -> Losses:
         """ESL eq. 4: cross-entropy on the target's pseudo-labels; nothing where the batch has none."""
@@ -234,6 +242,10 @@ class Method(Trainable[Batch]):
         assert ratios is not None, "class_prior_weight is set but no class ratios of the source were given"
         prior = class_ratio_prior(output.logits, ratios, mu=options.class_prior_mu)
         return {"class prior": Term(prior, options.class_prior_weight)}
+
+
+def _at_size(output: Output, size: tuple[int, int]) -> Output:
+    return output.with_logits(lambda level: upsample(level.logits, level.size_within(size)))
 
 
 def _cross_entropies(

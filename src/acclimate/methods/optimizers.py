@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import nn
 from torch.optim import Optimizer
+from typing_extensions import Self
 
+from acclimate.methods.repeated_sgd import Arithmetic, RepeatedSGD
 from acclimate.models.network import ParameterGroup
 
 
@@ -18,6 +20,10 @@ class Grouped(Protocol):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Each trainable parameter once."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Each parameter with its place in the network, parts joined by dots."""
         ...
 
 
@@ -30,6 +36,11 @@ class OptimizerSettings(BaseModel):
         momentum: of SGD; AdamW ignores it.
         betas: of AdamW; SGD ignores them.
         weight_decay: 5e-4 in the published codes (the ADVENT and ESL papers print 1e-4).
+        body_repeats: how often a step moves a parameter of the body: ``none``: once. The code of AdaptSegNet, ADVENT,
+            BDL, DACS, FDA, MaxSquare and CLAN hands its optimiser each convolution of the body once for every module
+            that holds it (three times, the shortcuts four times), and SGD steps each time, see
+            :mod:`acclimate.methods.repeated_sgd`: as ``pytorch-0.4`` did, which the published numbers come from, or as
+            ``pytorch-2`` does with the same code.
         discriminator_learning_rate: of Adam for discriminators, betas (0.9, 0.99), no weight decay.
     """
 
@@ -40,7 +51,14 @@ class OptimizerSettings(BaseModel):
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: NonNegativeFloat = 5e-4
+    body_repeats: Literal["none"] | Arithmetic = "none"
     discriminator_learning_rate: PositiveFloat = 1e-4
+
+    @model_validator(mode="after")
+    def _repeats_are_sgd(self) -> Self:
+        if self.kind != "sgd" and self.body_repeats != "none":
+            raise ValueError(f"body_repeats is a habit of the published SGD; with kind: {self.kind} set it to none")
+        return self
 
 
 def network_optimizer(network: Grouped, settings: OptimizerSettings) -> Optimizer:
@@ -57,11 +75,38 @@ def network_optimizer(network: Grouped, settings: OptimizerSettings) -> Optimize
         for group in network.parameter_groups()
     ]
     optimizer: Optimizer
-    if settings.kind == "sgd":
+    if settings.kind == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    elif settings.body_repeats == "none":
         optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+        heads = {id(p) for group in network.parameter_groups() if group.name.startswith("heads") for p in group.params}
+        times = {id(p): holding_modules(name) for name, p in network.named_parameters() if id(p) not in heads}
+        optimizer = RepeatedSGD(
+            [part for group in groups for part in _by_repeats(group, times)],
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            arithmetic=settings.body_repeats,
+        )
     return remember_initial_rates(optimizer)
+
+
+def holding_modules(name: str) -> int:
+    """How many modules of the nested walk hold the parameter of that name, itself not counted among them.
+
+    The published code walks over all modules of each direct child of the network and lists the parameters of each:
+    ``conv1.weight`` once, ``layer1.0.conv2.weight`` three times (of the layer, the block and the convolution),
+    ``layer1.0.downsample.0.weight`` four times. A backbone that is a part of its own is walked over like the network.
+    """
+    return max(1, name.removeprefix("backbone.").count("."))
+
+
+def _by_repeats(group: dict[str, Any], times: dict[int, int]) -> list[dict[str, Any]]:
+    """The group in parts of parameters that are stepped equally often; those without a number, once."""
+    parts: dict[int, list[nn.Parameter]] = {}
+    for parameter in group["params"]:
+        parts.setdefault(times.get(id(parameter), 1), []).append(parameter)
+    return [{**group, "params": params, "repeats": count} for count, params in sorted(parts.items())]
 
 
 def discriminator_optimizer(discriminators: Iterable[nn.Module], settings: OptimizerSettings) -> Optimizer:

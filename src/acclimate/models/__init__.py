@@ -1,7 +1,7 @@
 """Networks, discriminators and checkpoints of networks."""
 
 from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, read_card, save_network
-from acclimate.models.config import NetworkConfig
+from acclimate.models.config import NetworkConfig, NetworkOptions
 from acclimate.models.discriminator import FineGrainedDiscriminator, OutputDiscriminator
 from acclimate.models.network import Level, Output, ParameterGroup, Region, SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import NETWORKS, build_network
@@ -14,6 +14,7 @@ __all__ = [
     "Level",
     "ModelCard",
     "NetworkConfig",
+    "NetworkOptions",
     "Output",
     "OutputDiscriminator",
     "ParameterGroup",

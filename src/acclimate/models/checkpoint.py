@@ -20,10 +20,10 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.io.tensors import DIGEST, matches, read_unverified, write_tensors
 from acclimate.io.validation import validated
-from acclimate.models.config import CODE, NetworkConfig
+from acclimate.models.config import NetworkConfig
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
-from acclimate.models.wrapped import allow_code, code_is_allowed
+from acclimate.models.wrapped import allow_code, expect_allowed
 
 FORMAT = 2
 """Version of the card; raised when old programs could no longer read new files."""
@@ -207,15 +207,9 @@ def _built(path: Path, card: ModelCard, reference: str | None) -> SegmentationNe
     Raises:
         UserError: it cannot be built, or is code that the user has not named.
     """
-    name = card.network.name
     if reference is not None:
         allow_code(reference)
-    if name.startswith(CODE) and not code_is_allowed(name):
-        raise UserError(
-            f"{path} holds a network that is built by code of your own, {name}, and a file of weights must not be what "
-            f"imports code: if you trust it, name it yourself with --network {name}, or in Python with "
-            "load_network(path, network=...)"
-        )
+    expect_allowed(card.network.name, path)
     # building draws random weights, which are overwritten: loading a model must not change what a seed means
     with torch.random.fork_rng(devices=[]):
         try:

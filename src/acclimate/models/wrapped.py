@@ -156,9 +156,18 @@ def allow_code(name: str) -> None:
         _allowed.add(name)
 
 
-def code_is_allowed(name: str) -> bool:
-    """Whether the user has named this code in a recipe, an option or a call; a weight file alone never imports any."""
-    return name in _allowed
+def expect_allowed(name: str, path: object) -> None:
+    """Refuses code that a weight file names and the user has not, in a recipe, an option or a call.
+
+    Raises:
+        UserError: the file alone says so.
+    """
+    if name.startswith(CODE) and name not in _allowed:
+        raise UserError(
+            f"{path} holds a network that is built by code of your own, {name}, and a file of weights must not be what "
+            f"imports code: if you trust it, name it yourself with --network {name}, or in Python with "
+            "load_network(path, network=...)"
+        )
 
 
 def from_code(config: NetworkConfig, classes: int) -> SegmentationNetwork:

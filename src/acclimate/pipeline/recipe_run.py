@@ -12,13 +12,15 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from acclimate.data.tolerance import write_skipped
-from acclimate.evaluation.scores import Row
+from acclimate.doctor.signals import EXAMINED
+from acclimate.evaluation.scores import ORACLE, Row
 from acclimate.io.whole import WholeRun
 from acclimate.pipeline.sizes import check_input_sizes
 from acclimate.pipeline.store import Store, link
 from acclimate.recipe.schema import Recipe
 from acclimate.stages.evaluate import EvaluateStage, ScoredModels
-from acclimate.stages.stage import Context, Done, Place, RunData, Stage
+from acclimate.stages.examine import ExaminedModel, ExaminedSets
+from acclimate.stages.stage import MODEL, Context, Done, Place, RunData, Stage
 from acclimate.stages.train import launched_fabric
 from acclimate.tasks import task_named
 
@@ -68,10 +70,13 @@ class RecipeRun:
 
     def run(self) -> list[Row]:
         """Every stage in order; the rows of the evaluated ones (in the first process alone)."""
+        self._examine("sets", ExaminedSets(self._context("")))
         rows: list[Row] = []
         for number, (name, settings) in enumerate(self.recipe.stages.items(), start=1):
             for stage in settings.ready(self._context(name)):
                 self.finished[name] = done = self._done_once(stage)
+                if MODEL in stage.products and stage.method != ORACLE:
+                    self._examine(f"{number}-{name}", ExaminedModel(self._context(name), done))
                 if not self.fabric.is_global_zero:
                     continue
                 link(
@@ -81,6 +86,14 @@ class RecipeRun:
                 if isinstance(stage, ScoredModels):
                     rows.append(stage.scored(done, stage_name=self._folder_of(stage.row.of[0])))
         return rows
+
+    def _examine(self, name: str, stage: Stage) -> None:
+        """Lets the doctor look; what it saw is linked in the run's folder ``examined/``."""
+        if self.recipe.examine == 0 or not task_named(self.recipe.task).examined:
+            return
+        done = self._done_once(stage)
+        if self.fabric.is_global_zero:
+            link(self.output / f"{self.prefix}{EXAMINED}" / name, done.folder)
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """(name, key) of every stage, without doing any."""
@@ -130,7 +143,7 @@ class RecipeRun:
         if summary is not None:
             if self.fabric.is_global_zero:
                 stage.clear(store.folder(key))  # what a process left that was killed right after it was done
-            if stage.verb != "evaluate":
+            if stage.verb not in ("evaluate", "examine"):
                 _say(f"{stage.title}: already done, reused")
         elif stage.shared and not self.fabric.is_global_zero:
             summary = stage.run(Place(store.folder(key), store.root / "cache", launched_fabric(stage.precision)))

@@ -12,13 +12,12 @@ from acclimate.planning.defaults import (
     ADAPTED,
     BASE,
     CONTROL,
-    CPU,
+    EXAMINED,
     FAR_COLOURS,
-    GPU,
-    LARGE_GPU_GB,
+    FOUNDATION,
+    LIGHT,
     RANDOM,
     SAME_ASPECT,
-    SCORED_IMAGES,
     SYSTEM,
     Fit,
     teacher_decay,
@@ -59,30 +58,26 @@ def fit_for(machine: Machine, weights: str | None) -> tuple[Fit, str | None, str
     Raises:
         UserError: the weights cannot be had.
     """
-    on_gpu = machine.gpu is not None and machine.gpu_memory_gb >= GPU.memory_gb
+    on_gpu = machine.gpu is not None and machine.gpu_memory_gb >= FOUNDATION.memory_gb
     if weights == NO_WEIGHTS:
         return RANDOM, None, RANDOM.why
     if weights is not None:
         network = network_for_weights(Path(weights))
-        row = CPU if network == "mobilenet-v3plus" else GPU
-        if row is GPU and not on_gpu:  # a large network on a processor: small pictures, few at a time
+        row = LIGHT if network == LIGHT.network["name"] else FOUNDATION
+        if row is FOUNDATION and not on_gpu:  # a large network on a processor: small pictures, few at a time
             row = Fit(
                 **{
-                    **vars(GPU),
-                    "areas": (224 * 168, *GPU.areas),
+                    **vars(FOUNDATION),
+                    "areas": (224 * 168, *FOUNDATION.areas),
                     "usual": 1,
-                    "batch_size": CPU.batch_size,
-                    "base_steps": CPU.base_steps,
-                    "steps": CPU.steps,
+                    "batch_size": LIGHT.batch_size,
+                    "base_steps": LIGHT.base_steps,
+                    "steps": LIGHT.steps,
                 }
             )
         return _with_network(row, network), weights, f"the network of {Path(weights).name}"
-    network = CPU.network["name"]
-    if on_gpu:
-        network = "dinov2-b" if machine.gpu_memory_gb >= LARGE_GPU_GB else "dinov2-s"
-    fetch_weights(network)
-    row = GPU if on_gpu else CPU
-    return _with_network(row, network), "imagenet", row.why
+    fetch_weights(LIGHT.network["name"])
+    return LIGHT, "imagenet", LIGHT.why
 
 
 def _with_network(row: Fit, name: str) -> Fit:
@@ -128,6 +123,8 @@ def chosen(
     choice.content["training"]["optimizer"] = {**fit.optimizer, "learning_rate": fit.rate}
     _transforms(choice, source, target, size)
     set_steps(choice, fit, 1.0)
+    if machine.gpu is None:
+        choice.set("examine", EXAMINED, "pictures of each domain that the doctor looks at: few on a processor")
     if target.scored is not None:
         choice.content["stages"]["scores"] = {"evaluate": [CONTROL, ADAPTED]}
         choice.reasons["stages.scores"] = "the target's val labels, for scoring alone"
@@ -157,11 +154,7 @@ def set_steps(choice: Choice, fit: Fit, factor: float) -> None:
     if fit.base_rate != fit.rate:
         choice.set(f"stages.{BASE}.training.optimizer.learning_rate", fit.base_rate)
     choice.set(f"stages.{ADAPTED}.options.teacher.decay", teacher_decay(steps), f"a memory that fits {steps} steps")
-    every = max(1, math.ceil(steps / 4)) if steps >= 200 else steps
     choice.set("training.log_every", max(1, min(20, steps // 20)))
-    for stage in (CONTROL, ADAPTED):
-        choice.set(f"stages.{stage}.training.snapshots", {"every": every, "images": SCORED_IMAGES})
-        choice.reasons[f"stages.{stage}.training.snapshots.every"] = "scored without labels, on target images"
 
 
 def what_was_seen(source: Domain, target: Domain, machine: Machine) -> list[str]:

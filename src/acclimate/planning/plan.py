@@ -9,6 +9,7 @@ from pathlib import Path
 
 from acclimate.data.content import keep_digests_in
 from acclimate.errors import UserError
+from acclimate.evaluation.scores import ORACLE
 from acclimate.io.faults import machine_fault
 from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.store import Store
@@ -16,6 +17,7 @@ from acclimate.planning.machine import machine_in_words
 from acclimate.planning.measuring import Costs, StepCost, measured
 from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
 from acclimate.stages.stage import RunData
+from acclimate.tasks import task_named
 from acclimate.training.checkpoint import KEPT
 
 MODELS_BESIDE = 1.1
@@ -150,6 +152,11 @@ def plan_from(recipe: Recipe, data: RunData, costs: Costs, *, seeds: Sequence[in
             stages.append(PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done))
         else:
             stages.append(PlannedStage(name, stage.verb, 1, "file", 0.0, done))
+    if recipe.examine and task_named(recipe.task).examined:
+        looks = [2 * min(recipe.examine, len(data.target)) for name in costs.steps if not _is_oracle(recipe, name)]
+        each = _predicting(costs)
+        seconds = each and sum(looks) * each * len(seeds)
+        stages.append(PlannedStage("(doctor)", f"look at {len(looks)} models", sum(looks), "images", seconds))
     return Plan(
         stages,
         len(seeds),
@@ -157,6 +164,11 @@ def plan_from(recipe: Recipe, data: RunData, costs: Costs, *, seeds: Sequence[in
         peak_memory_mb=max((cost.peak_memory_mb for cost in costs.steps.values()), default=0.0),
         disk_bytes=_disk(recipe, data, costs, seeds=len(seeds)),
     )
+
+
+def _is_oracle(recipe: Recipe, name: str) -> bool:
+    stage = recipe.stages[name]
+    return isinstance(stage, TrainStage) and stage.train == ORACLE
 
 
 def step_seconds(recipe: Recipe, stage: TrainStage, cost: StepCost, costs: Costs) -> float:

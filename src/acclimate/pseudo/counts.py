@@ -22,6 +22,7 @@ from acclimate.pseudo.confidence import CONFIDENCES, Confidence, ScoreMaps
 from acclimate.pseudo.curves import JudgedHistogram
 from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_histograms
 from acclimate.pseudo.quality import SelectionChange, SelectionQuality, quality_table
+from acclimate.pseudo.ranking import ImageRanking
 from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds
 
 log = logging.getLogger(__name__)
@@ -108,16 +109,19 @@ class SelectionCounts:
         classes: names in train-id order.
         confidence: the one whose selection is written.
         labelled: whether the set's true labels are known, which the selections are judged and compared by.
+        ranked: whether the images are ranked, too.
 
     Attributes:
+        ranking: of the images; None where nobody asked.
         invalid: pixels for which the network gave NaN or infinite values.
         selected: (256,) int64 pixels written, by class; void at 255.
         change: what differs between the two confidences' selections.
         quality: of each confidence's selection.
     """
 
-    def __init__(self, classes: Sequence[str], *, confidence: Confidence, labelled: bool) -> None:
+    def __init__(self, classes: Sequence[str], *, confidence: Confidence, labelled: bool, ranked: bool = False) -> None:
         self.confidence = confidence
+        self.ranking = ImageRanking() if ranked else None
         self.labelled = labelled
         self.invalid = 0
         self.selected: NDArray[np.int64] = np.zeros(256, dtype=np.int64)
@@ -149,13 +153,15 @@ class SelectionCounts:
 
     def save(self, path: Path, *, images: int) -> None:
         """Writes the counts of the first ``images`` images, atomically."""
-        content = {
+        content: dict[str, Any] = {
             "images": images,
             "invalid": self.invalid,
             "selected": self.selected.tolist(),
             "change": self.change.counts.tolist(),
             "quality": {name: part.counts.tolist() for name, part in self.quality.items()},
         }
+        if self.ranking is not None:
+            content["ranking"] = self.ranking.images
         write_verified_json(path, content)
 
     def restore(self, path: Path) -> int:
@@ -172,4 +178,6 @@ class SelectionCounts:
         self.change.counts += np.array(content["change"], dtype=np.int64)
         for name, part in self.quality.items():
             part.counts += np.array(content["quality"][name], dtype=np.int64)
+        if self.ranking is not None:
+            self.ranking.images = {name: (mean, classes) for name, (mean, classes) in content["ranking"].items()}
         return int(content["images"])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from torch.nn import functional
 
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import views
@@ -35,6 +36,8 @@ class Patches(BaseModel):
         whole_image: the whole image's prediction counts as one more patch, as in MLSL's code; without it pixels that no
             patch covers become void.
         vote: what is averaged: ``probabilities``, or ``frequency``: each patch's hard decision (the paper's ablation).
+        shift: pixels by which a patch shows what lies above and to the left of where its predictions are written: 4 in
+            MLSL's code, which pads the image and forgets to add the padding; what lies outside repeats the border.
         patches_at_once: patches in one pass through the network; changes speed and memory, not results.
         seed: of the patches' positions, together with the image's name.
     """
@@ -45,6 +48,7 @@ class Patches(BaseModel):
     size: tuple[int, int] | tuple[float, float] = (512, 512)
     whole_image: bool = False
     vote: Literal["probabilities", "frequency"] = "probabilities"
+    shift: int = Field(default=0, ge=0)
     patches_at_once: PositiveInt = speed_only(4)
     seed: int = Field(default=0, ge=0)
 
@@ -135,27 +139,18 @@ def low_probabilities(
     return torch.stack(each)
 
 
-def averaged_probabilities(
-    network: SegmentationNetwork, images: Tensor, *, names: Sequence[str], inference: Inference, patches: Patches | None
-) -> Tensor:
-    """:func:`low_probabilities`, enlarged to the images' size: (B, C, H, W).
-
-    Memory is that of one accumulator per image and ``patches_at_once`` patches, whatever K.
-    """
-    low = low_probabilities(network, images, names=names, inference=inference, patches=patches)
-    return low if low.shape[2:] == images.shape[2:] else upsample(low, (images.shape[2], images.shape[3]))
-
-
 def _of_patches(
     network: SegmentationNetwork, image: Tensor, *, name: str, inference: Inference, patches: Patches
 ) -> Tensor:
     height, width = image.shape[1:]
     counts = torch.zeros(height, width, device=image.device)
+    shifted = functional.pad(image[None], (patches.shift, 0, patches.shift, 0), mode="replicate")[0]
     summed: Tensor | None = None
     windows = patch_windows(patches, name=name, height=height, width=width)
     for group in _of_one_size(windows, patches.patches_at_once):
         rows, columns = group[0][2:]
-        shown = torch.stack([image[:, top : top + rows, left : left + columns] for top, left, _, _ in group])
+        cut_from = image if (rows, columns) == (height, width) else shifted
+        shown = torch.stack([cut_from[:, top : top + rows, left : left + columns] for top, left, _, _ in group])
         found = upsample(_mean_over_views(network, shown, inference), (rows, columns))
         if summed is None:
             summed = torch.zeros(found.shape[1], height, width, device=image.device)

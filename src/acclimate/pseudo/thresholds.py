@@ -29,13 +29,14 @@ class Selection(BaseModel):
             class (CBST); ``global``: the most confident share of all pixels (plain self-training).
         cap: mu*: with softmax, pixels more probable than this are always kept.
         floor: nu*: with entropy, pixels below this normalised entropy are always kept.
-        portion: the share of pixels that ``portion`` and ``global`` keep.
+        portion: the share of pixels that ``portion`` and ``global`` keep; with ``capped`` the share that the bound may
+            only add to, half of the class unless given (FDA's text keeps 0.66, its code 0.34).
         convention: ``paper``: strict inequalities and the median. ``authors``: as the published scripts, which keep
             scores equal to the threshold, take the element of index round(0.5 n) of the ascending scores (rounding
             halves to even), and 0 for a class that is never predicted.
         decision: which class a pixel gets: the ``most probable`` one, where it passes its threshold; or
             ``class-balanced``: argmax P_c / exp(-k_c), where that exceeds 1 (CBST). With the authors' convention the
-            threshold is then the element of rank floor(portion * n).
+            threshold is then the element of rank floor(portion * n), and P = 1 where that rank is 0.
         resample: whether ``probabilities`` (the authors' choice) or ``logits`` are enlarged to the labels' size.
     """
 
@@ -52,8 +53,8 @@ class Selection(BaseModel):
 
     @model_validator(mode="after")
     def _portion_is_read(self) -> Selection:
-        if self.portion != 0.5 and self.rule in ("capped", "median"):
-            raise ValueError(f"portion is not read by the rule {self.rule!r}; set rule to 'portion' or 'global'")
+        if self.portion != 0.5 and self.rule == "median":
+            raise ValueError("portion is not read by the rule 'median'; set rule to 'portion', 'capped' or 'global'")
         if self.decision == "class-balanced" and (self.confidence, self.rule) != ("softmax", "portion"):
             raise ValueError(
                 "decision: class-balanced divides by CBST's thresholds; set confidence: softmax, rule: portion"
@@ -132,7 +133,7 @@ def class_thresholds(histogram: ScoreHistogram, selection: Selection) -> Thresho
         whole = inclusive and selection.decision == "class-balanced"
         values = [_portion(histogram, i, selection.portion, inclusive, whole=whole) for i in range(histogram.classes)]
     else:
-        values = [_median(histogram, index, selection) for index in range(histogram.classes)]
+        values = [_quantile(histogram, index, selection) for index in range(histogram.classes)]
     if selection.rule == "capped":
         values = [max(selection.bound, value) for value in values]
     return Thresholds(selection.confidence, inclusive, tuple(values))
@@ -143,9 +144,11 @@ def kept_share(histogram: ScoreHistogram, thresholds: Thresholds) -> Kept:
     return Kept(histogram.pixels, histogram.below(thresholds.limits()[: histogram.classes].tolist()))
 
 
-def _median(histogram: ScoreHistogram, index: int, selection: Selection) -> float:
-    total = int(histogram.counts[index].sum())
+def _quantile(histogram: ScoreHistogram, index: int, selection: Selection) -> float:
+    total, portion = int(histogram.counts[index].sum()), selection.portion
     if selection.convention == "paper":
+        if portion != 0.5:
+            return _portion(histogram, index, portion, False)
         cut = histogram.cut(index, total // 2, ties=False)
         if total == 0:
             return 0.0
@@ -155,7 +158,8 @@ def _median(histogram: ScoreHistogram, index: int, selection: Selection) -> floa
     if total == 0:
         return 1.0 if selection.confidence == "softmax" else 0.0
     # Python rounds halves to even, as the published scripts do; the maximum probability ascends as uncertainty descends
-    rank = min(round(0.5 * total), total - 1)
+    below = round(1 - portion, 12) if selection.confidence == "softmax" else portion
+    rank = min(round(below * total), total - 1)
     rank = total - 1 - rank if selection.confidence == "softmax" else rank
     cut = histogram.cut(index, rank + 1, ties=True)
     return _last_below(cut.after_kept if cut.kept else cut.first_dropped)
@@ -168,8 +172,10 @@ def _portion(
     total = int(counts.sum() if index is None else counts[index].sum())
     if total == 0:
         return 0.0
-    # CBST's script takes element floor(n p) - 1 of the descending scores: floor(n p) pixels are kept, but one at least
-    target = max(1, int(portion * total)) if whole else portion * total
+    # CBST's script takes element floor(n p) - 1 of the descending scores, and leaves the threshold at P = 1 without one
+    target = int(portion * total) if whole else portion * total
+    if whole and target == 0:
+        return 0.0
     cut = histogram.cut(index, target, ties=inclusive)
     if not inclusive:
         return cut.first_dropped

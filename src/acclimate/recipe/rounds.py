@@ -137,6 +137,8 @@ def expanded_rounds(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last(name: Any, models: dict[str, list[str]]) -> Any:
+    if isinstance(name, list):
+        return [_last(each, models) for each in name]
     return models[name][-1] if isinstance(name, str) and models.get(name) else name
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    field_validator,
+)
 
 from acclimate.data.tolerance import BadData
+from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
+from acclimate.io.plugins import shipped
 from acclimate.io.validation import validated
-from acclimate.models.wrapped import allow_code
+from acclimate.models.wrapped import allow_code, expect_allowed
 from acclimate.recipe.text import merged
 from acclimate.stages.checkpoint import CheckpointStage
-from acclimate.stages.evaluate import EvaluateStage
-from acclimate.stages.label import LabelStage
 from acclimate.stages.stage import StageSettings
 from acclimate.stages.train import TrainStage
 from acclimate.stages.translate import TranslateStage
@@ -39,10 +49,8 @@ class Published(_Strict):
     source: str = ""
 
 
-VERBS: dict[str, type[StageSettings]] = {
-    stage.verb: stage for stage in (CheckpointStage, TrainStage, TranslateStage, LabelStage, EvaluateStage)
-}
-"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/`` and an entry here."""
+VERBS: dict[str, type[StageSettings]] = shipped("acclimate.stages", StageSettings, key="verb")  # type: ignore[type-abstract]
+"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/``."""
 
 
 class TranslationDefaults(_Strict):
@@ -71,8 +79,10 @@ class Recipe(_Strict):
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
         inference: size, mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
-        network, training: what every ``train`` stage starts from.
+        network: what every ``train`` stage builds; where it has no name, that of the checkpoint a stage goes on from.
+        training: what every ``train`` stage starts from.
         translation: what every ``translate`` stage starts from.
+        examine: pictures of each domain that the doctor looks at, before training and after each; 0: none.
         bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
         bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
@@ -92,9 +102,10 @@ class Recipe(_Strict):
     protocol: str | None = None
     input_size: tuple[PositiveInt, PositiveInt] | None = None
     inference: Inference = Inference()
-    network: dict[str, Any]
+    network: dict[str, Any] = {}
     training: dict[str, Any] = {}
     translation: TranslationDefaults = TranslationDefaults()
+    examine: NonNegativeInt = 64
     bad_data: BadData = "stop"
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, SerializeAsAny[StageSettings]] = Field(min_length=1)
@@ -109,12 +120,33 @@ class Recipe(_Strict):
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""
-        values = merged({"network": self.network}, {"network": stage.network})["network"]
-        config: Any = validated(
-            task_named(self.task).network, values, f"recipe {self.name}: {where if stage.network else ''}network"
-        )
-        allow_code(config.name)
-        return config
+        task, values = task_named(self.task), merged({"network": self.network}, {"network": stage.network})["network"]
+        if "name" in values:
+            config: Any = validated(
+                task.network, values, f"recipe {self.name}: {where if stage.network else ''}network"
+            )
+            allow_code(config.name)
+            return config
+        found = self.checkpoint_under(stage)
+        if found is None:
+            raise UserError(
+                f"recipe {self.name}: network.name is missing: name one (`acclimate list networks`), or start "
+                "from a checkpoint, which says its own"
+            )
+        config = task.card(Path(found.checkpoint)).network
+        expect_allowed(config.name, found.checkpoint)
+        written = config.model_dump()
+        written |= written.pop("options", {})
+        return validated(task.network, {**written, **values}, f"recipe {self.name}: {where}network")
+
+    def checkpoint_under(self, stage: TrainStage) -> CheckpointStage | None:
+        """The ``checkpoint`` stage whose network a ``train`` stage goes on with, perhaps through others."""
+        at: StageSettings | None = stage
+        for _ in self.stages:
+            if not isinstance(at, TrainStage) or at.start is None:
+                break
+            at = self.stages.get(at.start)
+        return at if isinstance(at, CheckpointStage) else None
 
     def training_settings(self, stage: TrainStage, *, where: str = "") -> TrainingSettings:
         """How a ``train`` stage trains; ``where`` is the stage's key for error messages."""

@@ -39,7 +39,7 @@ def parsed(text: str, where: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise UserError(f"{where} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{where} must be a mapping with the keys name, protocol, network and stages")
+        raise UserError(f"{where} must be a mapping with keys such as name, network and stages")
     return content
 
 

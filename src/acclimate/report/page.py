@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
@@ -22,6 +23,7 @@ from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
 from acclimate.report.cited import with_cited
 from acclimate.report.colour import entropy_colours, model_colours
+from acclimate.report.diagnosis import Diagnosis, diagnosis
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
 from acclimate.report.pictures import Gallery, figure, galleries
 from acclimate.report.pseudo_labels import pseudo_label_tables
@@ -29,6 +31,8 @@ from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, comparisons
 from acclimate.report.translation import translations
+from acclimate.report.unlabelled import strips, unlabelled
+from acclimate.report.use import usable
 from acclimate.report.zoom import zooms
 
 
@@ -81,10 +85,17 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
     compared = compared_runs(runs, cited=cited, suite=suite is not None)
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
+    best_name = best.name if best else None
     stages = _stage_models(runs, names)
+    found = [diagnosis(run) for run in runs]
+    for position, each in enumerate(found):
+        judged = {} if runs[position].rows else _judged(each, position, names)
+        roles.update({name: role for name, role in judged.items() if name not in roles})
+        if each.final is not None and best is None and judged:
+            best_name = names.get((position, each.final.name), each.final.name)
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(stages), roles)
     indices = _picture_indices(runs, names)
-    pictured = galleries(indices)
+    pictured = galleries(indices, _baselines(compared, found, names))
     _order_answers(pictured, list(colours))
     curves = charts(_histories(stages, model_colours(list(dict.fromkeys([*colours, *stages])), roles)))
     script, style = _resource("page.js"), _resource("page.css")
@@ -100,7 +111,11 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
         boundaries=[_boundaries(comparison, rows) for comparison in compared],
         zooms=zooms(indices, list(colours)),
         summary=[(comparison, paragraph(comparison)) for comparison in compared],
-        parts={**roles, **({best.name: "best"} if best else {})},
+        diagnoses=list(zip(runs, found, strict=True)) if suite is None else [],
+        unlabelled=[] if suite else unlabelled(runs, names),
+        strips=strips([(model, stage) for model, trained in stages.items() for stage in trained]),
+        usable=[] if suite else [(run, usable(run, last=each.safer)) for run, each in zip(runs, found, strict=True)],
+        parts={**roles, **({best_name: "best"} if best_name else {})},
         colours=colours,
         class_colours={
             name: colour for gallery in pictured for name, colour in zip(gallery.classes, gallery.colours, strict=False)
@@ -116,6 +131,7 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
             if stage.manifest is not None or stage.figures
         ],
         translations=translations(runs),
+        has_labels=bool(rows),
         runs=[(run, _flattened(run.environment)) for run in runs],
         style=Markup(style),
         ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
@@ -168,7 +184,33 @@ def _picture_indices(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> 
         first = min((stage.seed for stage in stages if stage.seed is not None), default=None)
         shown = {name: label for (run_position, name), label in names.items() if run_position == position}
         found += [(stage.folder / "pictures", stage.pictures, shown) for stage in stages if stage.seed in (None, first)]
+        if not stages:
+            looked = [model for model in run.examined if model.pictures is not None]
+            found += [
+                (model.folder / "pictures", model.pictures, shown) for model in looked if model.seed == looked[0].seed
+            ]
     return found
+
+
+def _judged(found: Diagnosis, position: int, names: dict[tuple[int, str], str]) -> dict[str, str]:
+    """What a run's models are to each other where nothing has been scored: shown name -> role."""
+    roles = {names.get((position, verdict.name), verdict.name): "adapted" for verdict in found.verdicts}
+    if found.baseline is not None:
+        roles[names.get((position, found.baseline.name), found.baseline.name)] = SOURCE_ONLY
+    return roles
+
+
+def _baselines(
+    compared: Sequence[Comparison], found: Sequence[Diagnosis], names: dict[tuple[int, str], str]
+) -> dict[str, str]:
+    """Shown model -> the shown one, trained on its source alone, that its predictions are compared with."""
+    baselines = {
+        names.get((position, verdict.name), verdict.name): names.get((position, verdict.baseline), verdict.baseline)
+        for position, each in enumerate(found)
+        for verdict in each.verdicts
+    }
+    scored = {line.name: line.source_only for comparison in compared for line in comparison.ours if line.source_only}
+    return baselines | scored
 
 
 def _order_answers(pictured: Sequence[Gallery], order: list[str]) -> None:
@@ -222,6 +264,13 @@ def _heat(gain: Spread | None) -> str:
     return "0" if gain is None else f"{min(1.0, abs(gain.mean) / 0.20):.2f}"
 
 
+def _sentence(words: str, name: str) -> Markup:
+    """Words that begin with a capital, unless they begin with a model's name; what is in backquotes is code."""
+    if not (name and words.startswith(name)):
+        words = words[:1].upper() + words[1:]
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
+
+
 def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():
@@ -247,6 +296,7 @@ def _jinja() -> jinja2.Environment:
         number=tables.number,
         subset_title=tables.subset_title,
         heat=_heat,
+        sentence=_sentence,
         rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
     )
     return environment

@@ -19,6 +19,8 @@ class CheckpointStage(StageSettings):
     """``checkpoint``: a network trained elsewhere, as a file of acclimate's; later stages start from it as from any."""
 
     verb = "checkpoint"
+    tasks = ("segmentation", "detection")
+    leaves = "train"
     checkpoint: str
 
     def check(self, context: Context) -> None:

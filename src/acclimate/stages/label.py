@@ -13,25 +13,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Dataset
 from acclimate.data.spatial_prior import spatial_prior
-from acclimate.data.wrappers import MANIFEST, PseudoLabelled
+from acclimate.data.wrappers import MANIFEST, PseudoLabelled, Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.io.files import hash_of, hash_of_file
 from acclimate.io.identity import identity, speed_only
+from acclimate.models.ensemble import MeanOfNetworks
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.confidence import CONFIDENCES
 from acclimate.pseudo.counts import ScoreCounts, SelectionCounts
 from acclimate.pseudo.curves import TABLE_5_FLOORS, threshold_sweep
+from acclimate.pseudo.ranking import EasySplit
 from acclimate.pseudo.scores_on_disk import ScoresOnDisk
 from acclimate.pseudo.scoring import Scoring
 from acclimate.pseudo.sisc import LabelInference, Patches
@@ -44,7 +47,7 @@ from acclimate.stages.stage import MODEL, PREDICTION_WORK, Context, Place, Stage
 from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
-__all__ = ["LabelRequest", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
+__all__ = ["LabelRequest", "easy_and_hard", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
 
 SCORES_FOLDER, SCORES_ON_DISK = "scores", 16.0
 """Where what a network says is kept between the passes, and how many gigabytes it may take."""
@@ -55,7 +58,7 @@ class LabelRequest:
     """Everything a ``label`` stage depends on.
 
     Attributes:
-        checkpoint: the network.
+        checkpoints: the network; of several, the mean of their probabilities labels.
         data: the images; their labels, if any, only measure the result.
         class_space: the network's classes.
         selection: which pixels become pseudo-labels.
@@ -63,13 +66,14 @@ class LabelRequest:
         patches: SISC's patches; None: whole images.
         prior: spatial prior (C, h, w) in [0, 1] that multiplies the probabilities; None: none.
         native: write labels at the images' native size, instead of the size the network sees.
+        split: how the images are split into easy and hard ones, told in the manifest; None: they are not.
         batch_size: images at a time; memory grows with it.
         scores_on_disk: gigabytes (10^9 bytes) that what the network says may take on disk until the labels are written,
             so that it sees each image once; where they do not suffice it sees some twice. Speed alone.
         title: for the progress bar.
     """
 
-    checkpoint: Path
+    checkpoints: tuple[Path, ...]
     data: Dataset
     class_space: ClassSpace
     selection: Selection
@@ -77,6 +81,7 @@ class LabelRequest:
     patches: Patches | None = None
     prior: NDArray[np.float32] | None = None
     native: bool = False
+    split: EasySplit | None = None
     batch_size: int = 1
     scores_on_disk: float = SCORES_ON_DISK
     title: str = "label"
@@ -90,12 +95,20 @@ class LabelRequest:
             found["patches"] = self.patches.model_dump(mode="json", exclude={"patches_at_once"})
         return found
 
+    def hash(self) -> str:
+        """The digest of the checkpoint's file; of several, theirs joined by plus signs."""
+        return "+".join(hash_of_file(path) for path in self.checkpoints)
+
     def identity(self) -> str:
         """A hash of everything the labels depend on."""
-        further = {} if self.prior is None else {"prior": hashlib.sha256(self.prior.tobytes()).hexdigest()}
+        further: dict[str, Any] = {}
+        if self.prior is not None:
+            further["prior"] = hashlib.sha256(self.prior.tobytes()).hexdigest()
+        if self.split is not None:
+            further["split"] = identity(self.split)
         return hash_of(
             {
-                "checkpoint": hash_of_file(self.checkpoint),
+                "checkpoint": self.hash(),
                 "data": self.data.fingerprint(),
                 "selection": identity(self.selection),
                 "inference": identity(self.inference),
@@ -107,18 +120,26 @@ class LabelRequest:
 
 
 class LabelStage(StageSettings):
-    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint.
+    """``label``: pseudo-labels of the target's training images from an earlier stage's checkpoint, or from several.
 
-    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP).
+    Several label together by the mean of their probabilities.
+    With ``spatial_prior`` the probabilities are multiplied by where the source's labels have each class (CBST-SP). With
+    ``split`` the images are also split into easy and hard ones, for a later stage's ``easy_to_hard`` (IntraDA).
     """
 
     verb = "label"
-    label: str
+    takes = MappingProxyType({"label": "train"})
+    label: str | Annotated[list[str], Field(min_length=1)]
     selection: Selection = Selection()
     inference: LabelInference = LabelInference()
     spatial_prior: bool = False
+    split: EasySplit | None = None
     batch_size: PositiveInt = speed_only(1)
     scores_on_disk: NonNegativeFloat = speed_only(SCORES_ON_DISK)
+
+    def models(self) -> list[str]:
+        """The stages whose networks label."""
+        return [self.label] if isinstance(self.label, str) else list(self.label)
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [PseudoLabelledTarget(context, self)]
@@ -131,19 +152,20 @@ class PseudoLabelledTarget(Stage):
     products = (MANIFEST,)
 
     def __init__(self, context: Context, stage: LabelStage) -> None:
-        self.model = context.finished[stage.label]
-        super().__init__(context, inputs=[self.model])
-        self.stage, self.method = stage, self.model.method
+        self.models = [context.finished[name] for name in stage.models()]
+        super().__init__(context, inputs=self.models)
+        self.stage, self.method = stage, self.models[0].method
 
     def identity(self) -> dict[str, Any]:
         data = self.context.data
         return {
-            "checkpoint": self.model.key,
+            "checkpoint": self.models[0].key if len(self.models) == 1 else [model.key for model in self.models],
             "data": data.target.fingerprint(),
             "selection": identity(self.stage.selection),
             "inference": identity(self.stage.inference),
             "input_size": self.context.recipe.prediction_size(),
             "spatial_prior": data.source.fingerprint() if self.stage.spatial_prior else None,
+            **({"split": identity(self.stage.split)} if self.stage.split is not None else {}),
         }
 
     def work(self) -> float:
@@ -152,12 +174,13 @@ class PseudoLabelledTarget(Stage):
     def run(self, place: Place) -> dict[str, Any]:
         data, stage = self.context.data, self.stage
         request = LabelRequest(
-            checkpoint=self.model.folder / MODEL,
+            checkpoints=tuple(model.folder / MODEL for model in self.models),
             data=data.target,
             class_space=data.class_space,
             selection=stage.selection,
             inference=stage.inference.views(size=self.context.recipe.prediction_size()),
             patches=stage.inference.in_patches(),
+            split=stage.split,
             batch_size=stage.batch_size,
             scores_on_disk=stage.scores_on_disk,
             prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
@@ -170,6 +193,22 @@ def with_pseudo_labels(dataset: Dataset, folder: Path) -> Dataset:
     """The data set with the pseudo-labels of a finished folder in place of its own labels."""
     read_manifest(folder)
     return PseudoLabelled(dataset, folder)
+
+
+def easy_and_hard(dataset: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
+    """The easy images of a set with the pseudo-labels of a finished folder, and its hard ones.
+
+    Raises:
+        UserError: the folder's labelling did not split its images, or those of another set.
+    """
+    split = read_manifest(folder).get("split")
+    if split is None:
+        raise UserError(f"{folder} does not say which images are easy; give its label stage a split")
+    places = {name: index for index, name in enumerate(dataset.names)}
+    if set(places) != {*split["easy"], *split["hard"]}:
+        raise UserError(f"{folder} splits other images than those of {dataset.spec} ({dataset.split}); label again")
+    easy, hard = (sorted(places[name] for name in split[part]) for part in ("easy", "hard"))
+    return Subset(PseudoLabelled(dataset, folder), easy), Subset(dataset, hard)
 
 
 def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]:
@@ -187,10 +226,10 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
     if len(request.data) == 0:
         raise UserError(f"{request.data.spec} ({request.data.split}) holds no images to label")
     reset_peak_memory()
-    networks, _ = load_networks([request.checkpoint], request.class_space, device=device)
+    networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     place = PseudoLabelFolder(folder, identity=request.identity())
     if not place.finished:
-        labelling = _labelling(request, networks[0], device=device)
+        labelling = _labelling(request, networks, device=device)
         kept = ScoresOnDisk(folder / SCORES_FOLDER, limit=int(request.scores_on_disk * 1e9))
         with stop_request() as stop:
             scores = count_scores(labelling, folder, kept, stop)
@@ -210,9 +249,9 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
 
 def sweep_table(request: LabelRequest, *, device: str) -> str:
     """Kept and error shares for the bounds of ESL Table 5, from one pass over the data; nothing is written."""
-    networks, _ = load_networks([request.checkpoint], request.class_space, device=device)
+    networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     scores = ScoreCounts(len(request.class_space), labelled=request.data.has_labels, device=device)
-    for scored in _labelling(request, networks[0], device=device).scored(0):
+    for scored in _labelling(request, networks, device=device).scored(0):
         scores.add(scored.maps, scored.labels)
     lines = [f"{'confidence':10}  {'bound':>7}  {'kept':>7}  {'wrong':>7}  {'wrong, void counted':>20}"]
     for name in CONFIDENCES:
@@ -225,7 +264,8 @@ def sweep_table(request: LabelRequest, *, device: str) -> str:
     return "\n".join(lines)
 
 
-def _labelling(request: LabelRequest, network: SegmentationNetwork, *, device: str) -> Labelling:
+def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *, device: str) -> Labelling:
+    network = networks[0] if len(networks) == 1 else cast(SegmentationNetwork, MeanOfNetworks(networks).eval())
     prior = None if request.prior is None else torch.from_numpy(request.prior).to(device)
     return Labelling(
         data=request.data,
@@ -234,6 +274,7 @@ def _labelling(request: LabelRequest, network: SegmentationNetwork, *, device: s
         scoring=Scoring(request.selection, request.inference, request.patches, prior),
         native=request.native,
         batch_size=request.batch_size,
+        ranked=request.split is not None,
         device=device,
         title=request.title,
     )
@@ -243,13 +284,17 @@ def _manifest(
     request: LabelRequest, scores: ScoreCounts, thresholds: Thresholds, selected: SelectionCounts
 ) -> dict[str, Any]:
     """The manifest of a stage whose labels are all written; ``thresholds`` are the selection's own."""
-    further = {"inference": request.views(), "spatial_prior": request.prior is not None}
-    return (further if any(further.values()) else {}) | pseudo_label_manifest(
+    further: dict[str, Any] = {"inference": request.views(), "spatial_prior": request.prior is not None}
+    further = further if any(further.values()) else {}
+    if request.split is not None:
+        assert selected.ranking is not None
+        further["split"] = dict(selected.ranking.split(request.split, request.class_space.classes))
+    return further | pseudo_label_manifest(
         classes=request.class_space.classes,
         selection=request.selection,
         thresholds=thresholds,
         kept=_kept(request, scores, thresholds, selected),
-        checkpoint=hash_of_file(request.checkpoint),
+        checkpoint=request.hash(),
         data={
             "spec": request.data.spec,
             "split": request.data.split,

@@ -85,6 +85,7 @@ class Labelling:
         scoring: how score maps come from images, and which pixels are selected.
         native: labels get the images' native size instead of the size the network sees.
         batch_size: images at a time.
+        ranked: the images are ranked by their entropy as well.
         device: of network and score maps.
         title: for the progress bar.
     """
@@ -95,13 +96,14 @@ class Labelling:
     scoring: Scoring
     native: bool
     batch_size: int
+    ranked: bool
     device: str
     title: str
 
     @property
     def confidences(self) -> tuple[Confidence, ...]:
-        """Whose selections are looked at: both are compared where there are true labels."""
-        return CONFIDENCES if self.data.has_labels else (self.scoring.selection.confidence,)
+        """Whose scores are looked at: both are compared where there are true labels, and entropy ranks images."""
+        return CONFIDENCES if self.data.has_labels or self.ranked else (self.scoring.selection.confidence,)
 
     def scored(self, first: int) -> Iterator[Scored]:
         """The images from number ``first`` on, predicted by the network."""
@@ -194,12 +196,17 @@ def write_labels(
     """
     selection, names = labelling.scoring.selection, labelling.data.names
     selected = SelectionCounts(
-        labelling.class_space.classes, confidence=selection.confidence, labelled=labelling.data.has_labels
+        labelling.class_space.classes,
+        confidence=selection.confidence,
+        labelled=labelling.data.has_labels,
+        ranked=labelling.ranked,
     )
 
     def write(scored: Scored) -> None:
         picked = {name: pseudo_labels(scored.maps, thresholds[name], selection) for name in labelling.confidences}
         selected.add(scored.maps, picked, scored.labels)
+        if selected.ranking is not None:
+            selected.ranking.add(names[scored.number : scored.number + len(scored)], scored.maps)
         for number, label in enumerate(picked[selection.confidence].cpu().numpy(), start=scored.number):
             place.write(names[number], label)
 

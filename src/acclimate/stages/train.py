@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -19,16 +20,16 @@ from acclimate.io.identity import identity
 from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
-from acclimate.stages.label import with_pseudo_labels
-from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
-from acclimate.training.allocator import keep_freed_memory
+from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
+from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
-from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
+from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
 TARGET_WORK = 1.4
 """What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
@@ -37,9 +38,17 @@ LONGEST_WAIT = timedelta(days=7)
 
 
 class TrainStage(StageSettings):
-    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training."""
+    """``train``: a method, perhaps pseudo-labels, perhaps a start; overrides of the recipe's network and training.
+
+    With ``easy_to_hard`` the easy images of an earlier label stage, with its labels, take the source's place, and the
+    hard ones the target's (IntraDA).
+    """
 
     verb = "train"
+    tasks = ("segmentation", "detection")
+    takes = MappingProxyType(
+        {"start": "train", "source": "translate", "easy_to_hard": "label", "pseudo_labels": "label"}
+    )
     train: str
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -47,6 +56,57 @@ class TrainStage(StageSettings):
     pseudo_labels: str | None = None
     start: str | None = None
     source: str | None = None
+    easy_to_hard: str | None = None
+
+    def expect_known(self, task: Any) -> None:
+        try:
+            task.method(self.train)
+        except UserError as error:
+            raise UserError(f"train: {error}") from None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        recipe, at = written.recipe, written.at
+        trains_on = written.task.method(self.train).trains_on
+        if self.source is not None and trains_on != "source":
+            yield f"{at}.source: {self.train} sees no source; remove the key"
+        if self.easy_to_hard is not None:
+            if self.source is not None or self.pseudo_labels is not None:
+                yield f"{at}.easy_to_hard: easy images take the source's place; remove source and pseudo_labels"
+            if trains_on != "source":
+                yield f"{at}.easy_to_hard: {self.train} sees no source that easy images could replace; remove the key"
+            labels = recipe.stages.get(self.easy_to_hard)
+            if isinstance(labels, LabelStage) and labels.split is None:
+                yield f"{at}.easy_to_hard: {self.easy_to_hard} does not split its images; give it split: {{}}"
+        if self.pseudo_labels is not None and trains_on == "target":
+            yield f"{at}.pseudo_labels: {self.train} trains on the target's own labels; remove the key"
+        if self.pseudo_labels is None and trains_on == "pseudo-labels":
+            yield f"{at}: {self.train} trains on pseudo-labels alone; set pseudo_labels to an earlier label stage"
+        yield from written.mistakes(written.task.options, self.train, self.options, prefix=f"{at}.options: ")
+        if written.training_fits:
+            yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
+        if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
+            mistakes = list(
+                written.mistakes(recipe.network_config, self, where=f"{at}.")
+            )  # else the checkpoint is asked
+            yield from mistakes or self._network_problems(written)
+
+    def _network_problems(self, written: Written) -> Iterator[str]:
+        network = written.recipe.network_config(self)
+        options = getattr(network, "options", network)
+        for key, value in written.task.method(self.train).network_options.items():
+            if getattr(options, key, None) != value:
+                yield (
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
+                )
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        training = recipe.training_settings(self)
+        settings = {"training": training, "network": recipe.network_config(self)}
+        return {key: value.model_dump(mode="json") for key, value in settings.items()}, training.steps
+
+    def check(self, context: Context) -> None:
+        context.recipe.network_config(self)
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TrainedModel(context, self)]
@@ -61,8 +121,8 @@ class TrainedModel(Stage):
 
     def __init__(self, context: Context, stage: TrainStage) -> None:
         self.start, self.labels = context.earlier(stage.start), context.earlier(stage.pseudo_labels)
-        self.translation = context.earlier(stage.source)
-        super().__init__(context, inputs=[self.start, self.labels, self.translation])
+        self.translation, self.split = context.earlier(stage.source), context.earlier(stage.easy_to_hard)
+        super().__init__(context, inputs=[self.start, self.labels, self.translation, self.split])
         self.stage, self.method = stage, stage.train
         self.kind = context.task.method(stage.train)
         self.network = context.recipe.network_config(stage)
@@ -72,7 +132,7 @@ class TrainedModel(Stage):
 
     def identity(self) -> dict[str, Any]:
         data = self.context.data
-        labelled = data.source if self.kind.trains_on == "source" else data.target
+        labelled = data.source if self.kind.trains_on == "source" and self.split is None else data.target
         sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
         found = {
             "method": self.method,
@@ -86,6 +146,8 @@ class TrainedModel(Stage):
             "pseudo_labels": self.labels.key if self.labels else None,
             "translation": self.translation.key if self.translation else None,
         }
+        if self.split is not None:
+            found["easy_to_hard"] = self.split.key
         if self.training.labelled_target is not None:
             found["labelled_target"] = data.target.fingerprint()
         if self.training.snapshots is not None:
@@ -130,6 +192,8 @@ class TrainedModel(Stage):
         if self.kind.trains_on == "pseudo-labels":
             assert self.labels is not None, "the recipe's check asks for pseudo-labels"
             return with_pseudo_labels(data.target, self.labels.folder), None
+        if self.split is not None:
+            return easy_and_hard(data.target, self.split.folder)
         source = data.source if self.kind.trains_on == "source" else data.target
         if self.translation is not None:
             source = Translated(source, self.translation.folder)
@@ -240,7 +304,12 @@ def trained(
     position = resumed(learner, checkpoints, fabric)
     with fabric.rank_zero_first():  # one process makes copies that are kept, the others find them
         source, target = batches(position.step)
-    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
+    trackers: list[Tracker] = []
+    if fabric.is_global_zero:
+        trackers.append(TensorBoard(folder, first=position.step + 1))
+        if settings.tracker is not None:
+            trackers.append(Lightning(settings.tracker, folder, name=title))
+    with History(folder, rows=position.history, trackers=trackers) as history:
         training = Training(
             learner,
             settings=settings,

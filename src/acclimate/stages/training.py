@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from acclimate.data.cache import cached
 from acclimate.data.class_counts import class_counts
@@ -37,6 +39,7 @@ from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.stages.pictures import overlays
 from acclimate.stages.stage import MODEL, MODULES
 from acclimate.training.labelled_target import LabelledTarget, joined
 from acclimate.training.rounds import source_part
@@ -106,7 +109,10 @@ class SegmentationTraining:
             save_modules(place / MODULES, method)
             save_network(place / MODEL, network, card=_card(self).model_copy(update={"steps": step}))
 
-        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
+        def look() -> dict[str, NDArray[np.uint8]]:
+            return overlays(network, self.scored_on[0], size=self.input_size, device=device) if self.scored_on else {}
+
+        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER, look=look)
 
 
 def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
@@ -129,6 +135,7 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
             )
     setting = Setting(
         optimizer=request.training.optimizer,
+        steps=request.training.steps,
         class_names=request.class_space.classes,
         initial=initial,
         **_statistics(request, needs, cache),
@@ -165,6 +172,8 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
         found["class_ratios"] = torch.as_tensor(stats(request.source, cache).class_ratios, dtype=torch.float32)
     if "class sizes" in needs:
         found["class_sizes"] = torch.as_tensor(stats(request.source, cache).mean_class_sizes, dtype=torch.float32)
+    if "class thresholds" in needs:
+        found["class_thresholds"] = _class_thresholds(request)
     if "class shares" in needs:
         domains = {"source": request.source}
         if request.target is not None and request.pseudo_labelled:
@@ -174,6 +183,17 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
             for name, dataset in domains.items()
         }
     return found
+
+
+def _class_thresholds(request: SegmentationTraining) -> torch.Tensor:
+    """(C,) probabilities by which the target's pseudo-labels were chosen."""
+    manifest = read_manifest(request.target.folder) if isinstance(request.target, PseudoLabelled) else None
+    if manifest is None or manifest["selection"]["decision"] != "class-balanced":
+        raise UserError(
+            f"the options of {request.method} soften class-balanced labels; give the stage pseudo_labels of a label "
+            "stage with selection: {confidence: softmax, rule: portion, decision: class-balanced}"
+        )
+    return torch.tensor([1.0 if value is None else value for value in manifest["thresholds"]])
 
 
 def _batches(

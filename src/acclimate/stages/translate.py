@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from acclimate.io.identity import identity
 from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
-from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings, Written
 from acclimate.stages.train import trained
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.interrupt import Interrupted, stop_request
@@ -110,12 +111,24 @@ class TranslateStage(StageSettings):
     """
 
     verb = "translate"
+    takes = MappingProxyType({"source": "translate", "perceptual": "train"})
     translate: Translator
     source: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     writing: dict[str, Any] = Field(default_factory=dict)
     perceptual: str | None = None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        unread = [key for key in ("options", "training", "writing", "perceptual") if getattr(self, key)]
+        if self.translate in COLOUR_MATCHES and unread:
+            yield f"{written.at}.{unread[0]}: a colour match has no such setting; remove the key"
+        yield from written.mistakes(written.recipe.translation_settings, self, where=f"{written.at}.")
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        parts = recipe.translation_settings(self)
+        steps = 0 if self.translate in COLOUR_MATCHES else parts[1].steps
+        return {"translation": [part.model_dump(mode="json") for part in parts]}, steps
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TranslatedSource(context, self)]

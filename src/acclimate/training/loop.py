@@ -12,13 +12,14 @@ import torch
 from lightning_fabric import Fabric
 
 from acclimate.io.progress import progress
-from acclimate.methods.trainable import AnyBatch, Learner, Losses, Term
+from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
 from acclimate.training.schedule import set_learning_rates
 from acclimate.training.snapshots import Snapshots
+from acclimate.training.trackers import TrackerName
 from acclimate.training.warnings import TrainingWarnings, ensure_finite, ensure_finite_state
 
 
@@ -35,6 +36,8 @@ class LoopSettings(Protocol):
     def log_every(self) -> int: ...
     @property
     def clip_gradients(self) -> float | None: ...
+    @property
+    def tracker(self) -> TrackerName | None: ...
 
     def learning_rate_factor(self, step: int) -> float:
         """What every rate is multiplied by at a step."""
@@ -98,7 +101,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     method, settings, fabric = training.method, training.settings, training.fabric
     position, snapshots = training.position, training.snapshots
     method.train()
-    warnings = TrainingWarnings(method, rows=training.history.rows)
+    folder = training.history.path.parent if fabric.is_global_zero else None
+    warnings = TrainingWarnings(method, rows=training.history.rows, folder=folder)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -134,6 +138,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
             stopping, due = agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
             scores = snapshots.take(done) if snapshots and scored and fabric.is_global_zero else {}
+            if scores and snapshots:
+                training.history.show(done, snapshots.pictures)
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
                 row = {name: float(value) for name, value in {**record, "learning rate": rate, **scores}.items()}
@@ -181,25 +187,37 @@ def train_step(
         Every term of the step, its value detached.
     """
     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
-    for optimizer in method.optimizers.values():
-        optimizer.zero_grad(set_to_none=True)
+    _forget_gradients(method)
     record: dict[str, Term] = {}
     terms = method.terms(source, target, step)
     while (losses := _next_losses(terms, fabric)) is not None:
+        if losses is STEP:
+            _step_optimizers(method, fabric=fabric, clip=clip)
+            _forget_gradients(method)
+            continue
         weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
         if weighted:
             torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
         record.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
+    _step_optimizers(method, fabric=fabric, clip=clip)
+    if fabric.world_size > 1:
+        average_running_statistics(method, fabric)  # before averages over the steps are taken of them
+    method.after_step(step)
+    return record
+
+
+def _forget_gradients(method: Learner[AnyBatch]) -> None:
+    for optimizer in method.optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None) -> None:
     if fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
         if clip is not None:
             torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
-    if fabric.world_size > 1:
-        average_running_statistics(method, fabric)  # before averages over the steps are taken of them
-    method.after_step(step)
-    return record
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

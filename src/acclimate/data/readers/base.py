@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.class_spaces import CLASS_SPACES, class_space, mapping
 from acclimate.data.content import digests_of
 from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named
 from acclimate.data.readers.files import (
@@ -48,6 +48,8 @@ class FileDataset(Dataset):
     layout: ClassVar[str]
     """What the folder should look like, for messages."""
     default_space: ClassVar[str]
+    ids: ClassVar[Mapping[int, str]] = {}
+    """Raw id -> class, of kinds that no class space speaks of; a class that a class space lacks is void there."""
     resizes_labels: ClassVar[bool] = False
     """Whether labels may differ a little in size from their image and are then resized to it."""
     unlabelled_splits: ClassVar[tuple[str, ...]] = ()
@@ -121,11 +123,13 @@ class FileDataset(Dataset):
             # a class space read back from a checkpoint holds names and colours, but no mappings
             registered = class_space(space.name)
             space = registered if registered.classes == space.classes else space
+        if self.kind not in space.mappings and set(self.ids.values()) & set(space.classes):
+            return mapping(space.classes, self.ids, self.ids)
         if self.kind not in space.mappings:
             fitting = [name for name in CLASS_SPACES if name != "scenes" and self.kind in class_space(name).mappings]
             raise UserError(
                 f"{self.spec}: no mapping of {self.kind} labels into the class space {space.name} is known; "
-                f"class spaces that have one: {', '.join(fitting)}"
+                f"class spaces that have one: {', '.join(fitting or [self.default_space])}"
             )
         return space.mappings[self.kind]
 

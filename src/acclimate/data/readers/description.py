@@ -5,10 +5,9 @@ from __future__ import annotations
 import colorsys
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
@@ -16,6 +15,7 @@ from acclimate.data.readers.archives import ArchivePath, Place
 from acclimate.data.readers.colours import COLOURS, parsed_colour
 from acclimate.errors import UserError, nearest
 from acclimate.io.reading import text_of
+from acclimate.io.validation import validated
 from acclimate.io.yaml import MAX_CHARACTERS, read_yaml
 from acclimate.labels import VOID
 
@@ -24,7 +24,6 @@ VOID_NAME = "void"
 DESCRIPTION = "dataset.yaml"
 """The name of a description in a folder or an archive that is named instead of it."""
 BLACK = (0, 0, 0)
-_Byte = Annotated[int, Field(ge=0, le=255)]
 _BARE_COLOUR = re.compile(r"(?:^|[\s\[{,:])#[0-9a-fA-F]{6}\b", re.ASCII)
 _HASH = 'a colour needs quotes, "#804080": without them, # starts a comment'
 
@@ -46,12 +45,19 @@ class NamedClass(_Described):
     """A class with its colour: red, green and blue, 0-255 each, or ``"#804080"``."""
 
     name: str
-    colour: tuple[_Byte, _Byte, _Byte] | None = None
+    colour: tuple[int, int, int] | None = None
 
     @field_validator("colour", mode="before")
     @classmethod
     def _of_text(cls, value: Any) -> Any:
         return parsed_colour(value) if isinstance(value, str) else value
+
+    @field_validator("colour")
+    @classmethod
+    def _of_bytes(cls, value: Colour | None) -> Colour | None:
+        if value is not None and not all(0 <= part <= 255 for part in value):
+            raise ValueError("a colour is red, green and blue from 0 to 255")
+        return value
 
 
 class Listed(_Described):
@@ -245,42 +251,7 @@ def read_description(path: Place) -> Description:
         raise UserError(f"{error} ({_HASH})" if bare else str(error)) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping with at least the keys images and classes")
-    try:
-        return Description.model_validate(content)
-    except ValidationError as error:
-        errors = [each for each in error.errors() if not _of_a_member_not_meant(each, error.errors())]
-        problems = "; ".join(dict.fromkeys(_problem(each) for each in errors))
-        raise UserError(f"{path}: {problems}") from None
-
-
-_INNER = ("str", "NamedClass", "Listed")
-
-
-def _of_a_member_not_meant(error: Any, errors: Sequence[Any]) -> bool:
-    """Whether a "should be a text" is only pydantic's try of another form beside one that says what is wrong."""
-    vague = ("string_type", "model_type", "list_type", "dict_type")
-    return error["type"] in vague and any(
-        other["loc"][0] == error["loc"][0] and other["type"] not in vague for other in errors
-    )
-
-
-def _problem(error: Any) -> str:
-    # pydantic names the member of a union that was tried; a reader knows only the keys
-    places = [str(part) for part in error["loc"]]
-    keys = places[:1] + [part for part in places[1:] if part not in _INNER and "[" not in part]
-    where = ".".join(keys)
-    if error["type"] == "extra_forbidden":
-        inner: type[_Described] = Description
-        if len(keys) > 1:
-            inner = Listed if keys[0] == "images" else NamedClass
-        known = inner.model_fields
-        return f"unknown key {where!r}{nearest(keys[-1], known)} (known: {', '.join(known)})"
-    if error["type"] == "missing":
-        return f"the key {where!r} is missing"
-    if error["type"] in ("greater_than_equal", "less_than_equal") and "colour" in keys:
-        return f"{where}: a colour is red, green and blue from 0 to 255"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where and not message.startswith(where) else message
+    return validated(Description, content, str(path))
 
 
 def distinct_colours(count: int) -> list[Colour]:

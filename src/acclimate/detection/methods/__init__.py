@@ -1,17 +1,12 @@
-"""The registry of detection methods: one file each, under the names of their segmentation counterparts."""
+"""The detection methods: every class in a file of this folder with a name, that of its segmentation counterpart."""
 
 from __future__ import annotations
 
-from acclimate.detection.methods.advent import DetectionAdvEnt
 from acclimate.detection.methods.base import DetectionMethod, DetectionOptions, DetectionSetting
-from acclimate.detection.methods.minent import DetectionMinEnt
-from acclimate.detection.methods.oracle import DetectionOracle
-from acclimate.detection.methods.source_only import DetectionSourceOnly
 from acclimate.errors import unknown
+from acclimate.io.plugins import shipped
 
-DETECTION_METHODS: dict[str, type[DetectionMethod]] = {
-    method.name: method for method in (DetectionSourceOnly, DetectionOracle, DetectionMinEnt, DetectionAdvEnt)
-}
+DETECTION_METHODS: dict[str, type[DetectionMethod]] = shipped("acclimate.detection.methods", DetectionMethod)  # type: ignore[type-abstract]
 """Every detection method by name."""
 
 

@@ -1,4 +1,4 @@
-"""Decoders: from the feature maps of any backbone to logits."""
+"""Decoders, from the feature maps of any backbone to logits: every class in a file of this folder that has a name."""
 
 from __future__ import annotations
 
@@ -6,30 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acclimate.errors import unknown
+from acclimate.io.plugins import shipped
 from acclimate.io.validation import validated
 from acclimate.models.decoders.base import Decoder, DecoderOptions
-from acclimate.models.decoders.deeplab import ASPPDecoder, LightV3Plus, SmallASPPDecoder
-from acclimate.models.decoders.generic import DPT, FPN, SegFormer, UPerNet, V3Plus
-from acclimate.models.decoders.transformer import DAFormerDecoder, Linear, VitPyramid
 
 __all__ = ["DECODERS", "Decoder", "DecoderOptions", "build_decoder", "decoder_options"]
 
-DECODERS: dict[str, type[Decoder]] = {
-    decoder.name: decoder
-    for decoder in (
-        Linear,
-        ASPPDecoder,
-        SmallASPPDecoder,
-        LightV3Plus,
-        V3Plus,
-        UPerNet,
-        FPN,
-        SegFormer,
-        DPT,
-        VitPyramid,
-        DAFormerDecoder,
-    )
-}
+DECODERS: dict[str, type[Decoder]] = shipped("acclimate.models.decoders", Decoder)  # type: ignore[type-abstract]
 """The decoders a network may have, by name."""
 
 
