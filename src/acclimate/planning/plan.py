@@ -130,40 +130,48 @@ def plan_of(recipe: Recipe, *, seeds: Sequence[int], store: Path | None = None) 
 def plan_from(recipe: Recipe, data: RunData, costs: Costs, *, seeds: Sequence[int], store: Path | None = None) -> Plan:
     """The plan of a recipe whose trainings are measured."""
     finished = _finished(recipe, data, seeds, store)
-    stages = [line for line in [_copies(recipe, data, costs)] if line is not None]
-    for name, stage in recipe.stages.items():
-        times = len(seeds) - finished.get(name, 0)
+    stages = [_copies(recipe, data, costs)]
+    for name in recipe.stages:
         done = finished.get(name, 0)
-        if isinstance(stage, TrainStage):
-            steps = recipe.training_settings(stage).steps
-            seconds = steps * step_seconds(recipe, stage, costs.steps[name], costs)
-            stages.append(PlannedStage(name, f"train {stage.train}", steps, "steps", times * seconds, done))
-        elif isinstance(stage, EvaluateStage):
-            images = len(data.evaluation) * len(stage.rows())
-            each = _predicting(costs)
-            looks = images + len(stage.rows()) * (stage.label_free + 2 * stage.pictures)
-            what = f"evaluate {len(stage.rows())} models"
-            stages.append(PlannedStage(name, what, images, "images", each and times * looks * each, done))
-        elif isinstance(stage, LabelStage):
-            each, images = _predicting(costs), len(data.target)
-            # one pass that keeps scores, and one that writes what was selected
-            stages.append(PlannedStage(name, "label", images, "images", each and 2 * times * images * each, done))
-        elif isinstance(stage, TranslateStage):
-            stages.append(PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done))
-        else:
-            stages.append(PlannedStage(name, stage.verb, 1, "file", 0.0, done))
-    if recipe.examine and task_named(recipe.task).examined:
-        looks = [2 * min(recipe.examine, len(data.target)) for name in costs.steps if not _is_oracle(recipe, name)]
-        each = _predicting(costs)
-        seconds = each and sum(looks) * each * len(seeds)
-        stages.append(PlannedStage("(doctor)", f"look at {len(looks)} models", sum(looks), "images", seconds))
+        stages.append(_planned(name, recipe, data, costs, times=len(seeds) - done, done=done))
+    stages.append(_doctor(recipe, data, costs, times=len(seeds)))
     return Plan(
-        stages,
+        [line for line in stages if line is not None],
         len(seeds),
         machine_in_words(),
         peak_memory_mb=max((cost.peak_memory_mb for cost in costs.steps.values()), default=0.0),
         disk_bytes=_disk(recipe, data, costs, seeds=len(seeds)),
     )
+
+
+def _planned(name: str, recipe: Recipe, data: RunData, costs: Costs, *, times: int, done: int) -> PlannedStage:
+    """The line of a stage that is still to be done for so many seeds."""
+    stage, each = recipe.stages[name], _predicting(costs)
+    if isinstance(stage, TrainStage):
+        steps = recipe.training_settings(stage).steps
+        seconds = times * steps * step_seconds(recipe, stage, costs.steps[name], costs)
+        return PlannedStage(name, f"train {stage.train}", steps, "steps", seconds, done)
+    if isinstance(stage, EvaluateStage):
+        models = len(stage.rows())
+        looks = models * (len(data.evaluation) + stage.label_free + 2 * stage.pictures)
+        images = models * len(data.evaluation)
+        return PlannedStage(name, f"evaluate {models} models", images, "images", each and times * looks * each, done)
+    if isinstance(stage, LabelStage):
+        images = len(data.target)
+        # one pass that keeps scores, and one that writes what was selected
+        return PlannedStage(name, "label", images, "images", each and 2 * times * images * each, done)
+    if isinstance(stage, TranslateStage):
+        return PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done)
+    return PlannedStage(name, stage.verb, 1, "file", 0.0, done)
+
+
+def _doctor(recipe: Recipe, data: RunData, costs: Costs, *, times: int) -> PlannedStage | None:
+    """What the doctor looks at after each training."""
+    if not recipe.examine or not task_named(recipe.task).examined:
+        return None
+    models = sum(not _is_oracle(recipe, name) for name in costs.steps)
+    images, each = 2 * models * min(recipe.examine, len(data.target)), _predicting(costs)
+    return PlannedStage("(doctor)", f"look at {models} models", images, "images", each and times * images * each)
 
 
 def _is_oracle(recipe: Recipe, name: str) -> bool:
