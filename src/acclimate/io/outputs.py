@@ -24,7 +24,7 @@ from acclimate.io.files import read_json, remove_leftovers, write_json
 MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
-FolderKind = Literal["run", "bench", "label", "translate", "predict", "store"]
+FolderKind = Literal["run", "bench", "label", "translate", "predict", "store", "demo-data"]
 FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
