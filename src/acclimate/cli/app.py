@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import adapt, data, doctor, listing, models, predict, runs
+from acclimate.cli import adapt, clean, data, doctor, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -66,6 +66,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor_command,
     "import": models.import_command,
     "export": models.export_command,
+    "clean": clean.clean_command,
     "list": listing.list_command,
 }
 """The commands in the order of ``--help``; the docstring of each is its help."""

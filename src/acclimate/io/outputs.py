@@ -66,16 +66,16 @@ def claim_folder(folder: Path, kind: FolderKind, *, reads: Iterable[Path] = ()) 
             )
     if home.exists() and not home.is_dir():
         raise UserError(f"{folder} is a file, but a folder is written here; choose another place")
-    made_by = _made_by(home)
-    if made_by is None:
+    maker = made_by(home)
+    if maker is None:
         if (stranger := _stranger(home, kind)) is not None:
             raise UserError(
                 f"{folder} already holds files that acclimate did not write there ({stranger.name}, for instance), and "
                 "none of them is ever replaced; choose a new or an empty folder"
             )
         write_json(home / MARK, {"program": "acclimate", "version": version("acclimate"), "kind": kind})
-    elif made_by != kind:
-        raise UserError(f"{folder} holds what `acclimate {made_by}` wrote; choose another folder for {kind}")
+    elif maker != kind:
+        raise UserError(f"{folder} holds what `acclimate {maker}` wrote; choose another folder for {kind}")
     remove_leftovers(home, deep=kind in ("label", "translate", "predict"))
 
 
@@ -139,7 +139,7 @@ def _refuse_name(path: Path) -> None:
         raise UserError(f"{str(path)!a} is a name that is not UTF-8; choose another one to write to") from None
 
 
-def _made_by(folder: Path) -> str | None:
+def made_by(folder: Path) -> str | None:
     """The command that made a folder, by its mark; None where there is none."""
     if not os.path.lexists(folder / MARK):
         return None

@@ -31,6 +31,7 @@ class EncoderDecoderOptions(NetworkOptions):
             None for random ones.
         output_stride: input pixels per position of the backbone's last features; None: its own.
         multi_level: add an auxiliary head on the features before the last ones.
+        twin_heads: two main heads on the same features, whose logits are added (CLAN).
         batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
         head_learning_rate_multiple: learning rate of the decoder relative to the backbone's.
         layer_decay: each block of the backbone, a stage where it has no blocks, learns at this times the rate of the
@@ -49,6 +50,7 @@ class EncoderDecoderOptions(NetworkOptions):
     weights: str | None = file_named(None)
     output_stride: Literal[8, 16, 32] | None = None
     multi_level: bool = False
+    twin_heads: bool = False
     batch_norm: BatchNormSetting = "trained"
     head_learning_rate_multiple: PositiveFloat = 10.0
     layer_decay: float = Field(default=1.0, gt=0, le=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,11 @@ def _remove_damaged(folder: Path) -> None:
         # first what says that it is done: killed in between, the rest would be taken for whole
         for name in (DONE, *damaged, *_LAST):
             (folder / name).unlink(missing_ok=True)
+
+
+def held(stage: Path) -> AbstractContextManager[bool]:
+    """Holds a stage's folder that exists; gives whether nobody else is working on it."""
+    return _locked(stage / "lock")
 
 
 @contextmanager

@@ -22,11 +22,10 @@ from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
-from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
-from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
@@ -84,7 +83,20 @@ class TrainStage(StageSettings):
         if written.training_fits:
             yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
         if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
-            yield from written.mistakes(recipe.network_config, self, where=f"{at}.")  # else the checkpoint is asked
+            mistakes = list(
+                written.mistakes(recipe.network_config, self, where=f"{at}.")
+            )  # else the checkpoint is asked
+            yield from mistakes or self._network_problems(written)
+
+    def _network_problems(self, written: Written) -> Iterator[str]:
+        network = written.recipe.network_config(self)
+        options = getattr(network, "options", network)
+        for key, value in written.task.method(self.train).network_options.items():
+            if getattr(options, key, None) != value:
+                yield (
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
+                )
 
     def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
         training = recipe.training_settings(self)
