@@ -268,7 +268,7 @@ def folders(place: Path) -> dict[str, str]:
             "images": {split: f"images/{split}" for split in sizes},
             "labels": {split: f"labels/{split}" for split in sizes},
             "classes": list(SEVEN),
-            "ids": dict(enumerate(SEVEN)),
+            "ids": {**dict(enumerate(SEVEN)), 255: "void"},
         }
         (folder / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
         specs[domain] = f"folder:{folder / 'dataset.yaml'}"

@@ -37,6 +37,7 @@ def adapt_command(
     ] = False,
 ) -> None:
     """Adapt a model to your pictures without a recipe: it looks, says what it chose and why, and runs it."""
+    from acclimate.cli.doctor import diagnosis_lines
     from acclimate.cli.runs import parse_seeds
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
@@ -82,6 +83,8 @@ def adapt_command(
         print_results(rows)
     for line in label_free_lines(output, draft.recipe, wanted.seeds):
         print(line)
+    for line in diagnosis_lines(output):
+        _say(line)
     model, control = (stage_folder(output, draft.recipe, name, wanted.seeds[0]) for name in (ADAPTED, CONTROL))
     _say(f"model:  {model / MODEL} (the control without the target: {control / MODEL})")
     _say(f"page:   {output / 'report.html'}")
