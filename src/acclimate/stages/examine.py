@@ -33,9 +33,8 @@ from acclimate.evaluation.predict import predict_labels
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.progress import progress
 from acclimate.labels import VOID, resized_label
-from acclimate.models.checkpoint import load_network
 from acclimate.models.network import SegmentationNetwork
-from acclimate.stages.evaluate import EvaluateStage
+from acclimate.stages.evaluate import EvaluateStage, load_networks
 from acclimate.stages.pictures import FOLDER, write_pictures
 from acclimate.stages.stage import MODEL, Context, Done, Place, Stage
 from acclimate.stages.train import TrainStage
@@ -118,8 +117,7 @@ class ExaminedModel(Stage):
 
     def run(self, place: Place) -> dict[str, Any]:
         context, device = self.context, str(place.fabric.device)
-        network, _ = load_network(self.trained.folder / MODEL, device=device)
-        network.eval()
+        (network,), _ = load_networks([self.trained.folder / MODEL], context.data.class_space, device=device)
         inference = Inference(size=context.recipe.prediction_size())
         source, held_out = self._source()
         with progress(self.title, 2) as bar:
