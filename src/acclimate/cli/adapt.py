@@ -42,7 +42,6 @@ def adapt_command(
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
     from acclimate.planning.defaults import ADAPTED, CONTROL
-    from acclimate.planning.outcome import label_free_lines, stage_folder
     from acclimate.recipe.load import parse_override
     from acclimate.report.terminal import print_results
     from acclimate.stages.stage import MODEL
@@ -81,12 +80,11 @@ def adapt_command(
         return
     if rows:
         print_results(rows)
-    for line in label_free_lines(output, draft.recipe, wanted.seeds):
-        print(line)
     for line in diagnosis_lines(output):
         _say(line)
-    model, control = (stage_folder(output, draft.recipe, name, wanted.seeds[0]) for name in (ADAPTED, CONTROL))
-    _say(f"model:  {model / MODEL} (the control without the target: {control / MODEL})")
+    home = output if len(wanted.seeds) == 1 else output / f"seed-{wanted.seeds[0]}"
+    folders = {name: home / f"{number}-{name}" for number, name in enumerate(draft.recipe.stages, start=1)}
+    _say(f"model:  {folders[ADAPTED] / MODEL} (the control without the target: {folders[CONTROL] / MODEL})")
     _say(f"page:   {output / 'report.html'}")
     _say(f"use it: acclimate predict {output} FRAMES -o predictions --overlay")
 
