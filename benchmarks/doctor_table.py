@@ -134,7 +134,7 @@ FAILURES = (
     Failure("pictures of other shape, brought to one size", "aspect ratios differ", prepare=unlike_shape),
     Failure("one frame of a standing camera, 40 times", "target frames alike", prepare=standing_camera),
     Failure("12 steps of training", "weak source model", changes={"training.steps": 12}),
-    Failure("learning rate 0.00001", "class never predicted", changes={"training.optimizer.learning_rate": 0.00001}),
+    Failure("40 steps: rare classes are not learnt yet", "class never predicted", changes={"training.steps": 40}),
     Failure("labels beside other pictures", "picture ignored", changes={"training.steps": 400}, prepare=wrong_labels),
     Failure(
         "discriminator at ten times the rate, adversarial weight 0",
@@ -204,7 +204,7 @@ def diagnosed(failure: Failure, folder: Path) -> Diagnosis:
 def failures(place: Path, only: str) -> None:
     """Prints the table of the failures."""
     print("| made to fail | finding | caught | at | also found |\n|---|---|---|---|---|")
-    missed = 0
+    caught = total = 0
     for number, failure in enumerate(FAILURES):
         if only and only not in f"{failure.kind} {failure.what}":
             continue
@@ -213,25 +213,26 @@ def failures(place: Path, only: str) -> None:
         folder.mkdir(parents=True)
         found = diagnosed(failure, folder)
         hit = next((told for told in found.told if told.finding.kind == failure.kind), None)
-        missed += hit is None
+        total += 1
+        caught += hit is not None
         others = sorted({told.finding.kind for told in found.told} - {failure.kind})
         at = "–" if hit is None else f"step {hit.finding.step}" if hit.finding.step else f"looking at {hit.where}"
         print(f"| {failure.what} | {failure.kind} | {'yes' if hit else '**no**'} | {at} | {', '.join(others)} |")
         sys.stdout.flush()
-    print(f"\n{len(FAILURES) - missed} of {len(FAILURES)} caught.")
+    print(f"\n{caught} of {total} caught.")
 
 
+SEVEN = ("road", "sidewalk", "building", "vegetation", "sky", "person", "car")
+"""The classes of the good runs: what a network of seconds can learn at 128x64."""
 GOOD = {
+    **SMALL,
     "name": "good",
-    "extends": "demo",
-    "source": "scenes:render,images=200",
-    "target": "scenes:camera,images=120",
-    "training": {"steps": 400, "log_every": 10},
+    "training": {**SMALL["training"], "steps": 240, "log_every": 6, "cache": True},
     "stages": {
         "source-only": {"train": "source_only"},
         "adabn": {"train": "adabn"},
         "minent": {"train": "minent", "options": {"entropy_weight": 0.05}},
-        "advent": {"train": "advent", "options": {"adversarial_weight": 0.1, "discriminator_width": 32}},
+        "advent": {"train": "advent", "options": {"adversarial_weight": 0.1, "discriminator_width": 16}},
         "dacs": {
             "train": "dacs",
             "options": {"teacher": {"decay": 0.98, "threshold": 0.9, "confidence": "image"}},
@@ -245,18 +246,47 @@ GOOD = {
 }
 
 
+def folders(place: Path) -> dict[str, str]:
+    """The built-in scenes as two folders of files with the seven classes; the target's labels are for scoring alone."""
+    specs = {}
+    for domain, look, sizes in (
+        ("source", "render", {"train": 160, "val": 40}),
+        ("target", "camera", {"train": 120, "val": 60}),
+    ):
+        folder = place / domain
+        for split, count in sizes.items():
+            data = open_dataset(f"scenes:{look},images={count},size=128x64", split=split)
+            names = data.class_space.classes
+            ids = np.full(256, 255, dtype=np.uint8)
+            ids[[names.index(name) for name in SEVEN]] = np.arange(len(SEVEN))
+            for kind in ("images", "labels"):
+                (folder / kind / split).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                Image.fromarray(data.image(index)).save(folder / f"images/{split}/{index:04d}.png")
+                Image.fromarray(ids[data.label(index)]).save(folder / f"labels/{split}/{index:04d}.png")
+        description = {
+            "images": {split: f"images/{split}" for split in sizes},
+            "labels": {split: f"labels/{split}" for split in sizes},
+            "classes": list(SEVEN),
+            "ids": {**dict(enumerate(SEVEN)), 255: "void"},
+        }
+        (folder / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+        specs[domain] = f"folder:{folder / 'dataset.yaml'}"
+    return specs
+
+
 def good(place: Path, seeds: Sequence[int]) -> None:
     """Prints what the doctor says of runs that went well, beside their true gain."""
     place.mkdir(parents=True, exist_ok=True)
     path = place / "good.yaml"
-    path.write_text(yaml.safe_dump(GOOD, sort_keys=False))
+    path.write_text(yaml.safe_dump({**GOOD, **folders(place)}, sort_keys=False))
     print("| run | true gain, points | verdict | alarms and warnings |\n|---|---|---|---|")
     total = false = 0
     for seed in seeds:
         recipe, origins = load_recipe(str(path))
-        rows = run(recipe, Settings(output=place / f"seed-{seed}-run", seeds=(seed,)), origins=origins)
+        rows = run(recipe, Settings(output=place / f"run-{seed}", seeds=(seed,)), origins=origins)
         scores = {row.name: row.miou for row in rows}
-        found = diagnosis(read_run(place / f"seed-{seed}-run"))
+        found = diagnosis(read_run(place / f"run-{seed}"))
         of_all = [told for told in found.told if told.where in ("data", "source-only") and told.severity != "note"]
         for verdict in found.verdicts:
             own = [told for told in found.told if told.where == verdict.name and told.severity != "note"]

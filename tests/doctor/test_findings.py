@@ -17,7 +17,7 @@ from acclimate.doctor.training import (
     kept_share_finding,
     risen_loss_finding,
     swallowing_finding,
-    vanished_class_findings,
+    vanished_classes_finding,
 )
 from acclimate.doctor.verdict import verdict
 
@@ -128,6 +128,8 @@ def test_classes_that_are_never_predicted() -> None:
         ([0.001] * LONG, "discriminator won"),
         ([0.001] * (LONG - 1), None),
         ([math.log(2)] * LONG, "discriminator gave up"),
+        ([math.log(2) - 0.002] * LONG, "discriminator gave up"),
+        ([math.log(2) + 0.002 * (-1) ** k for k in range(LONG)], None),
         ([0.4] * LONG, None),
     ],
 )
@@ -156,8 +158,10 @@ def test_a_loss_that_comes_back_up() -> None:
 
 
 def test_classes_in_training() -> None:
-    found = vanished_class_findings([0.5, 0.02, 0.0], [0.6, 0.0, 0.0], ["road", "car", "sign"], step=90)
-    assert [finding.words.split(" was")[0] for finding in found] == ["class car"]
+    found = vanished_classes_finding([0.5, 0.02, 0.0], [0.6, 0.0, 0.0], ["road", "car", "sign"], step=90)
+    assert found is not None
+    assert found.words.startswith("car (2.0 % of the pixels) was predicted earlier")
+    assert vanished_classes_finding([0.5, 0.02], [0.6, 0.01], ["road", "car"], step=90) is None
     assert swallowing_finding([0.96, 0.0], ["road", "car"], step=9) is not None
     assert swallowing_finding([0.9, 0.0], ["road", "car"], step=9) is None
 

@@ -85,8 +85,12 @@ def expected_parameters(config: Any, classes: int) -> int:
         return RESNET50 + levels
     if name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":
         return MOBILENET_V2 + small_aspp(1280, 96, classes)
+    if name == "encoder-decoder" and (backbone, config.decoder) == ("torchvision/resnet101", "psp"):
+        pooled, fused = 4 * (2048 * 512 + 1024), 9 * 4096 * 512 + 1024
+        return RESNET101 + pooled + fused + 513 * classes + small_aspp(1024, 96, classes)
     if name == "mobilenet-v3plus":
-        return MOBILENET_V2 - (320 * 1280 + 2560) + light_v3plus(classes)
+        heads = 2 if config.twin_heads else 1
+        return MOBILENET_V2 - (320 * 1280 + 2560) + heads * light_v3plus(classes)
     if name == "pvt-daformer":
         return PVT_V2_B5 + daformer_decoder(classes)
     if name == "hrda" and (backbone, config.decoder) == ("timm/pvt_v2_b5", "daformer"):

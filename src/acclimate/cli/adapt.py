@@ -37,11 +37,11 @@ def adapt_command(
     ] = False,
 ) -> None:
     """Adapt a model to your pictures without a recipe: it looks, says what it chose and why, and runs it."""
+    from acclimate.cli.doctor import diagnosis_lines
     from acclimate.cli.runs import parse_seeds
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
     from acclimate.planning.defaults import ADAPTED, CONTROL
-    from acclimate.planning.outcome import label_free_lines, stage_folder
     from acclimate.recipe.load import parse_override
     from acclimate.report.terminal import print_results
     from acclimate.stages.stage import MODEL
@@ -80,10 +80,11 @@ def adapt_command(
         return
     if rows:
         print_results(rows)
-    for line in label_free_lines(output, draft.recipe, wanted.seeds):
-        print(line)
-    model, control = (stage_folder(output, draft.recipe, name, wanted.seeds[0]) for name in (ADAPTED, CONTROL))
-    _say(f"model:  {model / MODEL} (the control without the target: {control / MODEL})")
+    for line in diagnosis_lines(output):
+        _say(line)
+    home = output if len(wanted.seeds) == 1 else output / f"seed-{wanted.seeds[0]}"
+    folders = {name: home / f"{number}-{name}" for number, name in enumerate(draft.recipe.stages, start=1)}
+    _say(f"model:  {folders[ADAPTED] / MODEL} (the control without the target: {folders[CONTROL] / MODEL})")
     _say(f"page:   {output / 'report.html'}")
     _say(f"use it: acclimate predict {output} FRAMES -o predictions --overlay")
 

@@ -46,6 +46,9 @@ KEPT_SHARE = "kept share"
 Losses = dict[str, Term]
 """The terms of a step by name."""
 
+STEP: Losses = {}
+"""What a method yields where its optimisers step once before the step is over; known by its identity."""
+
 
 def figure(value: Tensor) -> Term:
     """A quantity that is written down and not descended."""
@@ -95,7 +98,8 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         """The step's losses, in the order in which they are backpropagated.
 
         The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
-        freed before those of the other are made; then it steps every optimiser.
+        freed before those of the other are made; then it steps every optimiser. Where :data:`STEP` is yielded it steps
+        in between as well, and begins with new gradients.
         """
 
     def terms(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:

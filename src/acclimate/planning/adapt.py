@@ -18,7 +18,7 @@ from acclimate.io.files import write_text
 from acclimate.io.outputs import claim_file, claim_folder, is_untouched_draft, signed_draft
 from acclimate.pipeline.recipe_run import opened
 from acclimate.planning.choice import Choice, chosen, fit_for, set_steps, what_was_chosen, what_was_seen
-from acclimate.planning.defaults import ADAPTED, BASE, CONTROL, FEW_STEPS, FEWEST_STEPS, LEAST, MOST, SCORED_IMAGES, Fit
+from acclimate.planning.defaults import ADAPTED, BASE, CONTROL, FEW_STEPS, FEWEST_STEPS, LEAST, MOST, Fit
 from acclimate.planning.domains import source_domain, spec_of, target_domain
 from acclimate.planning.machine import this_machine
 from acclimate.planning.measuring import Costs, measured
@@ -214,9 +214,8 @@ def _measured_or_smaller(recipe: Recipe, data: RunData, *, smaller: bool) -> Cos
 def _seconds_of_steps_and_others(recipe: Recipe, data: RunData, costs: Costs, *, seeds: int) -> tuple[float, float]:
     """What the recipe's steps take, and what does not depend on their number."""
     plan = plan_from(recipe, data, costs, seeds=range(seeds))
-    looks = sum(costs.steps[name].predict_seconds or 0.0 for name in (CONTROL, ADAPTED)) * SCORED_IMAGES * 4 * seeds
     steps = sum(stage.seconds or 0.0 for stage in plan.stages if stage.unit == "steps")
-    return max(steps, 1e-9), plan.seconds - steps + looks
+    return max(steps, 1e-9), plan.seconds - steps
 
 
 def _better_place(fit: Fit, place: int, factor: float) -> int:
