@@ -135,12 +135,12 @@ FAILURES = (
     Failure("one frame of a standing camera, 40 times", "target frames alike", prepare=standing_camera),
     Failure("12 steps of training", "weak source model", changes={"training.steps": 12}),
     Failure("40 steps: rare classes are not learnt yet", "class never predicted", changes={"training.steps": 40}),
-    Failure("labels beside other pictures", "picture ignored", changes={"training.steps": 400}, prepare=wrong_labels),
+    Failure("labels beside other pictures", "picture ignored", changes={"training.steps": 240}, prepare=wrong_labels),
     Failure(
         "discriminator at ten times the rate, adversarial weight 0",
         "discriminator won",
         {**BOTH, "advent": {**ADVENT, "options": {"adversarial_weight": 0.0, "discriminator_width": 32}}},
-        {"training.optimizer.discriminator_learning_rate": 0.01, "training.steps": 400},
+        {"training.optimizer.discriminator_learning_rate": 0.01, "training.steps": 240},
     ),
     Failure(
         "discriminator that does not learn",
