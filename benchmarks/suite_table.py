@@ -52,7 +52,8 @@ def main() -> None:
         if suite[title]:
             print(f"\n{title}: {'; '.join(suite[title])}")
     environment = suite["environment"]
-    print(f"\ncommit {environment.get('commit')}, {environment.get('accelerator') or environment.get('processor')}")
+    machine = environment.get("accelerator") or environment.get("processor")
+    print(f"\ncommit {environment.get('commit')}, {machine}")
 
 
 def settings_table(settings: list[dict[str, Any]]) -> str:

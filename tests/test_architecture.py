@@ -12,14 +12,14 @@ HOUSE = Path(acclimate.__file__).parent
 FLOORS = """
 __main__
 cli
-__init__ bench
+__init__ bench planning
 pipeline
 recipe
 tasks
 stages
 detection translation
 report training
-exchange methods pseudo
+exchange methods pseudo doctor
 evaluation
 models
 data

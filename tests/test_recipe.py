@@ -258,7 +258,7 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
         "stages.labels.label: no earlier stage is called 'agian'",
         "stages.again.options: method advent: unknown key 'entropy_weight'",
         "class_prior_mu must be",
-        "stages.scores needs exactly one of the verbs checkpoint, train, translate, label, evaluate; "
+        "stages.scores needs exactly one of the verbs checkpoint, evaluate, label, train, translate; "
         "it has none; did you mean 'evaluate'?",
     ):
         assert part in text, part

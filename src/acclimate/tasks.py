@@ -49,11 +49,11 @@ class Task:
         method: the method of a name, of installed packages too; raises UserError where there is none.
         network: the model of the recipe's ``network``.
         training: the model of the recipe's ``training``.
-        verbs: the stages it has.
         train_request: what a ``train`` stage builds its method, batches and checkpoint with.
         open: the data sets of a recipe, given its ``evaluate`` stages.
         card: what is known of a checkpoint.
         score: carries out an ``evaluate`` stage.
+        examined: whether its models predict label maps, which the doctor can look at.
     """
 
     name: TaskName
@@ -61,11 +61,11 @@ class Task:
     method: Callable[[str], type[Trainable[Any]]]
     network: type[BaseModel]
     training: type[TrainingSettings]
-    verbs: tuple[str, ...]
     train_request: Callable[..., TrainRequest]
     open: Callable[[Any, Sequence[EvaluateStage]], RunData]
     card: Callable[[Path], Any]
     score: Callable[[ScoredModels, Place], None]
+    examined: bool = False
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:
         """The validated options of a method.
@@ -88,11 +88,11 @@ TASKS: dict[str, Task] = {
         method_class,
         NetworkConfig,
         TrainingSettings,
-        ("checkpoint", "train", "translate", "label", "evaluate"),
         SegmentationTraining,
         open_sets,
         read_card,
         score_networks,
+        examined=True,
     ),
     "detection": Task(
         "detection",
@@ -100,7 +100,6 @@ TASKS: dict[str, Task] = {
         detection_method,
         DetectorConfig,
         DetectionTraining,
-        ("checkpoint", "train", "evaluate"),
         DetectorTraining,
         _open_boxed,
         detector_card,

@@ -14,7 +14,7 @@ from acclimate.data.check import check
 from acclimate.data.readers.listing import MARK, found
 from acclimate.data.registry import DATASETS, open_dataset
 from acclimate.errors import UserError
-from acclimate.stages.predict import images_to_predict
+from acclimate.evaluation.inputs import inputs_named
 
 UNLABELLED = "images: images\n"
 LABELLED = "images: images\nlabels: labels\nclasses: [grass, stone]\n"
@@ -61,7 +61,7 @@ def test_predict_leaves_out_the_same(tmp_path: Path) -> None:
     for name in ("a.png", "._a.png", ".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png", "deep/b.webp", "out/a.png"):
         formats.save_image(tmp_path / "x.png").rename(formats.save_image(tmp_path / "images" / name))
     (tmp_path / "images/out" / MARK).write_text("{}")
-    assert [name for _, name in images_to_predict([tmp_path / "images"], tmp_path / "elsewhere")] == ["a", "deep/b"]
+    assert [each.name for each in inputs_named([tmp_path / "images"], tmp_path / "elsewhere")] == ["a", "deep/b"]
 
 
 def test_suffixes_that_are_not_read_are_counted(tmp_path: Path) -> None:

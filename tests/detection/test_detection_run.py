@@ -12,7 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
-from acclimate.cli.models import evaluate_command, predict_command
+from acclimate.cli.models import evaluate_command
+from acclimate.cli.predict import predict_command
 from acclimate.detection.checkpoint import is_detector, load_detector
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.evaluate import detected
@@ -20,12 +21,12 @@ from acclimate.detection.networks import build_detector
 from acclimate.detection.registry import open_boxes
 from acclimate.detection.settings import DetectionTraining
 from acclimate.errors import UserError
+from acclimate.evaluation.inputs import inputs_named, only_pictures
 from acclimate.evaluation.scores import DetectionRow, read_results
 from acclimate.models.checkpoint import read_card
 from acclimate.models.weights import read_tensors
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
-from acclimate.stages.predict import images_to_predict
 from acclimate.tasks import predict_boxes
 from acclimate.training.schedule import Schedule
 
@@ -165,7 +166,7 @@ def test_checkpoints_say_what_they_are_and_repeat_their_detections(small_run: Pa
     assert first.boxes[:, 3].max() <= 32
 
     Image.fromarray(image).save(tmp_path / "street.png")
-    jobs = images_to_predict([tmp_path / "street.png"], tmp_path / "out")
+    jobs = only_pictures(inputs_named([tmp_path / "street.png"], tmp_path / "out"))
     written = list(predict_boxes(path, jobs, output=tmp_path / "out", device="cpu"))
     assert [each.name for each in written] == ["street-boxes.jpg"]
     assert Image.open(written[0]).size == (128, 32)
@@ -184,7 +185,7 @@ def test_the_commands_know_detectors(small_run: Path, tmp_path: Path, capsys: py
     with pytest.raises(UserError, match="one by one"):
         evaluate_command([checkpoint] * 2, data=data, split="val", protocol_name=None, json=None)
     with pytest.raises(UserError, match="draws boxes"):
-        predict_command(checkpoint, [tmp_path], output=tmp_path / "out", entropy=True, overlay=False)
+        predict_command(checkpoint, [str(tmp_path)], output=tmp_path / "out", entropy=True)
     with pytest.raises(UserError, match="no folder"):
         evaluate_command([checkpoint], data="cityscapes:/nowhere", split="val", protocol_name="voc-area", json=None)
 

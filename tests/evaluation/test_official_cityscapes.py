@@ -15,12 +15,14 @@ from PIL import Image
 from acclimate.data.class_spaces import cityscapes_label_ids, class_space
 from acclimate.errors import UserError
 from acclimate.evaluation.confusion import ConfusionMatrix
+from acclimate.evaluation.inputs import inputs_named
+from acclimate.evaluation.model import load
 from acclimate.evaluation.protocols import protocol
 from acclimate.labels import VOID
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
-from acclimate.stages.predict import predict_images
+from acclimate.stages.predict import Wanted, predict_inputs
 
 GROUND_TRUTH = "{}_gtFine_labelIds.png"
 
@@ -105,11 +107,13 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
 
     def predicted(label_format: str, folder: str) -> list[Path]:
         return list(
-            predict_images(
-                model, [tmp_path / "images"], output=tmp_path / folder, entropy=False, overlay=False, device="cpu",
-                label_format=label_format,
+            predict_inputs(
+                load(model, device="cpu"),
+                inputs_named([tmp_path / "images"], tmp_path / folder),
+                output=tmp_path / folder,
+                wanted=Wanted(label_format=label_format),
             )
-        )  # fmt: skip
+        )
 
     exported, plain = predicted("cityscapes", "predictions"), predicted("train-ids", "plain")
     assert [path.name for path in exported] == [f"{name}_pred_labelIds.png" for name in names]
@@ -125,13 +129,9 @@ def test_exported_predictions_are_found_and_scored(official: ModuleType, tmp_pat
     assert confusion.miou(absent=protocol("cityscapes-19-official").absent) == pytest.approx(theirs, abs=1e-6)
 
 
-def test_an_unknown_format_is_told(tmp_path: Path) -> None:
+def test_an_unknown_format_is_told() -> None:
     with pytest.raises(UserError, match="unknown format of label maps 'cityscape'; did you mean 'cityscapes'"):
-        list(
-            predict_images(
-                tmp_path, [], output=tmp_path, entropy=False, overlay=False, device="cpu", label_format="cityscape"
-            )
-        )
+        Wanted(label_format="cityscape")
 
 
 def test_only_cityscapes_classes_can_be_submitted() -> None:

@@ -52,6 +52,7 @@ def test_entropy_by_hand() -> None:
             [Fixed(pixel(math.log(0.9), math.log(0.1)))], IMAGES, size=(1, 1), inference=Inference(resample=resample)
         )
         assert result.entropy.item() == pytest.approx(expected, abs=1e-6)
+        assert result.confidence.item() == pytest.approx(0.9, abs=1e-6)
         assert result.labels.tolist() == [[[0]]]
     assert predict([Fixed(pixel(3.0, 3.0, 3.0))], IMAGES, size=(1, 1)).entropy.item() == pytest.approx(1.0)
     # saturated softmax: 0 ln 0 is 0, never NaN

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+from typer.testing import CliRunner
 
 import acclimate.exchange.exporting as exporting
-from acclimate.cli.app import main
+from acclimate.cli.app import app
 from acclimate.data.class_spaces import class_space
 from acclimate.errors import UserError
+from acclimate.evaluation.model import load
 from acclimate.exchange.exporting import Exported, export_network, make_exportable
+from acclimate.io.outputs import claim_file
 from acclimate.models import (
     ModelCard,
     NetworkConfig,
@@ -44,9 +50,26 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert layer.running_mean is not None
             nn.init.normal_(layer.running_mean, std=0.1)
     path = tmp_path_factory.mktemp("export") / "model.safetensors"
-    card = ModelCard(network=network.config, classes=SPACE.classes, colours=SPACE.colours, class_space=SPACE.name)
+    card = ModelCard(
+        network=network.config,
+        classes=SPACE.classes,
+        colours=SPACE.colours,
+        class_space=SPACE.name,
+        input_size=(80, 64),
+    )
     save_network(path, network, card=card)
     return path
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path) -> tuple[Path, str]:
+    """What the command writes as ONNX, and what it prints."""
+    pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
+    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
+    output = checkpoint.parent / "onnx/street.onnx"
+    done = CliRunner().invoke(app, ["export", str(checkpoint), "-o", str(output)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return output, done.stdout
 
 
 def logits_of(network: SegmentationNetwork, images: Tensor) -> Tensor:
@@ -54,17 +77,10 @@ def logits_of(network: SegmentationNetwork, images: Tensor) -> Tensor:
         return network(images).logits
 
 
-def test_onnx_at_any_size_without_our_code(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
-    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
-    output = tmp_path / "model.onnx"
-    monkeypatch.setattr(sys, "argv", ["acclimate", "export", str(checkpoint), "-o", str(output)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert not exit_.value.code
-    shown = capsys.readouterr().out
+def test_onnx_at_any_size_without_our_code(checkpoint: Path, exported: tuple[Path, str]) -> None:
+    import onnxruntime
+
+    output, shown = exported
     assert "1 image of 160x96: largest difference " in shown
     assert "2 images of 107x121: largest difference " in shown
     session = onnxruntime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
@@ -76,7 +92,44 @@ def test_onnx_at_any_size_without_our_code(
         assert expected.std() > 1e-3
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
     assert ModelCard.model_validate_json(session.get_modelmeta().custom_metadata_map["acclimate"]) == card
-    assert list(tmp_path.iterdir()) == [output]
+    assert sorted(each.name for each in output.parent.iterdir()) == ["street.onnx", "street.py"]
+
+
+def test_the_program_beside_it_needs_onnxruntime_alone(
+    checkpoint: Path, exported: tuple[Path, str], tmp_path: Path
+) -> None:
+    model = exported[0]
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    picture = tmp_path / "frame.png"
+    Image.fromarray(pixels).resize((133, 97)).save(picture)
+    # a stranger's interpreter: neither ours nor PyTorch can be imported
+    blocked = "import runpy, sys; sys.modules.update(torch=None, acclimate=None); sys.argv = sys.argv[1:]"
+    command = [sys.executable, "-c", f"{blocked}; runpy.run_path(sys.argv[0], run_name='__main__')"]
+    written = tmp_path / "out"
+    words = [*command, str(model.with_suffix(".py")), str(picture), "-o", str(written)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{written / 'frame'}-labels.png: ")
+    expected = load(checkpoint, device="cpu").predict(picture)
+    with Image.open(written / "frame-labels.png") as labels:
+        assert (np.array(labels) == expected.labels).mean() > 0.995  # ties may fall either way
+        assert (np.array(labels.convert("RGB")) == expected.coloured()).mean() > 0.995
+    # our own program may be replaced, somebody else's may not
+    claim_file(model.with_suffix(".py"), "runner")
+    (tmp_path / "street.py").write_text("print('mine')")
+    with pytest.raises(UserError, match=r"street.py exists and is no program for an export"):
+        export_network(checkpoint, tmp_path / "street.onnx")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5, 7), (3, 4, 9, 4), (2, 6, 6, 11)])
+def test_the_program_enlarges_as_we_do(shape: tuple[int, int, int, int]) -> None:
+    from acclimate.exchange.onnx_runner import labels_of, weights
+
+    few_rows, few_columns, rows, columns = shape
+    logits = torch.randn(5, few_rows, few_columns, generator=torch.Generator().manual_seed(0))
+    enlarged = functional.interpolate(logits[None], size=(rows, columns), mode="bilinear", align_corners=True)[0]
+    by_hand = weights(few_rows, rows) @ logits.numpy() @ weights(few_columns, columns).T
+    np.testing.assert_allclose(by_hand, enlarged, atol=1e-5)
+    np.testing.assert_array_equal(labels_of(logits.numpy(), rows, columns), enlarged.argmax(dim=0))
 
 
 @pytest.mark.parametrize("enlarge", [False, True])

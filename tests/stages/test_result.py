@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from acclimate.methods import METHODS, SourceOnly
+from acclimate.methods import METHODS
+from acclimate.methods.source_only import SourceOnly
 from acclimate.models.checkpoint import load_network
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pipeline.run import Run, run

@@ -54,7 +54,7 @@ class Sitting:
         settings = TrainingSettings(
             steps=STEPS, log_every=self.log_every, precision="32-true", checkpoint_minutes=self.checkpoint_minutes
         )
-        with History(self.folder, rows=self.position.history, tensorboard=False) as history:
+        with History(self.folder, rows=self.position.history) as history:
             training = Training(
                 self.method,
                 settings=settings,

@@ -76,7 +76,7 @@ def interrupted_at(fabric: Fabric, folder: Path) -> str:
             settings=TrainingSettings(steps=50, checkpoint_minutes=0.0 if fabric.global_rank else 60.0),
             fabric=fabric,
             checkpoints=Checkpoints(folder),
-            history=History(folder, tensorboard=False),
+            history=History(folder),
             seed=0,
             title="toy",
         )
@@ -108,7 +108,7 @@ def translator_trained_by(fabric: Fabric, folder: Path, *, stop_at: int | None) 
             settings=TranslationTraining(steps=6, checkpoint_minutes=60.0),
             fabric=fabric,
             checkpoints=checkpoints,
-            history=History(folder, rows=position.history, tensorboard=False),
+            history=History(folder, rows=position.history),
             position=position,
             seed=0,
             title="toy",

@@ -16,11 +16,8 @@ from acclimate.io.files import hash_of
 from acclimate.io.validation import validated
 from acclimate.recipe.load import (
     EvaluateStage,
-    LabelStage,
     Origins,
     Recipe,
-    TrainStage,
-    TranslateStage,
     explained,
     load_recipe,
 )
@@ -224,22 +221,9 @@ def only_rows(recipe: Recipe, rows: Sequence[str], *, where: str = "") -> Recipe
     needed = {model for stage in kept.values() for row in stage.rows() for model in row.of}
     for name, stage in reversed(recipe.stages.items()):
         if name in needed:
-            needed.update(made_from(stage))
+            needed.update(earlier for _, earlier, _ in stage.made_from())
     stages = {name: kept.get(name, stage) for name, stage in recipe.stages.items() if name in needed or name in kept}
     return recipe.model_copy(update={"stages": stages})
-
-
-def made_from(stage: object) -> list[str]:
-    """The earlier stages that a stage names."""
-    if isinstance(stage, TrainStage):
-        found = [stage.start, stage.pseudo_labels, stage.source, stage.easy_to_hard]
-    elif isinstance(stage, TranslateStage):
-        found = [stage.perceptual, stage.source]
-    elif isinstance(stage, LabelStage):
-        found = [*stage.models()]
-    else:
-        found = []
-    return [name for name in found if name is not None]
 
 
 def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
@@ -255,21 +239,10 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
         for name, stage in recipe.stages.items():
             if isinstance(stage, EvaluateStage):
                 continue
-            content: dict[str, Any] = {"shared": shared, "stage": stage.model_dump(mode="json")}
-            for key in ("start", "pseudo_labels", "source", "easy_to_hard", "perceptual", "label"):
-                if (earlier := content["stage"].get(key)) is not None:
-                    several = isinstance(earlier, list)
-                    content["stage"][key] = [keys[one] for one in earlier] if several else keys[earlier]
-            count = 0
-            if isinstance(stage, TrainStage):
-                settings = recipe.training_settings(stage)
-                count = settings.steps
-                content["training"] = settings.model_dump(mode="json")
-                content["network"] = recipe.network_config(stage).model_dump(mode="json")
-            elif isinstance(stage, TranslateStage):
-                parts = recipe.translation_settings(stage)
-                count = parts[1].steps if stage.translate == "cyclegan" else 0
-                content["translation"] = [part.model_dump(mode="json") for part in parts]
+            made_from = [(key, keys[earlier]) for key, earlier, _ in stage.made_from()]
+            said = stage.model_dump(mode="json", exclude={key for key, _ in made_from})
+            settings, count = stage.planned(recipe)
+            content = {"shared": shared, "verb": stage.verb, "stage": said, "made_from": made_from, **settings}
             keys[name] = hash_of(content)
             steps[keys[name]] = count
             total += 1

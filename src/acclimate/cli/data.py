@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from acclimate.cli.options import Output, Spec
 from acclimate.errors import UserError
 from acclimate.io.environment import default_device
 from acclimate.io.files import user_cache
 
 
-def check_command(data: str, *, split: str | None, class_space: str | None) -> None:
-    """Prints every problem of a data set.
-
-    Raises:
-        UserError: there is at least one.
-    """
+def check_command(
+    data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
+    split: Annotated[str | None, typer.Option("--split", help="only this split")] = None,
+    class_space: Annotated[str | None, typer.Option("--class-space")] = None,
+) -> None:
+    """List every problem of a data set, with file names, before an hour is lost. Exit status 2 if there is one."""
     from acclimate.data.check import check
 
     report = check(data, split=split, class_space=class_space)
@@ -27,9 +29,19 @@ def check_command(data: str, *, split: str | None, class_space: str | None) -> N
 
 
 def stats_command(
-    data: str, *, split: str, class_space: str | None, spatial_priors: Path | None, store: Path | None
+    data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
+    split: Annotated[str, typer.Option("--split")] = "train",
+    class_space: Annotated[str | None, typer.Option("--class-space")] = None,
+    spatial_priors: Annotated[
+        Path | None,
+        typer.Option("--spatial-priors", help="also count where each class lies, and draw it to this PNG"),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="a run's finished stages: what is counted is kept there, where the run looks"),
+    ] = None,
 ) -> None:
-    """Prints class frequencies and image sizes; counts and draws spatial priors where a picture is asked for."""
+    """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior."""
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.spatial_prior import spatial_prior
@@ -53,30 +65,37 @@ def stats_command(
 
 
 def label_command(
-    checkpoint: Path,
-    *,
-    data: str,
-    split: str,
-    output: Path,
-    overrides: Sequence[str],
-    sweep: bool,
-    scores_on_disk: float,
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
+    data: Spec,
+    output: Output = Path("labels"),
+    split: Annotated[str, typer.Option("--split")] = "train",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="a key of the selection, e.g. --set confidence=softmax --set cap=0.9"),
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="print kept and error shares for several floors; no labels")
+    ] = False,
+    scores_on_disk: Annotated[
+        float,
+        typer.Option("--scores-on-disk", min=0, help="gigabytes, for a while, so that the model sees each image once"),
+    ] = 16.0,
 ) -> None:
-    """Writes pseudo-labels, or prints the sweep of thresholds."""
+    """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
-    from acclimate.evaluation.model import checkpoint_in
     from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
     from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
 
-    checkpoint = checkpoint_in(checkpoint)
+    checkpoint = checkpoint_named(checkpoint)
     card = read_card(checkpoint)
     space = card.space()
-    selection = validated(Selection, dict(parse_override(text) for text in overrides), "the selection")
+    selection = validated(Selection, dict(parse_override(text) for text in overrides or ()), "the selection")
     request = LabelRequest(
         checkpoints=(checkpoint,),
         data=open_dataset(data, split=split, class_space=space),
@@ -95,18 +114,23 @@ def label_command(
 
 
 def translate_command(
-    *,
-    source: str,
-    target: str,
-    source_split: str,
-    target_split: str,
-    output: Path,
-    translator: str,
-    perceptual: Path | None,
-    seed: int,
-    overrides: Sequence[str],
+    source: Annotated[str, typer.Option("--source", help="images to translate, KIND:PATH")],
+    target: Annotated[str, typer.Option("--target", help="images of the look wanted, KIND:PATH")],
+    output: Output = Path("translated"),
+    translator: Annotated[str, typer.Option("--translator", help="cyclegan, histogram or mean-std")] = "cyclegan",
+    perceptual: Annotated[
+        Path | None,
+        typer.Option("--perceptual", help="model.safetensors that says what must not change"),
+    ] = None,
+    source_split: Annotated[str, typer.Option("--source-split")] = "train",
+    target_split: Annotated[str, typer.Option("--target-split")] = "train",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="options.KEY, training.KEY or writing.KEY=VALUE (repeatable)"),
+    ] = None,
 ) -> None:
-    """Trains a translator and writes the source's images in the target's look, with labels and a ``dataset.yaml``."""
+    """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
@@ -123,7 +147,7 @@ def translate_command(
     if translator not in TRANSLATORS:
         raise unknown("translator", translator, TRANSLATORS)
     values: dict[str, Any] = {}
-    for text in overrides:
+    for text in overrides or ():
         set_key(values, *parse_override(text))
     given = validated(TranslationDefaults, values, "the translation")
     stage = TranslateStage(translate=translator)

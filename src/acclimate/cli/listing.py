@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from typing import Annotated
 
-def list_command(what: str) -> None:
-    """Prints the names of what ships, a line each."""
-    for name, description in listing(what):
+import typer
+
+
+class Listing(str, Enum):
+    """What ``list`` can list."""
+
+    recipes = "recipes"
+    methods = "methods"
+    networks = "networks"
+    datasets = "datasets"
+    protocols = "protocols"
+    suites = "suites"
+
+
+def list_command(what: Annotated[Listing, typer.Argument(help="what to list")]) -> None:
+    """List what ships: recipes, methods, networks, datasets, protocols or suites."""
+    for name, description in listing(what.value):
         print(f"{name:28} {description}".rstrip())
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from acclimate.cli.options import InferenceKeys, Spec
 from acclimate.errors import UserError
 from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
@@ -16,18 +19,17 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    checkpoints: Sequence[Path],
-    *,
-    data: str,
-    split: str,
-    protocol_name: str | None,
-    json: Path | None,
-    inference: Sequence[str] = (),
+    checkpoints: Annotated[list[Path], typer.Argument(help="models or folders of runs; several are averaged")],
+    data: Spec,
+    split: Annotated[str, typer.Option("--split")] = "val",
+    protocol_name: Annotated[str | None, typer.Option("--protocol", help="`acclimate list protocols`")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write the scores to this file")] = None,
+    inference: InferenceKeys = None,
 ) -> None:
-    """Scores one checkpoint, or several as an ensemble, and prints the table."""
+    """Score checkpoints on a labelled set."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
-    from acclimate.evaluation.model import checkpoint_in
     from acclimate.evaluation.scores import write_results
     from acclimate.models.checkpoint import read_card
     from acclimate.report.terminal import print_results
@@ -35,7 +37,7 @@ def evaluate_command(
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
     from acclimate.tasks import is_detector, score_checkpoint
 
-    checkpoints = [checkpoint_in(path) for path in checkpoints]
+    checkpoints = [checkpoint_named(path) for path in checkpoints]
     if json is not None:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
@@ -50,8 +52,8 @@ def evaluate_command(
             write_results(json, [row])
         return
     card = read_card(checkpoints[0])
-    protocol, space = protocol_and_classes(protocol_name, data)
-    protocol = protocol.asking(inference_of(inference), size=card.input_size)
+    protocol, space = protocol_and_classes(protocol_name, data, classes=card.space())
+    protocol = protocol.asking(inference_of(inference or ()), size=card.input_size)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),
         method=card.method or "",
@@ -85,46 +87,25 @@ def inference_of(overrides: Sequence[str]) -> Inference:
     return validated(Inference, dict(parse_override(text) for text in overrides), "the inference")
 
 
-def predict_command(
-    checkpoint: Path,
-    images: Sequence[Path],
-    *,
-    output: Path,
-    entropy: bool,
-    overlay: bool,
-    label_format: str = "train-ids",
-    inference: Sequence[str] = (),
-) -> None:
-    """Writes label maps for images and folders of images, and prints where each went."""
-    from acclimate.evaluation.model import checkpoint_in
-    from acclimate.stages.predict import images_to_predict, predict_images
-    from acclimate.tasks import is_detector, predict_boxes
-
-    checkpoint = checkpoint_in(checkpoint)
-    if is_detector(checkpoint):
-        if entropy or overlay:
-            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out --entropy and --overlay")
-        jobs = images_to_predict(images, output)
-        for path in predict_boxes(checkpoint, jobs, output=output, device=default_device()):
-            print(path)
-        return
-    for path in predict_images(
-        checkpoint,
-        images,
-        output=output,
-        entropy=entropy,
-        overlay=overlay,
-        device=default_device(),
-        label_format=label_format,
-        inference=inference_of(inference),
-    ):
-        print(path)
-
-
 def import_command(
-    file: Path, *, output: Path, layout: str, branches: int | None, class_space: str | None, input_size: str | None
+    file: Annotated[
+        Path, typer.Argument(help="a published checkpoint: .pth, .params, or safetensors with the same keys")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")] = Path("model.safetensors"),
+    layout: Annotated[
+        str, typer.Option("--layout", help="auto, adaptsegnet, advent, bdl, fada, cbst, initial-weights")
+    ] = "auto",
+    branches: Annotated[
+        int | None,
+        typer.Option("--branches", help="branches of the heads that are summed, 2 or 4 (default: told by the values)"),
+    ] = None,
+    class_space: Annotated[str | None, typer.Option("--class-space", help="default: by number of classes")] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option("--input-size", help="WIDTHxHEIGHT, or native (default: at which the authors evaluate)"),
+    ] = None,
 ) -> None:
-    """Imports published weights and prints what they were taken for."""
+    """Turn weights that authors published into a checkpoint, without running anything in the file."""
     from acclimate.exchange.importing import import_weights
 
     if branches not in (None, 2, 4):
@@ -134,12 +115,21 @@ def import_command(
     print(imported.summary())
 
 
-def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: float) -> None:
-    """Exports a model and prints how far it is from ours."""
-    from acclimate.evaluation.model import checkpoint_in
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors, or the folder of a run")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write: .onnx or .pt2")] = Path(
+        "model.onnx"
+    ),
+    enlarge: Annotated[bool, typer.Option("--enlarge", help="logits at the images' size, not at the stride")] = False,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="largest difference allowed, relative to the largest logit")
+    ] = 1e-4,
+) -> None:
+    """Write a model for other programs, preprocessing included, and compare it with ours first."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.exchange.exporting import export_network
 
-    checkpoint = checkpoint_in(checkpoint)
+    checkpoint = checkpoint_named(checkpoint)
     if not 0 <= tolerance < 1:
         raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
     comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
@@ -150,6 +140,8 @@ def export_command(checkpoint: Path, *, output: Path, enlarge: bool, tolerance: 
             f"(largest logit {comparison.largest:.3g})"
         )
     print(f"written to {output}")
+    if output.suffix == ".onnx":
+        print(f"run it with onnxruntime alone: python {output.with_suffix('.py')} PICTURE...")
 
 
 def _size(text: str) -> InputSize:

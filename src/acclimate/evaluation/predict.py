@@ -1,4 +1,4 @@
-"""Label maps and entropy maps from one network or an ensemble, in memory that does not grow with the output size."""
+"""Labels, entropy and confidence from one network or an ensemble, in memory that does not grow with the output size."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ class Prediction:
     Attributes:
         labels: (B, H, W) uint8 train ids.
         entropy: (B, H, W) float32, normalised by ln C to [0, 1] (ADVENT, equation 2).
+        confidence: (B, H, W) float32, the probability of the label, in [0, 1].
     """
 
     labels: Tensor
     entropy: Tensor
+    confidence: Tensor
 
 
 @torch.no_grad()
@@ -41,7 +43,7 @@ def predict(
     inference: Inference = ONCE,
     weights: Sequence[float] | None = None,
 ) -> Prediction:
-    """Label and entropy maps at a given size, from the main level of one network or of an ensemble.
+    """Label, entropy and confidence maps at a given size, from the main level of one network or of an ensemble.
 
     Args:
         networks: each returns an object whose ``logits`` are (B, C, h, w). They run in evaluation mode and are left in
@@ -56,11 +58,13 @@ def predict(
         UserError: the networks have different numbers of classes.
         ValueError: weights that make no sense.
     """
-    labels, entropies = [], []
+    labels, entropies, confidences = [], [], []
     for rows, are_probabilities in _mean_rows(networks, images, size, inference, weights):
-        labels.append(rows.argmax(dim=1).to(torch.uint8))
+        best = rows.max(dim=1)
+        labels.append(best.indices.to(torch.uint8))
         entropies.append(_normalised_entropy(rows, are_probabilities))
-    return Prediction(torch.cat(labels, dim=1), torch.cat(entropies, dim=1))
+        confidences.append(best.values if are_probabilities else (best.values - rows.logsumexp(dim=1)).exp())
+    return Prediction(*(torch.cat(parts, dim=1) for parts in (labels, entropies, confidences)))
 
 
 @torch.no_grad()
@@ -72,7 +76,7 @@ def predict_labels(
     inference: Inference = ONCE,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no entropy, which costs as much again."""
+    """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no more, which costs as much again."""
     chunks = _mean_rows(networks, images, size, inference, weights)
     return torch.cat([rows.argmax(dim=1).to(torch.uint8) for rows, _ in chunks], dim=1)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
-from acclimate.io.files import write_bytes
+from acclimate.io.files import write_bytes, write_text
 from acclimate.io.outputs import claim_file
 from acclimate.models.aspp import ASPP
 from acclimate.models.checkpoint import ModelCard, load_network
@@ -28,6 +28,9 @@ CHECKED_SHAPES = ((1, 96, 160), (2, 121, 107))
 
 SMALLEST = 64
 """The smallest height and width, in pixels, that an exported program takes: maps of a single row need other rules."""
+
+RUNNER = Path(__file__).with_name("onnx_runner.py")
+"""The program that is written beside a model in ONNX."""
 
 _SEEN_SHAPE = (2, 136, 200)
 _EXTRA = ("onnx", "onnxruntime", "onnxscript")
@@ -74,6 +77,8 @@ def export_network(
 ) -> list[Comparison]:
     """Writes a checkpoint's network as ``.onnx`` or ``.pt2``, after comparing its logits with ours.
 
+    Beside an ``.onnx`` lies a ``.py`` of the same name that runs it without acclimate and PyTorch: :data:`RUNNER`.
+
     Batch, height and width are free, from :data:`SMALLEST` pixels up. The preprocessing is inside; the model card is in
     the file's metadata, under ``acclimate``.
 
@@ -98,6 +103,9 @@ def export_network(
     if output.suffix == ".onnx":
         _require_extra()
     claim_file(output, "program", reads=[checkpoint])
+    runner = output.with_suffix(".py")
+    if output.suffix == ".onnx":
+        claim_file(runner, "runner")
     network, card = load_network(checkpoint)
     module = Exported(load_network(checkpoint)[0], enlarge=enlarge)
     make_exportable(module)
@@ -119,6 +127,8 @@ def export_network(
                 f"({comparison.largest:.3g}); nothing was written: try the other format, or allow more with --tolerance"
             )
     write_bytes(output, content)
+    if output.suffix == ".onnx":
+        write_text(runner, RUNNER.read_text(encoding="utf-8"))
     return comparisons
 
 

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from acclimate.errors import UserError
+
 PACKAGES = ("acclimate", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "safetensors")
 
 
@@ -32,6 +34,28 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_named(name: str | None) -> str:
+    """A device that is there: the one of that name, or :func:`default_device`.
+
+    Raises:
+        UserError: there is none of that name on this machine.
+    """
+    import torch
+
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it holds no values")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        there = ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+        raise UserError(f"there is no device {name!r} here; there is {', '.join(there)}") from None
+    return name
 
 
 def _version(package: str) -> str | None:

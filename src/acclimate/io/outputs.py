@@ -7,6 +7,7 @@ over any file that is. Listings of data leave out folders with the mark, so that
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
 FolderKind = Literal["run", "bench", "label", "translate", "predict", "store"]
-FileKind = Literal["scores", "page", "picture", "weights", "program"]
+FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
 """How a PNG says that acclimate drew it."""
@@ -65,16 +66,16 @@ def claim_folder(folder: Path, kind: FolderKind, *, reads: Iterable[Path] = ()) 
             )
     if home.exists() and not home.is_dir():
         raise UserError(f"{folder} is a file, but a folder is written here; choose another place")
-    made_by = _made_by(home)
-    if made_by is None:
+    maker = made_by(home)
+    if maker is None:
         if (stranger := _stranger(home, kind)) is not None:
             raise UserError(
                 f"{folder} already holds files that acclimate did not write there ({stranger.name}, for instance), and "
                 "none of them is ever replaced; choose a new or an empty folder"
             )
         write_json(home / MARK, {"program": "acclimate", "version": version("acclimate"), "kind": kind})
-    elif made_by != kind:
-        raise UserError(f"{folder} holds what `acclimate {made_by}` wrote; choose another folder for {kind}")
+    elif maker != kind:
+        raise UserError(f"{folder} holds what `acclimate {maker}` wrote; choose another folder for {kind}")
     remove_leftovers(home, deep=kind in ("label", "translate", "predict"))
 
 
@@ -108,6 +109,25 @@ def claim_file(path: Path, kind: FileKind, *, reads: Iterable[Path] = ()) -> Non
         remove_leftovers(home.parent, deep=False)
 
 
+DRAFT = "# drafted by acclimate"
+"""How the first line of a draft begins; what follows vouches for the rest, so that an edited one is known."""
+
+
+def signed_draft(body: str) -> str:
+    """A text (of lines that begin with ``#``, and YAML) that people may edit: it is only replaced until they do."""
+    return f"{DRAFT}, {_signature(body)}\n{body}"
+
+
+def is_untouched_draft(text: str) -> bool:
+    """Whether a text is a draft that nobody has edited."""
+    first, _, body = text.partition("\n")
+    return first == f"{DRAFT}, {_signature(body)}"
+
+
+def _signature(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
 def _resolved(reads: Iterable[Path]) -> list[Path]:
     return [Path(os.path.realpath(read)) for read in reads]
 
@@ -119,7 +139,7 @@ def _refuse_name(path: Path) -> None:
         raise UserError(f"{str(path)!a} is a name that is not UTF-8; choose another one to write to") from None
 
 
-def _made_by(folder: Path) -> str | None:
+def made_by(folder: Path) -> str | None:
     """The command that made a folder, by its mark; None where there is none."""
     if not os.path.lexists(folder / MARK):
         return None
@@ -191,6 +211,14 @@ def _is_program(path: Path) -> bool:
         return re.search(rb"\x0a\x09acclimate\x12.{1,4}\{", stream.read(), re.DOTALL) is not None
 
 
+def _is_runner(path: Path) -> bool:
+    return _beginning(path).startswith(b'"""Runs an exported model with numpy, Pillow and onnxruntime alone')
+
+
+def _is_draft(path: Path) -> bool:
+    return is_untouched_draft(path.read_text(encoding="utf-8"))
+
+
 def _beginning(path: Path) -> bytes:
     with open(path, "rb") as stream:
         return stream.read(_ORIGIN_LENGTH)
@@ -202,6 +230,8 @@ _RECOGNISERS: dict[FileKind, Callable[[Path], bool]] = {
     "picture": _is_picture,
     "weights": _is_weights,
     "program": _is_program,
+    "runner": _is_runner,
+    "draft": _is_draft,
 }
 _NAMES: dict[FileKind, str] = {
     "scores": "file of scores",
@@ -209,4 +239,6 @@ _NAMES: dict[FileKind, str] = {
     "picture": "picture of spatial priors",
     "weights": "import",
     "program": "export",
+    "runner": "program for an export",
+    "draft": "untouched draft",
 }

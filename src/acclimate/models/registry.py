@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from acclimate.errors import unknown
-from acclimate.io.plugins import added, names_added
+from acclimate.io.plugins import named
 from acclimate.models.config import CODE, CodeOptions, NetworkConfig, NetworkOptions
 from acclimate.models.deeplab import DeepLabV2, DeepLabV2ResNet101
 from acclimate.models.encoder_decoder import EncoderDecoder
@@ -40,11 +39,7 @@ def network_named(name: str) -> type[SegmentationNetwork]:
     Raises:
         UserError: there is none.
     """
-    if name in NETWORKS:
-        return NETWORKS[name]
-    network = added("acclimate.networks", name, SegmentationNetwork)  # type: ignore[type-abstract]
-    if network is None:
-        raise unknown("network", name, [*NETWORKS, *names_added("acclimate.networks")])
+    network = named("network", name, NETWORKS, "acclimate.networks", SegmentationNetwork)  # type: ignore[type-abstract]
     network.name = name
     return network
 

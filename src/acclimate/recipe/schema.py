@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SerializeAsAny, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    field_validator,
+)
 
 from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
+from acclimate.io.plugins import shipped
 from acclimate.io.validation import validated
 from acclimate.models.wrapped import allow_code, expect_allowed
 from acclimate.recipe.text import merged
 from acclimate.stages.checkpoint import CheckpointStage
-from acclimate.stages.evaluate import EvaluateStage
-from acclimate.stages.label import LabelStage
 from acclimate.stages.stage import StageSettings
 from acclimate.stages.train import TrainStage
 from acclimate.stages.translate import TranslateStage
@@ -41,10 +49,8 @@ class Published(_Strict):
     source: str = ""
 
 
-VERBS: dict[str, type[StageSettings]] = {
-    stage.verb: stage for stage in (CheckpointStage, TrainStage, TranslateStage, LabelStage, EvaluateStage)
-}
-"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/`` and an entry here."""
+VERBS: dict[str, type[StageSettings]] = shipped("acclimate.stages", StageSettings, key="verb")  # type: ignore[type-abstract]
+"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/``."""
 
 
 class TranslationDefaults(_Strict):
@@ -76,6 +82,7 @@ class Recipe(_Strict):
         network: what every ``train`` stage builds; where it has no name, that of the checkpoint a stage goes on from.
         training: what every ``train`` stage starts from.
         translation: what every ``translate`` stage starts from.
+        examine: pictures of each domain that the doctor looks at, before training and after each; 0: none.
         bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
         bad_data_cap: the largest share of a set's images that ``skip`` may leave out.
         stages: name -> verb and its settings, in order.
@@ -98,6 +105,7 @@ class Recipe(_Strict):
     network: dict[str, Any] = {}
     training: dict[str, Any] = {}
     translation: TranslationDefaults = TranslationDefaults()
+    examine: NonNegativeInt = 64
     bad_data: BadData = "stop"
     bad_data_cap: float = Field(default=0.01, ge=0.0, le=1.0)
     stages: dict[str, SerializeAsAny[StageSettings]] = Field(min_length=1)

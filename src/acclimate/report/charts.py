@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acclimate.report.reading import History
+from acclimate.report.words import healthy
 
 WIDTH, HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 26
@@ -40,6 +41,7 @@ class Chart:
     curves: list[Curve]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    healthy: str = ""
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     top: int = _TOP
@@ -83,6 +85,7 @@ def _chart(title: str, histories: Sequence[tuple[str, str, History]]) -> Chart |
         curves=curves,
         x_ticks=[Tick(x(value), f"{value:,.0f}") for value in ticks(0, last_step, at_most=4)],
         y_ticks=[Tick(y(value), f"{value:.4g}") for value in ticks(low, high, at_most=4)],
+        healthy=healthy(title),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,14 +47,19 @@ _MODEL_COLOURS = ("#3a7fc4", "#d4603a", "#2c9c74", "#8a63c4", "#c25590", "#2a9fb
 
 
 def model_colours(names: list[str], roles: dict[str, str]) -> dict[str, str]:
-    """A colour per model that reads on light and dark ground: grey for source-only, gold for the oracle."""
+    """A colour per model that reads on light and dark ground: grey for source-only, gold for the oracle.
+
+    It goes by the name itself where it is free, so that a model keeps its colour on every page: ``run: advent`` has
+    advent's.
+    """
     fixed = {"source-only": "#8b919a", "oracle": "#bf9216"}
     colours: dict[str, str] = {}
-    turn = 0
     for name in names:
-        if (role := roles.get(name, "")) in fixed and fixed[role] not in colours.values():
+        taken = set(colours.values())
+        if (role := roles.get(name, "")) in fixed and fixed[role] not in taken:
             colours[name] = fixed[role]
-        else:
-            colours[name] = _MODEL_COLOURS[turn % len(_MODEL_COLOURS)]
-            turn += 1
+            continue
+        first = zlib.crc32(name.rpartition(": ")[2].encode()) % len(_MODEL_COLOURS)
+        turns = [_MODEL_COLOURS[(first + turn) % len(_MODEL_COLOURS)] for turn in range(len(_MODEL_COLOURS))]
+        colours[name] = next((colour for colour in turns if colour not in taken), turns[0])
     return colours

@@ -10,13 +10,14 @@ from acclimate.report.tables import Origin
 
 
 def shown_names(runs: Sequence[Run], *, first_is_plain: bool = False) -> dict[tuple[int, str], str]:
-    """What each model of each run is called on the page: its own name, led by the run's where two runs clash.
+    """What each model of each run is called on the page: its own name, led by the run's where runs are compared.
 
-    Runs that share a finished stage give identical rows; those are one model, not two.
+    Runs that share a finished stage give identical rows; those are one model, not two, and one that all runs share
+    keeps its plain name.
 
     Args:
         runs: in the order of the page.
-        first_is_plain: where runs on the same target clash, the first one's models keep their names.
+        first_is_plain: of runs on the same target, names are led by the run's only where they clash, and not the first.
     """
     targets = {(run.recipe.get("target"), run.recipe.get("evaluation")) for run in runs}
     first_is_plain = first_is_plain and len(targets) == 1
@@ -28,6 +29,11 @@ def shown_names(runs: Sequence[Run], *, first_is_plain: bool = False) -> dict[tu
         for stage in run.stages:
             for model in stage.pictures.images[0].models if stage.pictures and stage.pictures.images else ():
                 scores.setdefault(model, {}).setdefault(position, set())
+        for examined in run.examined:
+            # without scores, what tells models apart is the stage in the store that looked at them
+            known = scores.setdefault(examined.name, {}).setdefault(position, set())
+            if not run.rows:
+                known.add((examined.seed, "examined", "", "", examined.folder.resolve().name))
     shown: dict[tuple[int, str], str] = {}
     for name, by_run in scores.items():
         groups: list[tuple[int, set[tuple[object, ...]]]] = []  # first run, and what its like tell of the model
@@ -40,7 +46,8 @@ def shown_names(runs: Sequence[Run], *, first_is_plain: bool = False) -> dict[tu
                 next(known for other, known in groups if other == first).update(identities)
             member[position] = position if first is None else first
         for position, first in member.items():
-            plain = len(groups) == 1 or (first_is_plain and first == groups[0][0])
+            shared = len(groups) == 1 and len(by_run) == len(runs)
+            plain = shared or (first_is_plain and (len(groups) == 1 or first == groups[0][0]))
             shown[position, name] = name if plain else f"{runs[first].name}: {name}"
     return shown
 

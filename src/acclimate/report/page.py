@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import jinja2
 from markupsafe import Markup
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
-from acclimate.evaluation.scores import SOURCE_ONLY, Row, Spread
+from acclimate.evaluation.scores import SOURCE_ONLY, Row
 from acclimate.io.files import write_text
-from acclimate.report import tables
+from acclimate.report import template
 from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
 from acclimate.report.cited import with_cited
 from acclimate.report.colour import entropy_colours, model_colours
+from acclimate.report.diagnosis import Diagnosis, diagnosis
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
 from acclimate.report.pictures import Gallery, figure, galleries
 from acclimate.report.pseudo_labels import pseudo_label_tables
@@ -29,6 +29,8 @@ from acclimate.report.reading import Run, Stage, read_run
 from acclimate.report.summary import best_adapted, paragraph
 from acclimate.report.tables import Comparison, comparisons
 from acclimate.report.translation import translations
+from acclimate.report.unlabelled import strips, unlabelled
+from acclimate.report.use import usable
 from acclimate.report.zoom import zooms
 
 
@@ -81,46 +83,65 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
     compared = compared_runs(runs, cited=cited, suite=suite is not None)
     roles: dict[str, str] = {line.name: line.role for comparison in compared for line in comparison.ours}
     best = best_adapted(compared[0]) if compared else None
+    best_name = best.name if best else None
     stages = _stage_models(runs, names)
+    found = [diagnosis(run) for run in runs]
+    for position, each in enumerate(found):
+        judged = {} if runs[position].rows else _judged(each, position, names)
+        roles.update({name: role for name, role in judged.items() if name not in roles})
+        if each.final is not None and best is None and judged:
+            best_name = names.get((position, each.final.name), each.final.name)
     colours = model_colours(list(dict.fromkeys(row.name for row in rows)) or list(stages), roles)
     indices = _picture_indices(runs, names)
-    pictured = galleries(indices)
+    pictured = galleries(indices, _baselines(compared, found, names))
     _order_answers(pictured, list(colours))
     curves = charts(_histories(stages, model_colours(list(dict.fromkeys([*colours, *stages])), roles)))
-    script, style = _resource("page.js"), _resource("page.css")
+    script, style = template.resource("page.js"), template.resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    environment = _jinja().get_template("page.html")
-    return environment.render(
-        title=f"Suite {suite.name}" if suite else " and ".join(run.name for run in runs),
-        suite=suite,
-        about=[suite.about]
-        if suite
-        else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
-        comparisons=[_view(comparison) for comparison in compared],
-        boundaries=[_boundaries(comparison, rows) for comparison in compared],
-        zooms=zooms(indices, list(colours)),
-        summary=[(comparison, paragraph(comparison)) for comparison in compared],
-        parts={**roles, **({best.name: "best"} if best else {})},
-        colours=colours,
-        class_colours={
-            name: colour for gallery in pictured for name, colour in zip(gallery.classes, gallery.colours, strict=False)
-        },
-        galleries=pictured,
-        charts=[chart for chart in curves if chart.title not in (*_SECONDARY, *HIGHER_IS_BETTER)],
-        score_charts=[chart for chart in curves if chart.title in HIGHER_IS_BETTER],
-        secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
-        pseudo_labels=[
-            (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])
-            for run in runs
-            for stage in run.stages
-            if stage.manifest is not None or stage.figures
-        ],
-        translations=translations(runs),
-        runs=[(run, _flattened(run.environment)) for run in runs],
-        style=Markup(style),
-        ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
-        script=Markup(script),
-        script_digest=digest,
+    return (
+        template.environment()
+        .get_template("page.html")
+        .render(
+            title=f"Suite {suite.name}" if suite else " and ".join(run.name for run in runs),
+            suite=suite,
+            about=[suite.about]
+            if suite
+            else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
+            comparisons=[_view(comparison) for comparison in compared],
+            boundaries=[_boundaries(comparison, rows) for comparison in compared],
+            zooms=zooms(indices, list(colours)),
+            summary=[(comparison, paragraph(comparison)) for comparison in compared],
+            diagnoses=list(zip(runs, found, strict=True)) if suite is None else [],
+            unlabelled=[] if suite else unlabelled(runs, names),
+            strips=strips([(model, stage) for model, trained in stages.items() for stage in trained]),
+            usable=[]
+            if suite
+            else [(run, usable(run, last=each.safer)) for run, each in zip(runs, found, strict=True)],
+            parts={**roles, **({best_name: "best"} if best_name else {})},
+            colours=colours,
+            class_colours={
+                name: colour
+                for gallery in pictured
+                for name, colour in zip(gallery.classes, gallery.colours, strict=False)
+            },
+            galleries=pictured,
+            charts=[chart for chart in curves if chart.title not in (*_SECONDARY, *HIGHER_IS_BETTER)],
+            score_charts=[chart for chart in curves if chart.title in HIGHER_IS_BETTER],
+            secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
+            pseudo_labels=[
+                (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])
+                for run in runs
+                for stage in run.stages
+                if stage.manifest is not None or stage.figures
+            ],
+            translations=translations(runs),
+            has_labels=bool(rows),
+            runs=[(run, _flattened(run.environment)) for run in runs],
+            style=Markup(style),
+            ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
+            script=Markup(script),
+            script_digest=digest,
+        )
     )
 
 
@@ -168,7 +189,33 @@ def _picture_indices(runs: Sequence[Run], names: dict[tuple[int, str], str]) -> 
         first = min((stage.seed for stage in stages if stage.seed is not None), default=None)
         shown = {name: label for (run_position, name), label in names.items() if run_position == position}
         found += [(stage.folder / "pictures", stage.pictures, shown) for stage in stages if stage.seed in (None, first)]
+        if not stages:
+            looked = [model for model in run.examined if model.pictures is not None]
+            found += [
+                (model.folder / "pictures", model.pictures, shown) for model in looked if model.seed == looked[0].seed
+            ]
     return found
+
+
+def _judged(found: Diagnosis, position: int, names: dict[tuple[int, str], str]) -> dict[str, str]:
+    """What a run's models are to each other where nothing has been scored: shown name -> role."""
+    roles = {names.get((position, verdict.name), verdict.name): "adapted" for verdict in found.verdicts}
+    if found.baseline is not None:
+        roles[names.get((position, found.baseline.name), found.baseline.name)] = SOURCE_ONLY
+    return roles
+
+
+def _baselines(
+    compared: Sequence[Comparison], found: Sequence[Diagnosis], names: dict[tuple[int, str], str]
+) -> dict[str, str]:
+    """Shown model -> the shown one, trained on its source alone, that its predictions are compared with."""
+    baselines = {
+        names.get((position, verdict.name), verdict.name): names.get((position, verdict.baseline), verdict.baseline)
+        for position, each in enumerate(found)
+        for verdict in each.verdicts
+    }
+    scored = {line.name: line.source_only for comparison in compared for line in comparison.ours if line.source_only}
+    return baselines | scored
 
 
 def _order_answers(pictured: Sequence[Gallery], order: list[str]) -> None:
@@ -217,11 +264,6 @@ def _view(comparison: Comparison) -> ComparisonView:
     return ComparisonView(comparison, low / 100, max(high, low + 5) / 100)
 
 
-def _heat(gain: Spread | None) -> str:
-    """Strength of a cell's tint for a gain or loss: full at twenty points."""
-    return "0" if gain is None else f"{min(1.0, abs(gain.mean) / 0.20):.2f}"
-
-
 def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():
@@ -231,26 +273,3 @@ def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             pairs.append((f"{prefix}{key}", shown))
     return pairs
-
-
-def _jinja() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=tables.percent,
-        points=lambda value: tables.signed_points(value).replace("-", "−"),
-        number=tables.number,
-        subset_title=tables.subset_title,
-        heat=_heat,
-        rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
-    )
-    return environment
-
-
-def _resource(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

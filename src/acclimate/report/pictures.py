@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,12 +35,24 @@ class Picture:
 
 @dataclass
 class ModelAnswer:
-    """A model's prediction and entropy map; ``accuracy`` is the share of this image's labelled pixels it got right."""
+    """A model's prediction and entropy map.
+
+    Attributes:
+        accuracy: the share of this image's labelled pixels it got right.
+        errors: the wrong pixels, the rest transparent; None without a label.
+        difference: what it says where its baseline says something else, the rest transparent; None without one.
+        changed: the share of the pixels where it does.
+        ids: (H, W) train ids of the prediction.
+    """
 
     model: str
     prediction: Picture
     entropy: Picture | None
     accuracy: float | None
+    errors: Picture | None = None
+    difference: Picture | None = None
+    changed: float | None = None
+    ids: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -63,11 +75,14 @@ class Gallery:
     shots: list[Shot]
 
 
-def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> list[Gallery]:
+def galleries(
+    indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]], baselines: Mapping[str, str] | None = None
+) -> list[Gallery]:
     """Merges picture indices: the same image of the same domain appears once, with the answers of all models.
 
     Args:
         indices: for each, the pictures folder, its index, and the name to show for each model (others are left out).
+        baselines: shown model -> the shown one that its predictions are compared with.
 
     Raises:
         UserError: a picture is missing, is not a picture, or lies outside its folder.
@@ -110,17 +125,26 @@ def galleries(indices: Sequence[tuple[Path, PictureIndex, dict[str, str]]]) -> l
                             if paths.entropy
                             else None,
                             accuracy=_accuracy(truth, guess, len(index.classes)),
+                            errors=_errors(truth, guess, len(index.classes), width),
+                            ids=guess,
                         )
                     )
     for gallery in merged.values():
         # what the method is for comes first
         gallery.shots.sort(key=lambda shot: shot.domain != "target")
+        for shot in gallery.shots:
+            _compare(shot, baselines or {}, palette_of(gallery.colours), width)
     return [gallery for gallery in merged.values() if gallery.shots]
 
 
 def figure(path: Path) -> Picture:
     """A ready-made figure (a stage's ``figure.png``), reduced to twice the usual width."""
     return _photo(path, 2 * _WIDTH)
+
+
+def figure_of_width(path: Path, width: int) -> Picture:
+    """A ready-made picture, at most ``width`` pixels wide."""
+    return _photo(path, width)
 
 
 def path_inside(folder: Path, relative: str) -> Path:
@@ -182,6 +206,37 @@ def _label_picture(ids: NDArray[np.uint8], palette: list[int], width: int) -> Pi
     picture = _reduced(picture, width, Image.Resampling.NEAREST)
     picture.putpalette(palette)
     return embedded(picture, "PNG")
+
+
+_CLEAR, _WRONG = 253, 252
+
+
+def _compare(shot: Shot, baselines: Mapping[str, str], palette: list[int], width: int) -> None:
+    by_name = {answer.model: answer for answer in shot.answers}
+    for answer in shot.answers:
+        base = by_name.get(baselines.get(answer.model, ""))
+        if base is None or base is answer or base.ids is None or answer.ids is None:
+            continue
+        if base.ids.shape == answer.ids.shape:
+            same = base.ids == answer.ids
+            answer.changed = float(1 - same.mean())
+            answer.difference = _seen_through(np.where(same, np.uint8(_CLEAR), answer.ids), palette, width)
+
+
+def _errors(truth: NDArray[np.uint8] | None, guess: NDArray[np.uint8], classes: int, width: int) -> Picture | None:
+    if truth is None or truth.shape != guess.shape:
+        return None
+    wrong = np.where((truth < classes) & (truth != guess), np.uint8(_WRONG), np.uint8(_CLEAR))
+    palette = palette_of([])
+    palette[3 * _WRONG : 3 * _WRONG + 3] = [255, 84, 26]
+    return _seen_through(wrong, palette, width)
+
+
+def _seen_through(ids: NDArray[np.uint8], palette: list[int], width: int) -> Picture:
+    """Ids in colour, transparent where they are ``_CLEAR``."""
+    picture = _reduced(Image.fromarray(ids), width, Image.Resampling.NEAREST)
+    picture.putpalette(palette)
+    return embedded(picture, "PNG", transparency=_CLEAR)
 
 
 def _entropy_picture(path: Path, width: int) -> Picture:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError, field_validator
 
+from acclimate.doctor.findings import FINDINGS, Finding, read_findings
+from acclimate.doctor.signals import EXAMINED, SIGNALS, ModelSignals, SetSignals
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
 from acclimate.io.checksums import read_verified_json
@@ -20,6 +22,7 @@ from acclimate.io.validation import problems_in
 from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
 
+M = TypeVar("M", bound=BaseModel)
 _STAGE = re.compile(r"(\d+)-(.+)")
 _SEED = re.compile(r"seed-(\d+)")
 
@@ -86,6 +89,25 @@ class Stage:
     figures: tuple[Path, ...] = ()
     translation: dict[str, Any] | None = None
     seconds: float | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A trained model that the doctor looked at.
+
+    Attributes:
+        place: of the stage that trained it, inside the run.
+        folder: of what was measured, and perhaps of pictures.
+    """
+
+    number: int
+    name: str
+    place: str
+    seed: int | None
+    folder: Path
+    signals: ModelSignals
+    pictures: PictureIndex | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,8 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    sets: SetSignals | None = None
+    examined: list[Examined] = field(default_factory=list)
 
 
 def read_run(folder: Path) -> Run:
@@ -132,6 +156,8 @@ def read_run(folder: Path) -> Run:
         rows=rows,
         stages=stages,
         published=published_rows(recipe.get("published"), where=recipe_path),
+        sets=next(_signals_of_sets(folder), None),
+        examined=list(_examined(folder)),
     )
 
 
@@ -148,17 +174,57 @@ def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _stages(folder: Path) -> Iterator[Stage]:
     """Stage folders in order of seed and number; they are usually links into the store of finished stages."""
+    for seed, home in _homes(folder):
+        for number, name, child in _numbered(home):
+            yield _stage(number, name, seed, child, child.relative_to(folder).as_posix())
+
+
+def _homes(folder: Path) -> list[tuple[int | None, Path]]:
+    """The folders that hold a seed's stages: the run's own, and ``seed-N`` where it has several."""
     homes: list[tuple[int | None, Path]] = [(None, folder)]
     homes += sorted((int(match[1]), child) for child in folder.iterdir() if (match := _SEED.fullmatch(child.name)))
-    for seed, home in homes:
-        if not home.is_dir():
-            continue
-        found = sorted(
-            (int(match[1]), match[2], child) for child in home.iterdir() if (match := _STAGE.fullmatch(child.name))
-        )
-        for number, name, child in found:
-            if child.is_dir():
-                yield _stage(number, name, seed, child, child.relative_to(folder).as_posix())
+    return [(seed, home) for seed, home in homes if home.is_dir()]
+
+
+def _numbered(home: Path) -> list[tuple[int, str, Path]]:
+    """(number, name, folder) of every ``NUMBER-NAME`` in it, in that order."""
+    if not home.is_dir():
+        return []
+    found = ((match, child) for child in home.iterdir() if (match := _STAGE.fullmatch(child.name)))
+    return sorted((int(match[1]), match[2], child) for match, child in found if child.is_dir())
+
+
+def _signals_of_sets(folder: Path) -> Iterator[SetSignals]:
+    for _, home in _homes(folder):
+        if (path := home / EXAMINED / "sets" / SIGNALS).exists():
+            yield _validated(SetSignals, path)
+
+
+def _examined(folder: Path) -> Iterator[Examined]:
+    for seed, home in _homes(folder):
+        for number, name, child in _numbered(home / EXAMINED):
+            if (child / SIGNALS).exists():
+                pictures = child / "pictures" / "index.json"
+                yield Examined(
+                    number=number,
+                    name=name,
+                    place=(home / child.name).relative_to(folder).as_posix(),
+                    seed=seed,
+                    folder=child,
+                    signals=_validated(ModelSignals, child / SIGNALS),
+                    pictures=_picture_index(pictures) if pictures.exists() else None,
+                )
+
+
+def _validated(kind: type[M], path: Path) -> M:
+    try:
+        return kind.model_validate(_read(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{path} is not what the doctor writes at {where}: {first['msg']}; run the recipe again"
+        ) from error
 
 
 def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -> Stage:
@@ -176,6 +242,7 @@ def _stage(number: int, name: str, seed: int | None, folder: Path, place: str) -
         figures=tuple(figures),
         translation=_read(folder / "translation.json"),
         seconds=_seconds(folder / "done.json"),
+        findings=tuple(read_findings(folder / FINDINGS)),
     )
 
 

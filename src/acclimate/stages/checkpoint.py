@@ -9,6 +9,7 @@ from typing import Any
 
 from acclimate.io.files import atomic, hash_of_file
 from acclimate.models.checkpoint import expect_classes
+from acclimate.models.reordered import order_of
 from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
 
 ELSEWHERE = "elsewhere"
@@ -19,11 +20,15 @@ class CheckpointStage(StageSettings):
     """``checkpoint``: a network trained elsewhere, as a file of acclimate's; later stages start from it as from any."""
 
     verb = "checkpoint"
+    tasks = ("segmentation", "detection")
+    leaves = "train"
     checkpoint: str
 
     def check(self, context: Context) -> None:
         card = context.task.card(Path(self.checkpoint))
-        expect_classes(card, context.data.class_space, Path(self.checkpoint))
+        order = order_of(card, context.data.class_space, Path(self.checkpoint))
+        if order is not None and context.task.name != "segmentation":
+            expect_classes(card, context.data.class_space, Path(self.checkpoint))
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TakenCheckpoint(context, Path(self.checkpoint))]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from acclimate.data.class_space import ClassSpace
@@ -20,17 +17,27 @@ from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.inference import Inference, Resample
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
-from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
+from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores
-from acclimate.io.checksums import write_verified_json
 from acclimate.io.identity import identity
 from acclimate.io.progress import progress
-from acclimate.labels import resized_label
-from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
+from acclimate.models.checkpoint import ModelCard, load_network
 from acclimate.models.network import SegmentationNetwork
-from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings
+from acclimate.models.reordered import Reordered, order_of
+from acclimate.stages.pictures import write_pictures
+from acclimate.stages.stage import (
+    MODEL,
+    PREDICTION_WORK,
+    Context,
+    Done,
+    Place,
+    Stage,
+    StageSettings,
+    Written,
+    can_name_a_folder,
+)
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 SCORES = "scores.json"
@@ -61,6 +68,7 @@ class EvaluateStage(StageSettings):
     """
 
     verb = "evaluate"
+    tasks = ("segmentation", "detection")
     evaluate: list[str | ScoredRow]
     pictures: NonNegativeInt = 4
     label_free: NonNegativeInt = 16
@@ -69,6 +77,26 @@ class EvaluateStage(StageSettings):
     def rows(self) -> list[ScoredRow]:
         """The rows with names written out."""
         return [entry if isinstance(entry, ScoredRow) else ScoredRow(name=entry, of=[entry]) for entry in self.evaluate]
+
+    def made_from(self) -> Iterator[tuple[str, str, str]]:
+        for row in self.rows():
+            for name in row.of:
+                yield "evaluate", name, "train"
+
+    def problems(self, written: Written) -> Iterator[str]:
+        at, rows = f"{written.at}.evaluate", self.rows()
+        for row in rows:
+            if not can_name_a_folder(row.name):
+                yield f"{at}: {row.name!r} cannot name a folder; leave out / and \\\\"
+            if row.weights is not None and len(row.weights) != len(row.of):
+                yield f"{at}: row {row.name!r} has {len(row.weights)} weights for {len(row.of)} models"
+        names = [row.name for row in rows]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"{at}: two rows are called {name!r}; give one of them another name"
+        if written.task.name == "detection" and self.boundary_width:
+            yield f"{written.at}.boundary_width: boxes have no class boundaries; remove the key"
+        if written.task.name == "detection" and any(len(row.of) > 1 for row in rows):
+            yield f"{at}: detectors are scored one by one; give each a row of its own"
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [ScoredModels(context, self, row) for row in self.rows()]
@@ -99,6 +127,9 @@ class ScoredModels(Stage):
             "protocol": self.protocol.identity(),
             **{key: value for key, value in identity(stage).items() if key != "evaluate"},
         }
+
+    def work(self) -> float:
+        return PREDICTION_WORK * len(self.row.of) * (len(self.context.data.evaluation) + self.stage.label_free)
 
     def run(self, place: Place) -> dict[str, Any]:
         self.context.task.score(self, place)
@@ -241,7 +272,17 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
         row = row.model_copy(update={"label_free": scores})
     if folder is not None:
         write_scores(folder / SCORES, [row])
-        _write_pictures(request, networks, folder / "pictures", device=device)
+        write_pictures(
+            folder / "pictures",
+            request.name,
+            networks,
+            request.pictured,
+            count=request.pictures,
+            class_space=request.class_space,
+            inference=protocol.inference,
+            weights=request.weights,
+            device=device,
+        )
     return row
 
 
@@ -275,62 +316,16 @@ def scores_without_labels(
 def load_networks(
     checkpoints: Sequence[Path], class_space: ClassSpace | None, *, device: str
 ) -> tuple[list[SegmentationNetwork], list[ModelCard]]:
-    """Networks in evaluation mode and their cards; each must have the classes of ``class_space``."""
+    """Networks in evaluation mode, and their cards, over the classes of ``class_space``, matched by name.
+
+    Raises:
+        UserError: one has other classes.
+    """
     networks, cards = [], []
     for path in checkpoints:
         network, card = load_network(path, device=device)
-        if class_space is not None:
-            expect_classes(card, class_space, path)
-        networks.append(network.eval())
+        order = None if class_space is None else order_of(card, class_space, path)
+        ordered = network if order is None else cast(SegmentationNetwork, Reordered(network, order))
+        networks.append(ordered.eval())
         cards.append(card)
     return networks, cards
-
-
-def _write_pictures(
-    request: EvaluateRequest, networks: Sequence[SegmentationNetwork], folder: Path, *, device: str
-) -> None:
-    entries: list[dict[str, Any]] = []
-    model = re.sub(r"[^\w.-]", "_", request.name)
-    for domain, dataset in request.pictured.items():
-        for number, index in enumerate(evenly_spaced(request.pictures, len(dataset))):
-            place = f"{domain}-{number}"
-            image = dataset.image(index)
-            size = picture_size(image.shape[1], image.shape[0])
-            save_picture(
-                folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS)
-            )
-            label = None
-            if dataset.has_labels:
-                label = f"{place}/label.png"
-                values = PILImage.fromarray(resized_label(dataset.label(index), size))
-                save_picture(folder / label, _with_palette(values, request.class_space))
-            prediction = predict(
-                networks,
-                request.protocol.inference.prepared(image).to(device),
-                size=(size[1], size[0]),
-                inference=request.protocol.inference,
-                weights=request.weights,
-            )
-            labels = PILImage.fromarray(prediction.labels[0].cpu().numpy())
-            entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))
-            paths = {"prediction": f"{place}/{model}-prediction.png", "entropy": f"{place}/{model}-entropy.png"}
-            save_picture(folder / paths["prediction"], _with_palette(labels, request.class_space))
-            save_picture(folder / paths["entropy"], entropy)
-            entries.append(
-                {
-                    "domain": domain,
-                    "name": dataset.names[index],
-                    "input": f"{place}/input.jpg",
-                    "label": label,
-                    "models": {request.name: paths},
-                }
-            )
-    space = request.class_space
-    index_of = {"classes": list(space.classes), "colours": [list(c) for c in space.colours], "images": entries}
-    write_verified_json(folder / "index.json", index_of)
-
-
-def _with_palette(values: PILImage.Image, space: ClassSpace) -> PILImage.Image:
-    values = values.convert("L")
-    values.putpalette(space.palette().flatten().tolist())
-    return values

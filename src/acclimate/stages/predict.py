@@ -1,110 +1,211 @@
-"""Predictions for images that belong to no data set: label maps, entropy maps, overlays."""
+"""Predictions for images that belong to no data set, sorted by kind: class ids, colours, overlays, how sure."""
 
 from __future__ import annotations
 
-import logging
+import sys
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
-from acclimate.data.readers.files import IMAGE_SUFFIXES, read_image
-from acclimate.data.readers.listing import found
 from acclimate.errors import UserError, unknown
 from acclimate.evaluation.inference import ONCE, Inference
-from acclimate.evaluation.model import load
+from acclimate.evaluation.inputs import Input
+from acclimate.evaluation.model import ImagePrediction, LabelledImage, Model
 from acclimate.evaluation.pictures import save_picture
-from acclimate.io.outputs import claim_folder
+from acclimate.io.files import write_json
 from acclimate.io.progress import progress
+from acclimate.io.video import Frame, Frames, opened_camera, opened_video, written_video
+from acclimate.labels import VOID
 from acclimate.report.colour import entropy_colours
+from acclimate.report.legend import legend
+from acclimate.training.interrupt import Interrupted
 
-log = logging.getLogger(__name__)
-
-OVERLAY_OPACITY = 0.55
-
-
+KINDS = {
+    "ids": "class ids, 8 bits, with the classes' colours as palette",
+    "colours": "every pixel in its class's colour",
+    "overlay": "the colours over the picture",
+    "confidence": "probability of the class named, grey value / 255",
+    "entropy": "how unsure, from dark (sure) to pale yellow (all classes alike)",
+}
+"""Every kind of result, which is a folder, and what is in it."""
+_UNSURENESS = ("confidence", "entropy")
 LABEL_FORMATS = ("train-ids", "cityscapes")
 """``cityscapes``: what the official evaluation and its server read."""
 
 
-def predict_images(
-    checkpoint: Path,
-    images: Sequence[Path],
-    *,
-    output: Path,
-    entropy: bool,
-    overlay: bool,
-    device: str,
-    label_format: str = "train-ids",
-    inference: Inference = ONCE,
-) -> Iterator[Path]:
-    """Writes ``NAME.png`` (train ids, coloured by palette) for every image at its native size.
+@dataclass(frozen=True)
+class Wanted:
+    """What is written of each picture.
 
-    With ``label_format="cityscapes"``, ``CITY_SEQUENCE_FRAME_pred_labelIds.png`` instead: an 8-bit greyscale picture of
-    label ids, as the official evaluation pairs with its ground truth.
-
-    Also ``NAME-entropy.png`` and ``NAME-overlay.jpg`` where asked for. Folders are searched with their sub-folders,
-    which are kept under ``output``.
-
-    Yields:
-        The path of each label map written.
+    Attributes:
+        kinds: of :data:`KINDS`, beside ``ids``.
+        label_format: of :data:`LABEL_FORMATS`.
+        frames: of videos, pictures of every frame instead of videos.
+        seconds: of videos and cameras, how much; None: all, until interrupted.
+        batch: pictures of one size that the network sees at once.
+        inference: how it is asked.
 
     Raises:
-        UserError: the format is unknown, a path does not exist, a folder holds no image, an image cannot be read, or
-            ``output`` lies among the images.
+        UserError: there is no such format.
     """
-    if label_format not in LABEL_FORMATS:
-        raise unknown("format of label maps", label_format, LABEL_FORMATS)
-    model = load(checkpoint, device=device)
-    palette = model.space.palette()
-    label_ids = np.array(cityscapes_label_ids(model.space) if label_format == "cityscapes" else [], dtype=np.uint8)
-    jobs = images_to_predict(images, output)
-    with progress("predict", len(jobs)) as bar:
-        for path, name in jobs:
-            image = read_image(path)
-            result = model.predict(image, inference=inference)
-            labels = result.labels
-            if label_format == "cityscapes":
-                written = output / f"{name.removesuffix(IMAGE_END)}_pred_labelIds.png"
-                save_picture(written, PILImage.fromarray(label_ids[labels]))
-            else:
-                written = output / f"{name}.png"
-                coloured = PILImage.fromarray(labels).convert("L")
-                coloured.putpalette(palette.flatten().tolist())
-                save_picture(written, coloured)
-            if entropy:
-                levels = (result.entropy * 255).round().astype(np.uint8)
-                save_picture(output / f"{name}-entropy.png", PILImage.fromarray(entropy_colours()[levels]))
-            if overlay:
-                mixed = image * (1 - OVERLAY_OPACITY) + palette[labels] * OVERLAY_OPACITY
-                save_picture(output / f"{name}-overlay.jpg", PILImage.fromarray(mixed.round().astype(np.uint8)))
-            bar.advance(note=name)
-            yield written
+
+    kinds: Sequence[str] = ()
+    label_format: str = "train-ids"
+    frames: bool = False
+    seconds: float | None = None
+    batch: int = 1
+    inference: Inference = ONCE
+
+    def __post_init__(self) -> None:
+        if self.label_format not in LABEL_FORMATS:
+            raise unknown("format of label maps", self.label_format, LABEL_FORMATS)
+
+    def of_videos(self) -> list[str]:
+        """The kinds that are written as videos: ids would not survive, and something must be there."""
+        return [kind for kind in KINDS if kind in self.kinds and kind != "ids"] or ["overlay"]
 
 
-def images_to_predict(paths: Sequence[Path], output: Path) -> list[tuple[Path, str]]:
-    """Every image with the name that its prediction gets under ``output``."""
-    jobs: list[tuple[Path, str]] = []
-    for path in paths:
-        if path.is_file():
-            jobs.append((path, path.stem))
-        elif path.is_dir():
-            pictures = found(path, IMAGE_SUFFIXES)
-            if pictures.faults:
-                raise UserError(pictures.faults[0])
-            for note in pictures.notes:
-                log.warning("%s", note)
-            if not len(pictures):
-                raise UserError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            jobs.extend((Path(str(entry)), name) for name, entry in pictures)
-        else:
-            raise UserError(f"there is no image or folder {path}")
-    names = [name for _, name in jobs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"two of the images are called {twice}; predict them in two commands with different -o folders")
-    claim_folder(output, "predict", reads=paths)
-    return jobs
+def predict_inputs(model: Model, inputs: Sequence[Input], *, output: Path, wanted: Wanted) -> Iterator[Path]:
+    """Writes ``KIND/NAME.png`` (``overlay/NAME.jpg``) for every picture at its size, a video for every video.
+
+    With ``label_format="cityscapes"``, ids are ``ids/CITY_SEQUENCE_FRAME_pred_labelIds.png``: an 8-bit greyscale
+    picture of label ids, as the official evaluation pairs with its ground truth. ``legend.png`` and ``legend.json`` say
+    what ids and colours mean.
+
+    Args:
+        model: on its device.
+        inputs: see :func:`acclimate.evaluation.inputs.inputs_named`, which also claims ``output``.
+        output: the folder to write to.
+        wanted: what is written.
+
+    Yields:
+        The path of each label map, or video, written.
+
+    Raises:
+        UserError: the format does not fit the classes, or a picture or video cannot be read.
+    """
+    label_ids = None
+    if wanted.label_format == "cityscapes":
+        label_ids = np.array(cityscapes_label_ids(model.space), dtype=np.uint8)
+    _write_legend(model, output, label_ids)
+    pictures = [each for each in inputs if each.is_picture]
+    if pictures:
+        places = (each.place for each in pictures if isinstance(each.place, Path))
+        with progress("predict", len(pictures)) as bar:
+            for one, found in zip(pictures, _predictions(model, places, wanted), strict=True):
+                yield _write_pictures(output, one.name, found, wanted, label_ids)
+                bar.advance(note=one.name)
+    for one in inputs:
+        if not one.is_picture:
+            yield from _predict_video(model, one, output, wanted, label_ids)
+
+
+def _predictions(model: Model, images: Any, wanted: Wanted) -> Iterator[LabelledImage]:
+    unsure = any(kind in wanted.kinds for kind in _UNSURENESS)
+    stream = model.stream if unsure else model.stream_labels
+    return stream(images, inference=wanted.inference, batch=wanted.batch)
+
+
+def _predict_video(
+    model: Model, one: Input, output: Path, wanted: Wanted, label_ids: NDArray[np.uint8] | None
+) -> Iterator[Path]:
+    """A video, or a camera until it is enough or the user interrupts, which is how cameras end."""
+    begin, number = time.monotonic(), 0
+    camera = isinstance(one.place, int)
+    with ExitStack() as stack:
+        opened = opened_camera(one.place) if isinstance(one.place, int) else opened_video(one.place)
+        frames = stack.enter_context(opened)
+        kinds = [] if wanted.frames else wanted.of_videos()
+        paths = [output / kind / f"{one.name}.mp4" for kind in kinds]
+        writers = [stack.enter_context(written_video(path, rate=frames.rate)) for path in paths]
+        waiting: deque[Frame] = deque()
+        bar = stack.enter_context(progress(f"predict {one.name}", _count(frames, wanted.seconds)))
+        shown = Wanted(kinds, wanted.label_format, batch=wanted.batch, inference=wanted.inference)
+        for found in _predictions(model, _taken(frames, wanted.seconds, waiting), wanted if wanted.frames else shown):
+            number, frame = number + 1, waiting.popleft()
+            if wanted.frames:
+                yield _write_pictures(output, f"{one.name}/{number:06d}", found, wanted, label_ids)
+            for kind, writer in zip(kinds, writers, strict=True):
+                writer.add(_rgb(drawn(found, kind)), seconds=frame.seconds)
+            try:
+                bar.advance()
+            except (Interrupted, KeyboardInterrupt):
+                if not camera:
+                    raise
+                break
+        if not number:
+            raise UserError(f"{frames.name} holds no picture")
+    spent = time.monotonic() - begin
+    print(f"{one.name}: {number} frames in {spent:.1f} s, {number / spent:.1f} per second", file=sys.stderr)
+    yield from paths
+
+
+def _taken(frames: Frames, seconds: float | None, waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:
+    """The images of frames, which are kept in ``waiting`` until they are predicted."""
+    for frame in takewhile(lambda each: seconds is None or each.seconds < seconds, frames):
+        waiting.append(frame)
+        yield frame.image
+
+
+def _count(frames: Frames, seconds: float | None) -> int | None:
+    limit = None if seconds is None else round(seconds * frames.rate)
+    return min((each for each in (frames.count, limit) if each is not None), default=None)
+
+
+def _write_pictures(
+    output: Path, name: str, found: LabelledImage, wanted: Wanted, label_ids: NDArray[np.uint8] | None
+) -> Path:
+    """One picture per kind; the path of the label map."""
+    for kind in wanted.kinds:
+        if kind != "ids":
+            save_picture(output / kind / f"{name}.{'jpg' if kind == 'overlay' else 'png'}", drawn(found, kind))
+    if label_ids is not None:
+        ids = output / "ids" / f"{name.removesuffix(IMAGE_END)}_pred_labelIds.png"
+        save_picture(ids, PILImage.fromarray(label_ids[found.labels]))
+    else:
+        ids = output / "ids" / f"{name}.png"
+        save_picture(ids, drawn(found, "ids"))
+    return ids
+
+
+def drawn(found: LabelledImage, kind: str) -> PILImage.Image:
+    """A prediction as one of :data:`KINDS`."""
+    if kind == "ids":
+        ids = PILImage.fromarray(found.labels).convert("L")
+        ids.putpalette(found.space.palette().flatten().tolist())
+        return ids
+    if kind == "colours":
+        return PILImage.fromarray(found.coloured())
+    if kind == "overlay":
+        return PILImage.fromarray(found.overlay())
+    assert isinstance(found, ImagePrediction)
+    levels = ((found.entropy if kind == "entropy" else found.confidence) * 255).round().astype(np.uint8)
+    return PILImage.fromarray(entropy_colours()[levels] if kind == "entropy" else levels)
+
+
+def _rgb(picture: PILImage.Image) -> NDArray[np.uint8]:
+    return np.asarray(picture.convert("RGB"))
+
+
+def _write_legend(model: Model, output: Path, label_ids: NDArray[np.uint8] | None) -> None:
+    space = model.space
+    ids = list(range(len(space))) if label_ids is None else label_ids.tolist()
+    classes = [
+        {"id": number, "name": name, "colour": list(colour)}
+        for number, name, colour in zip(ids, space.classes, space.colours, strict=True)
+    ]
+    content = {"model": str(model.path), "class_space": space.name, "classes": classes, "void": VOID, "folders": KINDS}
+    write_json(output / "legend.json", content)
+    rows = [(f"{entry['id']}  {entry['name']}", colour) for entry, colour in zip(classes, space.colours, strict=True)]
+    save_picture(output / "legend.png", legend(rows))

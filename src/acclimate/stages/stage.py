@@ -7,7 +7,7 @@ A verb of recipes is one file of this folder: the model of what a recipe says (a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,8 +16,11 @@ from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.errors import UserError
 
 MODEL, MODULES = "model.safetensors", "modules.safetensors"
+PREDICTION_WORK = 0.6
+"""What predicting an image at its native size costs, relative to training on one once."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,72 @@ class Context:
         return None if name is None else self.finished[name]
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a stage may know of the recipe it is written in, before any data is opened.
+
+    Attributes:
+        recipe: see :class:`acclimate.recipe.schema.Recipe`.
+        task: see :class:`acclimate.tasks.Task`.
+        name: the stage's own.
+        training_fits: whether the recipe's own ``training`` is without mistakes.
+    """
+
+    recipe: Any
+    task: Any
+    name: str
+    training_fits: bool = True
+
+    @property
+    def at(self) -> str:
+        """How its keys begin in messages."""
+        return f"stages.{self.name}"
+
+    def mistakes(self, check: Callable[..., object], *arguments: Any, prefix: str = "", **keywords: Any) -> list[str]:
+        """What a check that raises UserError finds wrong, for a message that tells all mistakes."""
+        try:
+            check(*arguments, **keywords)
+        except UserError as error:
+            return [prefix + str(error).removeprefix(f"recipe {self.recipe.name}: ")]
+        return []
+
+
 class StageSettings(BaseModel, ABC):
-    """What a recipe says of a stage of one verb."""
+    """What a recipe says of a stage of one verb.
+
+    Attributes:
+        verb: the key that tells stages of this kind.
+        tasks: which tasks have it.
+        leaves: the verb whose result it leaves behind; its own unless it says otherwise.
+        takes: key -> verb of the earlier stage, or stages, that the key names.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verb: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
+    leaves: ClassVar[str | None] = None
+    takes: ClassVar[Mapping[str, str]] = {}
+
+    def made_from(self) -> Iterator[tuple[str, str, str]]:
+        """(key, earlier stage, verb whose result that has to be) of everything it takes."""
+        for key, verb in self.takes.items():
+            named = getattr(self, key)
+            for name in named if isinstance(named, list) else [named]:
+                if name is not None:
+                    yield key, name, verb
+
+    def expect_known(self, task: Any) -> None:
+        """Raises UserError where it names something that the task does not have."""
+        return
+
+    def problems(self, written: Written) -> Iterator[str]:
+        """Further mistakes, each a line, beside earlier stages that are not there."""
+        yield from ()
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        """What tells it from stages that say the same of other settings, and its training steps; for suites."""
+        return {}, 0
 
     def check(self, context: Context) -> None:
         """Raises UserError for what can be known to be wrong before anything is done: a file that does not fit, say."""
@@ -121,6 +184,11 @@ class StageSettings(BaseModel, ABC):
     @abstractmethod
     def ready(self, context: Context) -> Sequence[Stage]:
         """The stage, or several: each is done by itself."""
+
+
+def can_name_a_folder(name: str) -> bool:
+    """Whether a stage or a row may be called this: its results lie in a folder of that name."""
+    return 0 < len(name) <= 100 and name.isprintable() and not set(name) & set("/\\")
 
 
 class Stage(ABC):
@@ -152,6 +220,10 @@ class Stage(ABC):
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the stage leaves behind, as JSON."""
+
+    def work(self) -> float:
+        """About how much there is to do, in images trained on once; for the bar of the whole run."""
+        return 0.0
 
     @abstractmethod
     def run(self, place: Place) -> dict[str, Any]:

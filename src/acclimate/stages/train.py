@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -19,17 +20,19 @@ from acclimate.io.identity import identity
 from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
-from acclimate.stages.label import easy_and_hard, with_pseudo_labels
-from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings
-from acclimate.training.allocator import keep_freed_memory
+from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
+from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
-from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
+from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
+TARGET_WORK = 1.4
+"""What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
 
@@ -42,6 +45,10 @@ class TrainStage(StageSettings):
     """
 
     verb = "train"
+    tasks = ("segmentation", "detection")
+    takes = MappingProxyType(
+        {"start": "train", "source": "translate", "easy_to_hard": "label", "pseudo_labels": "label"}
+    )
     train: str
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -50,6 +57,53 @@ class TrainStage(StageSettings):
     start: str | None = None
     source: str | None = None
     easy_to_hard: str | None = None
+
+    def expect_known(self, task: Any) -> None:
+        try:
+            task.method(self.train)
+        except UserError as error:
+            raise UserError(f"train: {error}") from None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        recipe, at = written.recipe, written.at
+        trains_on = written.task.method(self.train).trains_on
+        if self.source is not None and trains_on != "source":
+            yield f"{at}.source: {self.train} sees no source; remove the key"
+        if self.easy_to_hard is not None:
+            if self.source is not None or self.pseudo_labels is not None:
+                yield f"{at}.easy_to_hard: easy images take the source's place; remove source and pseudo_labels"
+            if trains_on != "source":
+                yield f"{at}.easy_to_hard: {self.train} sees no source that easy images could replace; remove the key"
+            labels = recipe.stages.get(self.easy_to_hard)
+            if isinstance(labels, LabelStage) and labels.split is None:
+                yield f"{at}.easy_to_hard: {self.easy_to_hard} does not split its images; give it split: {{}}"
+        if self.pseudo_labels is not None and trains_on == "target":
+            yield f"{at}.pseudo_labels: {self.train} trains on the target's own labels; remove the key"
+        if self.pseudo_labels is None and trains_on == "pseudo-labels":
+            yield f"{at}: {self.train} trains on pseudo-labels alone; set pseudo_labels to an earlier label stage"
+        yield from written.mistakes(written.task.options, self.train, self.options, prefix=f"{at}.options: ")
+        if written.training_fits:
+            yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
+        if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
+            mistakes = list(
+                written.mistakes(recipe.network_config, self, where=f"{at}.")
+            )  # else the checkpoint is asked
+            yield from mistakes or self._network_problems(written)
+
+    def _network_problems(self, written: Written) -> Iterator[str]:
+        network = written.recipe.network_config(self)
+        options = getattr(network, "options", network)
+        for key, value in written.task.method(self.train).network_options.items():
+            if getattr(options, key, None) != value:
+                yield (
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
+                )
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        training = recipe.training_settings(self)
+        settings = {"training": training, "network": recipe.network_config(self)}
+        return {key: value.model_dump(mode="json") for key, value in settings.items()}, training.steps
 
     def check(self, context: Context) -> None:
         context.recipe.network_config(self)
@@ -99,6 +153,13 @@ class TrainedModel(Stage):
         if self.training.snapshots is not None:
             found["scored_on"] = [data.target.fingerprint(), data.source.fingerprint()]
         return found
+
+    def work(self) -> float:
+        settings = self.training
+        target = settings.target_batch_size or settings.batch_size
+        sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
+        images = settings.batch_size + (TARGET_WORK * target if sees_target else 0.0)
+        return float(settings.steps * images)
 
     def run(self, place: Place) -> dict[str, Any]:
         source, target = self._sets()
@@ -243,7 +304,12 @@ def trained(
     position = resumed(learner, checkpoints, fabric)
     with fabric.rank_zero_first():  # one process makes copies that are kept, the others find them
         source, target = batches(position.step)
-    with History(folder, rows=position.history, tensorboard=fabric.is_global_zero) as history:
+    trackers: list[Tracker] = []
+    if fabric.is_global_zero:
+        trackers.append(TensorBoard(folder, first=position.step + 1))
+        if settings.tracker is not None:
+            trackers.append(Lightning(settings.tracker, folder, name=title))
+    with History(folder, rows=position.history, trackers=trackers) as history:
         training = Training(
             learner,
             settings=settings,

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from acclimate.data.cache import cached
 from acclimate.data.class_counts import class_counts
@@ -30,13 +32,15 @@ from acclimate.methods import (
     method_class,
     method_options,
 )
-from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
+from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.modules import load_modules, save_modules
 from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
+from acclimate.models.reordered import order_of, reorder_heads
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
+from acclimate.stages.pictures import overlays
 from acclimate.stages.stage import MODEL, MODULES
 from acclimate.training.labelled_target import LabelledTarget, joined
 from acclimate.training.rounds import source_part
@@ -106,7 +110,10 @@ class SegmentationTraining:
             save_modules(place / MODULES, method)
             save_network(place / MODEL, network, card=_card(self).model_copy(update={"steps": step}))
 
-        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER)
+        def look() -> dict[str, NDArray[np.uint8]]:
+            return overlays(network, self.scored_on[0], size=self.input_size, device=device) if self.scored_on else {}
+
+        return Snapshots(folder, settings, score=score, write=write, higher_is_better=HIGHER_IS_BETTER, look=look)
 
 
 def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
@@ -119,7 +126,8 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     initial = deepcopy(network) if "initial network" in needs else None
     if request.start is not None:
         started, card = load_network(request.start)
-        expect_classes(card, request.class_space, request.start)
+        if (order := order_of(card, request.class_space, request.start)) is not None:
+            reorder_heads(started, order, request.start)
         _expect_same_network(started, network, request.start)
         problems = network.load_state_dict(started.state_dict(), strict=False)
         if problems.missing_keys or problems.unexpected_keys:

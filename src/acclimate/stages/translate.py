@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from acclimate.io.identity import identity
 from acclimate.io.panels import side_by_side, write_stacked
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import load_network
-from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings, Written
 from acclimate.stages.train import trained
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.interrupt import Interrupted, stop_request
@@ -52,6 +53,8 @@ from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
 
 TRANSLATOR, IDENTITY, FIGURE = "translator.safetensors", "identity.json", "translation.png"
+CYCLE_WORK, WRITING_WORK = 8.0, 0.3
+"""What a step of CycleGAN and the writing of an image cost per image, relative to training a network on one."""
 FIGURE_IMAGES = 3
 
 
@@ -108,12 +111,24 @@ class TranslateStage(StageSettings):
     """
 
     verb = "translate"
+    takes = MappingProxyType({"source": "translate", "perceptual": "train"})
     translate: Translator
     source: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     writing: dict[str, Any] = Field(default_factory=dict)
     perceptual: str | None = None
+
+    def problems(self, written: Written) -> Iterator[str]:
+        unread = [key for key in ("options", "training", "writing", "perceptual") if getattr(self, key)]
+        if self.translate in COLOUR_MATCHES and unread:
+            yield f"{written.at}.{unread[0]}: a colour match has no such setting; remove the key"
+        yield from written.mistakes(written.recipe.translation_settings, self, where=f"{written.at}.")
+
+    def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
+        parts = recipe.translation_settings(self)
+        steps = 0 if self.translate in COLOUR_MATCHES else parts[1].steps
+        return {"translation": [part.model_dump(mode="json") for part in parts]}, steps
 
     def ready(self, context: Context) -> Sequence[Stage]:
         return [TranslatedSource(context, self)]
@@ -140,6 +155,12 @@ class TranslatedSource(Stage):
             "translation": self.earlier.key if self.earlier else None,
             "perceptual": self.perceptual.key if self.perceptual else None,
         }
+
+    def work(self) -> float:
+        training = (
+            self.training.steps * self.training.batch_size * CYCLE_WORK if self.stage.translate == "cyclegan" else 0
+        )
+        return training + WRITING_WORK * len(self.context.data.source)
 
     def run(self, place: Place) -> dict[str, Any]:
         source = self.context.data.source

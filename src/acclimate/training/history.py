@@ -6,18 +6,16 @@ import contextlib
 import csv
 import io
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from acclimate.errors import UserError
 from acclimate.io.files import write_text
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
+from acclimate.training.trackers import Pictures, Tracker
 
 Rows = list[dict[str, float]]
 """A row per step that was logged: ``step`` and named numbers."""
@@ -27,23 +25,18 @@ class History:
     """Rows (step -> named numbers) that survive interruption, because every checkpoint holds those before it.
 
     ``history.csv`` is for people and reports and is never read back. It holds what is reproducible (losses, learning
-    rate); speed goes to TensorBoard alone, so that two runs of the same seed leave identical files.
+    rate); speed goes to the trackers alone, so that two runs of the same seed leave identical files.
 
     Args:
         folder: where the files go.
         rows: of the checkpoint from which the training goes on.
-        tensorboard: whether events are written.
+        trackers: who else is shown the rows, and pictures; closed with the history.
     """
 
-    def __init__(self, folder: Path, *, rows: Rows | None = None, tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path, *, rows: Rows | None = None, trackers: Sequence[Tracker] = ()) -> None:
         self.path = folder / "history.csv"
         self.rows: Rows = list(rows or [])
-        self._writer: SummaryWriter | None = None
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            first = int(self.rows[-1]["step"]) if self.rows else 0
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        self._trackers = trackers
 
     def add(self, step: int, values: dict[str, float], *, speed: dict[str, float] | None = None) -> None:
         """Adds the row of ``step``; ``speed`` is shown but not kept in the CSV.
@@ -52,15 +45,25 @@ class History:
             UserError: the disk is full.
         """
         self.rows.append({"step": float(step), **values})
-        if self._writer is not None:
-            try:
-                for name, value in {**values, **(speed or {})}.items():
-                    self._writer.add_scalar(name, value, step)
-            except OSError as error:
-                raise UserError(
-                    f"cannot write {self.path.parent / 'tensorboard'}: {error.strerror or error}; free some space, "
-                    "then run the same command again: it goes on from its last checkpoint"
-                ) from error
+        for tracker in self._trackers:
+            with self._writing():
+                tracker.numbers({**values, **(speed or {})}, step)
+
+    def show(self, step: int, pictures: Pictures) -> None:
+        """Shows pictures of ``step``; raises as :meth:`add` does."""
+        for tracker in self._trackers:
+            with self._writing():
+                tracker.pictures(pictures, step)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path.parent / 'tensorboard'}: {error.strerror or error}; free some space, "
+                "then run the same command again: it goes on from its last checkpoint"
+            ) from error
 
     def save(self) -> None:
         """Writes ``history.csv``, whole."""
@@ -78,9 +81,9 @@ class History:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
+        for tracker in self._trackers:
             with contextlib.suppress(OSError):  # what it could not write is in the CSV
-                self._writer.close()
+                tracker.close()
 
 
 def packed(rows: Rows) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Generic, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from acclimate.io.progress import progress
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
@@ -20,6 +19,7 @@ from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
 from acclimate.training.schedule import set_learning_rates
 from acclimate.training.snapshots import Snapshots
+from acclimate.training.trackers import TrackerName
 from acclimate.training.warnings import TrainingWarnings, ensure_finite, ensure_finite_state
 
 
@@ -36,6 +36,8 @@ class LoopSettings(Protocol):
     def log_every(self) -> int: ...
     @property
     def clip_gradients(self) -> float | None: ...
+    @property
+    def tracker(self) -> TrackerName | None: ...
 
     def learning_rate_factor(self, step: int) -> float:
         """What every rate is multiplied by at a step."""
@@ -99,7 +101,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     method, settings, fabric = training.method, training.settings, training.fabric
     position, snapshots = training.position, training.snapshots
     method.train()
-    warnings = TrainingWarnings(method, rows=training.history.rows)
+    folder = training.history.path.parent if fabric.is_global_zero else None
+    warnings = TrainingWarnings(method, rows=training.history.rows, folder=folder)
     begin = time.monotonic()
     saved_at, seconds_before = begin, position.seconds
     optimizers = list(method.optimizers.values())
@@ -135,9 +138,14 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
             stopping, due = agreed(bool(stop), now - saved_at >= 60 * settings.checkpoint_minutes, fabric=fabric)
             saving = last or stopping or due
             scores = snapshots.take(done) if snapshots and scored and fabric.is_global_zero else {}
+            if scores and snapshots:
+                training.history.show(done, snapshots.pictures)
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
-                bar.advance(1, _add_row(training, {**record, "learning rate": rate, **scores}))
+                row = {name: float(value) for name, value in {**record, "learning rate": rate, **scores}.items()}
+                speed = _add_row(training, row)
+                row.pop("learning rate")
+                bar.advance(1, f"{speed:.1f} img/s", values=row)
                 warnings.look({name: term.role for name, term in terms.items()})
             else:
                 bar.advance()
@@ -149,14 +157,12 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def _add_row(training: Training[AnyBatch], values: dict[str, Tensor | float]) -> str:
-    """Adds a row to the history; returns it in a few words."""
+def _add_row(training: Training[AnyBatch], row: dict[str, float]) -> float:
+    """Adds a row to the history; returns images per second."""
     position = training.position
-    row = {name: float(value) for name, value in values.items()}
     speed = position.images / position.seconds
     training.history.add(position.step, row, speed={"images per second": speed})
-    note = "  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "learning rate")
-    return f"{note}  {speed:.1f} img/s"
+    return speed
 
 
 def train_step(

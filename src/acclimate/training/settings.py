@@ -14,6 +14,7 @@ from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.labelled_target import LabelledTarget
 from acclimate.training.rounds import Mining
 from acclimate.training.schedule import Schedule
+from acclimate.training.trackers import TrackerName
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Choice = Literal[
@@ -63,6 +64,7 @@ class TrainingSettings(BaseModel):
         workers: loader processes per domain.
         checkpoint_minutes: how often the state is saved so that a killed run can go on.
         log_every: steps between rows of the history.
+        tracker: who else is shown the rows, and pictures of snapshots: ``wandb`` or ``mlflow``.
         snapshots: see :class:`SnapshotSettings`; None: none are taken.
     """
 
@@ -86,6 +88,7 @@ class TrainingSettings(BaseModel):
     workers: NonNegativeInt = speed_only(0)
     checkpoint_minutes: float = speed_only(5.0, ge=0.0)
     log_every: PositiveInt = speed_only(20)
+    tracker: TrackerName | None = speed_only(None)
     snapshots: SnapshotSettings | None = None
 
     def learning_rate_factor(self, step: int) -> float:

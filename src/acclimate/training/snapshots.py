@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from acclimate.errors import UserError
+from acclimate.evaluation.pictures import save_picture
 from acclimate.io.checksums import read_verified_json, write_verified_json
 from acclimate.io.files import atomic
 from acclimate.training.settings import SnapshotSettings
+from acclimate.training.trackers import Pictures
 
-INDEX, FOLDER = "snapshots.json", "snapshots"
+INDEX, FOLDER, STRIP = "snapshots.json", "snapshots", "strip"
 
 
 class Snapshots:
@@ -28,6 +32,7 @@ class Snapshots:
         score: scores the network as it is; name -> value.
         write: writes the network as it is, with all that belongs to it, into a folder; given the step too.
         higher_is_better: for every score, whether a better model has a higher one.
+        look: pictures of what the network predicts as it is, name -> (H, W, 3); kept in ``strip/STEP/`` for good.
 
     Raises:
         UserError: ``snapshots.json`` is damaged.
@@ -41,12 +46,15 @@ class Snapshots:
         score: Callable[[], dict[str, float]],
         write: Callable[[Path, int], None],
         higher_is_better: Mapping[str, bool],
+        look: Callable[[], Pictures] = dict,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self._score = score
         self._write = write
         self._higher_is_better = higher_is_better
+        self._look = look
+        self.pictures: Pictures = {}
         self.scores: dict[int, dict[str, float | None]] = {}
         if (folder / INDEX).exists():
             try:
@@ -63,7 +71,7 @@ class Snapshots:
         """Scores the network after ``step`` steps and keeps its weights if need be.
 
         Returns:
-            The scores that are numbers.
+            The scores that are numbers. What it looks like is in :attr:`pictures`.
         """
         others = [other for other in self._kept() if other != step]
         found = {name: value for name, value in self._score().items() if math.isfinite(value)}
@@ -71,6 +79,9 @@ class Snapshots:
         if self.settings.keep or self._best([*others, step]) == step:
             self._write(self._place(step), step)
         write_verified_json(self.folder / INDEX, self._content())
+        self.pictures = self._look()
+        for number, picture in enumerate(self.pictures.values()):
+            save_picture(self.folder / STRIP / f"{step:08d}" / f"{number}.jpg", Image.fromarray(picture))
         if not self.settings.keep:
             for other in self._kept():
                 if other != self.chosen():

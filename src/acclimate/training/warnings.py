@@ -6,27 +6,27 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from acclimate.doctor.findings import FINDINGS, Finding, read_findings
+from acclimate.doctor.training import (
+    LONG,
+    discriminator_finding,
+    kept_share_finding,
+    risen_loss_finding,
+    swallowing_finding,
+    vanished_classes_finding,
+)
 from acclimate.errors import UserError
+from acclimate.io.checksums import write_verified_json
 from acclimate.methods.trainable import KEPT_SHARE, Learner, Role
 from acclimate.models.network import Output
 
 log = logging.getLogger(__name__)
-
-LONG = 10
-"""Rows of the history in a row that make a sign worth a warning."""
-NEAR_ZERO = 0.01
-"""A discriminator's loss below this means that it tells the domains apart without error."""
-NEAR_CHANCE = 0.001
-"""A discriminator's loss this near to chance means that it has learnt nothing; a working one stays further off."""
-FEW = 0.01
-"""A teacher that keeps a smaller share of the pixels than this, or all but this, teaches little."""
-NOTEWORTHY = 0.001
-"""The share of predicted pixels that a class must once have had for its vanishing to be a change."""
 
 
 def ensure_finite(record: Mapping[str, Tensor], step: int, *, names: Sequence[str]) -> None:
@@ -81,16 +81,33 @@ class TrainingWarnings:
     Args:
         method: the predictions of its network, if it has one, are counted during :meth:`predictions`.
         rows: the history's rows, which grow outside; a resumed training looks at those before its checkpoint too.
+        folder: where ``findings.json`` keeps what was said; None: nowhere. What it holds of a training that goes on is
+            not said again.
     """
 
-    def __init__(self, method: Learner[Any], *, rows: Sequence[Mapping[str, float]]) -> None:
+    def __init__(
+        self, method: Learner[Any], *, rows: Sequence[Mapping[str, float]], folder: Path | None = None
+    ) -> None:
         self._network: nn.Module | None = getattr(method, "network", None)
         self._rows = rows
         kind = getattr(getattr(method, "options", None), "adversarial_loss", "vanilla")
         self._chance = 0.25 if kind == "least-squares" else math.log(2)
+        self._class_names: Sequence[str] = getattr(getattr(method, "setting", None), "class_names", ())
         self._counts: Tensor | None = None
         self._shares: list[Tensor] = []
-        self._told: set[str] = set()
+        self._told: dict[tuple[str, str], Finding] = {}
+        self._path = folder / FINDINGS if folder else None
+        self._gone: set[str] = set()
+        if self._path is not None:
+            last = rows[-1]["step"] if rows else 0
+            kept = {
+                (found.kind, found.about): found for found in read_findings(self._path) if (found.step or 0) <= last
+            }
+            self._told = kept
+            vanished = [found.about for found in kept.values() if found.kind == "class vanished"]
+            self._gone = {name for about in vanished for name in about.split(", ")}
+            if not kept:
+                self._path.unlink(missing_ok=True)
 
     @contextmanager
     def predictions(self, *, active: bool) -> Iterator[None]:
@@ -119,60 +136,40 @@ class TrainingWarnings:
         Args:
             roles: of the step's terms, by name.
         """
+        step = int(self._rows[-1]["step"]) if self._rows else 0
         recent = self._rows[-LONG:]
-        if len(recent) == LONG:
-            for name, role in roles.items():
-                if not all(name in row for row in recent):
-                    continue
-                values, step = [row[name] for row in recent], int(recent[-1]["step"])
-                if role == "discriminator":
-                    self._look_at(name, values, step)
-                elif name == KEPT_SHARE:
-                    self._look_at_kept(values, step)
+        for name, role in roles.items():
+            if not all(name in row for row in recent):
+                continue
+            values = [row[name] for row in recent]
+            if role == "discriminator":
+                self._tell(discriminator_finding(name, values, chance=self._chance, step=step))
+            elif name == KEPT_SHARE:
+                self._tell(kept_share_finding(name, values, step=step))
+            elif role == "supervised":
+                whole = [row[name] for row in self._rows if name in row]
+                self._tell(risen_loss_finding(name, whole, step=step))
         if len(self._shares) > LONG:
-            self._look_for_vanished()
+            self._look_at_classes(step)
 
-    def _look_at(self, name: str, values: list[float], step: int) -> None:
-        if all(value < NEAR_ZERO for value in values):
-            self._tell(
-                name,
-                f"the loss '{name}' has stayed below {NEAR_ZERO} up to step {step}: the discriminator has won and "
-                "teaches the network little; lower discriminator_learning_rate or raise the adversarial weight",
-            )
-        elif all(abs(value - self._chance) < NEAR_CHANCE for value in values):
-            self._tell(
-                name,
-                f"the loss '{name}' has stayed at chance ({self._chance:.3f}) up to step {step}: the discriminator "
-                "tells nothing apart; raise discriminator_learning_rate or lower the adversarial weight",
-            )
-
-    def _look_at_kept(self, values: list[float], step: int) -> None:
-        if all(value < FEW for value in values):
-            self._tell(
-                "kept share low",
-                f"the {KEPT_SHARE} has stayed below {100 * FEW:.0f} % up to step {step}: the teacher is sure of "
-                "next to nothing, so the target teaches nothing; lower the confidence threshold or train the source "
-                "model longer",
-            )
-        elif all(value > 1 - FEW for value in values):
-            self._tell(
-                "kept share high",
-                f"the {KEPT_SHARE} has stayed above {100 * (1 - FEW):.0f} % up to step {step}: the teacher is sure of "
-                "everything, right or wrong; raise the confidence threshold, and look at its predictions",
-            )
-
-    def _look_for_vanished(self) -> None:
+    def _look_at_classes(self, step: int) -> None:
         shares = torch.stack(self._shares)
-        before, recent = shares[:-LONG].amax(dim=0), shares[-LONG:].amax(dim=0)
-        for index in ((before > NOTEWORTHY) & (recent == 0)).nonzero().flatten().tolist():
-            self._tell(
-                f"class {index}",
-                f"class {index} was predicted earlier in this training (up to {100 * float(before[index]):.1f} % of "
-                f"the pixels) and not at all in the last {LONG} rows of the history; lower the weights of the adapting "
-                "losses, or look whether the source shows the class",
-            )
+        names = self._class_names or [str(index) for index in range(shares.shape[1])]
+        if len(self._shares) >= 2 * LONG:
+            before = shares[:-LONG].topk(LONG, dim=0).values[-1]
+            before[[index for index, name in enumerate(names) if name in self._gone]] = 0.0
+            found = vanished_classes_finding(before.tolist(), shares[-LONG:].amax(dim=0).tolist(), names, step=step)
+            if found is not None:
+                self._gone.update(found.about.split(", "))
+                self._tell(found)
+        if len(self._shares) >= 3 * LONG:  # a network may well begin with one class
+            self._tell(swallowing_finding(shares[-LONG:].amin(dim=0).tolist(), names, step=step))
 
-    def _tell(self, about: str, message: str) -> None:
-        if about not in self._told:
-            self._told.add(about)
-            log.warning("%s", message)
+    def _tell(self, finding: Finding | None) -> None:
+        if finding is None or (about := (finding.kind, finding.about)) in self._told:
+            return
+        self._told[about] = finding
+        log.warning("%s", finding.sentence())
+        if self._path is not None:
+            said = [each.model_dump(mode="json") for each in self._told.values()]
+            write_verified_json(self._path, {"findings": said})

@@ -20,6 +20,7 @@ from acclimate.data.transforms import Transform
 from acclimate.io.identity import speed_only
 from acclimate.models.cyclegan import Upsampling
 from acclimate.training.schedule import Schedule
+from acclimate.training.trackers import TrackerName
 
 Translator = Literal["cyclegan", "histogram", "mean-std"]
 TRANSLATORS: tuple[Translator, ...] = ("cyclegan", "histogram", "mean-std")
@@ -91,6 +92,7 @@ class TranslationTraining(BaseModel):
         workers: loader processes per set.
         checkpoint_minutes: how often the state is saved.
         log_every: steps between rows of the history.
+        tracker: who else is shown the rows: ``wandb`` or ``mlflow``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -109,6 +111,7 @@ class TranslationTraining(BaseModel):
     workers: NonNegativeInt = speed_only(0)
     checkpoint_minutes: float = speed_only(5.0, ge=0.0)
     log_every: PositiveInt = speed_only(20)
+    tracker: TrackerName | None = speed_only(None)
 
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``."""

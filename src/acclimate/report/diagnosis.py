@@ -1,0 +1,134 @@
+"""What the doctor finds in a run that is on disk: in its data, its trainings, its models, and models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_first
+from acclimate.doctor.models import findings_in_model
+from acclimate.doctor.sets import ALIKE, findings_in_sets
+from acclimate.doctor.verdict import Verdict, verdict
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY
+from acclimate.report.reading import Examined, Run
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding and where it was made; ``seeds`` are those that have it, empty where a run has one seed alone."""
+
+    where: str
+    finding: Finding
+    seeds: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        kind = KINDS.get(self.finding.kind)
+        return kind.title if kind else self.finding.kind
+
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of a run's findings, worst first, and what can be said of its adapted models without labels.
+
+    Attributes:
+        looked: whether the doctor looked at any model of the run.
+        verdicts: one per adapted model of the first seed; empty where no source-only model stands beside them.
+        baseline: the source-only model of the first seed.
+    """
+
+    told: tuple[Told, ...]
+    verdicts: tuple[Verdict, ...]
+    looked: bool
+    baseline: Examined | None
+
+    @property
+    def final(self) -> Verdict | None:
+        """Of the last adapted model."""
+        return self.verdicts[-1] if self.verdicts else None
+
+    @property
+    def safer(self) -> str | None:
+        """The model to use while nobody has looked at the pictures: the last, or source-only where that is safer."""
+        if self.final is None:
+            return None
+        return self.final.name if self.final.leaning == "adapted" else self.final.baseline
+
+
+def diagnosis(run: Run) -> Diagnosis:
+    """Puts together what the doctor finds; nothing is predicted anew."""
+    found: dict[tuple[str, str, str], tuple[Finding, list[int]]] = {}
+
+    def tell(where: str, finding: Finding, seed: int | None) -> None:
+        _, seeds = found.setdefault((where, finding.kind, finding.about), (finding, []))
+        if seed is not None and seed not in seeds:
+            seeds.append(seed)
+
+    if run.sets is not None:
+        for finding in findings_in_sets(run.sets):
+            tell("data", finding, None)
+    for stage in run.stages:
+        for finding in stage.findings:
+            tell(stage.name, finding, stage.seed)
+    verdicts: list[Verdict] = []
+    seeds = list(dict.fromkeys(model.seed for model in run.examined))
+    for seed in seeds:
+        models = [model for model in run.examined if model.seed == seed]
+        for where, finding in _of_models(models, _same_frames(run)):
+            tell(where, finding, seed)
+        for judged in _verdicts(models, _same_frames(run)):
+            if seed == seeds[0]:
+                verdicts.append(judged)
+            if (worse := judged.finding()) is not None:
+                tell(judged.name, worse, seed)
+    told = {id(finding): Told(where, finding, tuple(seeds)) for (where, _, _), (finding, seeds) in found.items()}
+    ordered = worst_first([finding for finding, _ in found.values()])
+    first = [model for model in run.examined if model.seed == seeds[0]] if seeds else []
+    return Diagnosis(
+        told=tuple(told[id(finding)] for finding in ordered),
+        verdicts=tuple(verdicts),
+        looked=bool(run.examined),
+        baseline=_baseline(first),
+    )
+
+
+def _same_frames(run: Run) -> bool:
+    difference = run.sets.target_difference if run.sets else None
+    return difference is not None and difference < ALIKE
+
+
+def _baseline(models: list[Examined]) -> Examined | None:
+    """The model called source-only, else the first that was trained on the source alone."""
+    plain = [model for model in models if model.signals.method == BASELINE]
+    return next((model for model in plain if model.name == SOURCE_ONLY), next(iter(plain), None))
+
+
+def _of_models(models: list[Examined], same_frames: bool) -> Iterator[tuple[str, Finding]]:
+    """The findings in each model; what source-only has too is said of source-only alone."""
+    baseline = _baseline(models)
+    inherited: set[str] = set()
+    for model in sorted(models, key=lambda each: each is not baseline):
+        for finding in findings_in_model(model.name, model.signals, same_frames=same_frames):
+            said = finding.words.removeprefix(model.name)
+            if model is baseline:
+                inherited.add(said)
+            elif said in inherited or (baseline is not None and finding.kind == "weak source model"):
+                continue
+            yield model.name, finding
+
+
+def _verdicts(models: list[Examined], same_frames: bool) -> Iterator[Verdict]:
+    baseline = _baseline(models)
+    for model in models:
+        if baseline is not None and model.signals.method not in (BASELINE, ORACLE):
+            yield verdict(
+                model.name,
+                model.signals,
+                baseline=baseline.name,
+                before=baseline.signals,
+                same_frames=same_frames,
+            )
