@@ -43,6 +43,15 @@ def test_what_source_only_has_too_is_said_of_it_alone(tmp_path: Path) -> None:
     assert [told.severity for told in found.told] == ["alarm", "warning"], "worst first"
 
 
+def test_the_model_called_source_only_is_the_one_to_compare_with(tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "run")
+    (run / "examined" / "2-dacs").rename(run / "examined" / "3-dacs")
+    (run / "examined" / "1-source-only").rename(run / "examined" / "2-source-only")
+    shutil.copytree(run / "examined" / "2-source-only", run / "examined" / "1-base")
+    (judged,) = diagnosis(read_run(run)).verdicts
+    assert (judged.name, judged.baseline) == ("dacs", "source-only")
+
+
 def test_several_seeds_are_told_together(tmp_path: Path) -> None:
     run = tmp_path / "run"
     for seed in (0, 3):

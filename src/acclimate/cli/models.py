@@ -52,7 +52,7 @@ def evaluate_command(
             write_results(json, [row])
         return
     card = read_card(checkpoints[0])
-    protocol, space = protocol_and_classes(protocol_name, data)
+    protocol, space = protocol_and_classes(protocol_name, data, classes=card.space())
     protocol = protocol.asking(inference_of(inference or ()), size=card.input_size)
     request = EvaluateRequest(
         name=" + ".join(str(path.parent.name or path.stem) for path in checkpoints),

@@ -11,7 +11,8 @@ readers tell the two apart (see ``readers/label_ids.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.mapillary_classes import V1_NAMES, V1_NINETEEN, V1_SEVEN, V2_NAMES, V2_NINETEEN, V2_SEVEN
@@ -237,6 +238,30 @@ def class_space(name: str) -> ClassSpace:
     if name not in CLASS_SPACES:
         raise unknown("class space", name, CLASS_SPACES)
     return CLASS_SPACES[name]()
+
+
+@dataclass(frozen=True)
+class NamedIds:
+    """How a kind of data is read in classes that no registered class space has, but all of which it names.
+
+    Attributes:
+        mapping: raw id -> position of its class, void where the classes lack it.
+        left_out: the classes of the kind that are void for that reason.
+    """
+
+    mapping: Mapping[int, int]
+    left_out: tuple[str, ...]
+
+
+def ids_by_name(kind: str, classes: Sequence[str]) -> NamedIds | None:
+    """The ids of a kind of data by the names of classes, in any order; None where the kind lacks one of them."""
+    for name in CLASS_SPACES:
+        space = class_space(name)
+        if kind in space.mappings and classes and set(classes) <= set(space.classes):
+            place = {train: classes.index(each) for train, each in enumerate(space.classes) if each in classes}
+            found = {raw: place.get(train, VOID) for raw, train in space.mappings[kind].items()}
+            return NamedIds(found, tuple(each for each in space.classes if each not in classes))
+    return None
 
 
 def cityscapes_label_ids(space: ClassSpace) -> list[int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.class_spaces import CLASS_SPACES
+from acclimate.data.class_spaces import CLASS_SPACES, ids_by_name
 from acclimate.data.class_spaces import class_space as registered_class_space
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.description import described_class_space, read_description
 from acclimate.data.readers.folder import Folder
-from acclimate.data.readers.scenes import SCENES_14, ScenesDataset
+from acclimate.data.readers.scenes import ScenesDataset
 from acclimate.data.sample import Dataset
 from acclimate.errors import UserError, unknown
 from acclimate.io.plugins import added, names_added, shipped
@@ -63,8 +63,9 @@ def _open_scenes(path: str, split: str, space: ClassSpace | None) -> Dataset:
         if not all(part.isdecimal() for part in parts) or len(parts) != (2 if key == "size" else 1):
             raise UserError(f"scenes:{path}: {key} is {value!r}; write for instance images=50, size=512x256 or seed=1")
         values[key] = (int(parts[0]), int(parts[1])) if key == "size" else int(value)
-    if space is not None and "scenes" not in space.mappings and space.classes == SCENES_14.classes:
-        space = SCENES_14
+    if space is not None and "scenes" not in space.mappings:
+        named = ids_by_name("scenes", space.classes)
+        space = space if named is None else replace(space, mappings={**space.mappings, "scenes": named.mapping})
     dataset = ScenesDataset(look, split=split, class_space=space, **values)
     dataset.spec = f"scenes:{path}"
     return dataset

@@ -44,6 +44,8 @@ def remarks(dataset: Dataset, pixels: Counts, *, looked: int) -> list[str]:
         unmapped = [name for index, name in enumerate(names) if index not in reached]
         if unmapped:
             lines.append(f"{where}: nothing in its labels can mean {_named(unmapped)}: no id or colour maps there")
+        if dataset.left_out:
+            lines.append(f"{where}: {_named(dataset.left_out)} are void: the classes, matched by name, lack them")
         default = dataset.void_by_default()
         share = pixels[255] / max(1, pixels.sum())
         if default is not None and pixels[255]:

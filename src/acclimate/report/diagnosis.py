@@ -9,7 +9,7 @@ from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_
 from acclimate.doctor.models import findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
 from acclimate.doctor.verdict import Verdict, verdict
-from acclimate.evaluation.scores import ORACLE
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY
 from acclimate.report.reading import Examined, Run
 
 
@@ -102,7 +102,9 @@ def _same_frames(run: Run) -> bool:
 
 
 def _baseline(models: list[Examined]) -> Examined | None:
-    return next((model for model in models if model.signals.method == BASELINE), None)
+    """The model called source-only, else the first that was trained on the source alone."""
+    plain = [model for model in models if model.signals.method == BASELINE]
+    return next((model for model in plain if model.name == SOURCE_ONLY), next(iter(plain), None))
 
 
 def _of_models(models: list[Examined], same_frames: bool) -> Iterator[tuple[str, Finding]]:

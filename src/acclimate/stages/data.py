@@ -84,11 +84,20 @@ def readable(data: RunData, *, cap: float, folder: Path) -> RunData:
     return replace(data, **parts, skipped=skipped)
 
 
-def protocol_and_classes(name: str | None, spec: str) -> tuple[Protocol, ClassSpace]:
-    """The protocol of that name and its class space; without a name, those of the data set itself."""
+def protocol_and_classes(
+    name: str | None, spec: str, *, classes: ClassSpace | None = None
+) -> tuple[Protocol, ClassSpace]:
+    """The protocol of that name and its class space.
+
+    Args:
+        name: None: the protocol of the classes.
+        spec: the data set, whose own classes count where nothing else says which.
+        classes: those of a checkpoint, which count before the data's.
+    """
     if name is None:
-        space = default_class_space(spec)
-        return protocol_of(space), space
+        space = default_class_space(spec) if classes is None else classes
+        known = class_space(space.name) if space.name in CLASS_SPACES else space
+        return protocol_of(space), known if known.classes == space.classes else space
     protocol = protocol_for(name, spec)
     if protocol.class_space in CLASS_SPACES:
         return protocol, class_space(protocol.class_space)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
@@ -23,8 +23,9 @@ from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores
 from acclimate.io.identity import identity
 from acclimate.io.progress import progress
-from acclimate.models.checkpoint import ModelCard, expect_classes, load_network
+from acclimate.models.checkpoint import ModelCard, load_network
 from acclimate.models.network import SegmentationNetwork
+from acclimate.models.reordered import Reordered, order_of
 from acclimate.stages.pictures import write_pictures
 from acclimate.stages.stage import (
     MODEL,
@@ -315,12 +316,16 @@ def scores_without_labels(
 def load_networks(
     checkpoints: Sequence[Path], class_space: ClassSpace | None, *, device: str
 ) -> tuple[list[SegmentationNetwork], list[ModelCard]]:
-    """Networks in evaluation mode and their cards; each must have the classes of ``class_space``."""
+    """Networks in evaluation mode, and their cards, over the classes of ``class_space``, matched by name.
+
+    Raises:
+        UserError: one has other classes.
+    """
     networks, cards = [], []
     for path in checkpoints:
         network, card = load_network(path, device=device)
-        if class_space is not None:
-            expect_classes(card, class_space, path)
-        networks.append(network.eval())
+        order = None if class_space is None else order_of(card, class_space, path)
+        ordered = network if order is None else cast(SegmentationNetwork, Reordered(network, order))
+        networks.append(ordered.eval())
         cards.append(card)
     return networks, cards

@@ -32,11 +32,12 @@ from acclimate.methods import (
     method_class,
     method_options,
 )
-from acclimate.models.checkpoint import ModelCard, expect_classes, load_network, save_network
+from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.modules import load_modules, save_modules
 from acclimate.models.network import SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import build_network
+from acclimate.models.reordered import order_of, reorder_heads
 from acclimate.pseudo.store import read_manifest
 from acclimate.stages.evaluate import LabelFree, scores_without_labels
 from acclimate.stages.pictures import overlays
@@ -125,7 +126,8 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
     initial = deepcopy(network) if "initial network" in needs else None
     if request.start is not None:
         started, card = load_network(request.start)
-        expect_classes(card, request.class_space, request.start)
+        if (order := order_of(card, request.class_space, request.start)) is not None:
+            reorder_heads(started, order, request.start)
         _expect_same_network(started, network, request.start)
         problems = network.load_state_dict(started.state_dict(), strict=False)
         if problems.missing_keys or problems.unexpected_keys:

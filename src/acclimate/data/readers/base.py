@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.class_spaces import CLASS_SPACES, class_space, mapping
+from acclimate.data.class_spaces import CLASS_SPACES, class_space, ids_by_name, mapping
 from acclimate.data.content import digests_of
 from acclimate.data.readers.archives import ArchivePath, Archives, Place, archives_in, archives_named
 from acclimate.data.readers.files import (
@@ -25,7 +25,7 @@ from acclimate.data.readers.files import (
 )
 from acclimate.data.readers.listing import Listing
 from acclimate.data.sample import Dataset, Image, Label
-from acclimate.errors import UserError, unknown
+from acclimate.errors import UserError, nearest, unknown
 from acclimate.io.files import hash_of
 from acclimate.labels import VOID, resized_label
 
@@ -78,6 +78,8 @@ class FileDataset(Dataset):
             rest = f" (and {more} more such problems: `acclimate check {self.spec}` lists all)" if more else ""
             raise UserError(f"{self.spec}: {self.listing.faults[0]}{rest}")
         self.quirks: dict[str, list[str]] | None = {} if tolerant else None
+        self.left_out: Sequence[str] = ()
+        """Classes of this kind that are void because the class space, whose classes are matched by name, lacks them."""
         self._table: IdTable | None = None
         self._first_palette: tuple[Place, NDArray[np.uint8]] | bool | None = False
         self._fingerprint: str | None = None
@@ -125,11 +127,15 @@ class FileDataset(Dataset):
             space = registered if registered.classes == space.classes else space
         if self.kind not in space.mappings and set(self.ids.values()) & set(space.classes):
             return mapping(space.classes, self.ids, self.ids)
+        if self.kind not in space.mappings and (named := ids_by_name(self.kind, space.classes)) is not None:
+            self.left_out = named.left_out
+            return named.mapping
         if self.kind not in space.mappings:
             fitting = [name for name in CLASS_SPACES if name != "scenes" and self.kind in class_space(name).mappings]
             raise UserError(
                 f"{self.spec}: no mapping of {self.kind} labels into the class space {space.name} is known; "
-                f"class spaces that have one: {', '.join(fitting or [self.default_space])}"
+                f"class spaces that have one: {', '.join(fitting or [self.default_space])}; classes of your own are "
+                f"matched by name{_unmatched(space.classes, self.default_space)}"
             )
         return space.mappings[self.kind]
 
@@ -249,6 +255,16 @@ class FileDataset(Dataset):
         except UserError:
             return False
         return self.has_labels
+
+
+def _unmatched(classes: Sequence[str], default_space: str) -> str:
+    known = class_space(default_space).classes if default_space in CLASS_SPACES else ()
+    strange = next((name for name in classes if name not in known), None)
+    return (
+        ""
+        if strange is None or not known
+        else f", but {strange!r} is none of {', '.join(known)}{nearest(strange, known)}"
+    )
 
 
 def _nearly(size: tuple[int, int], other: tuple[int, ...]) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.class_spaces import CLASS_SPACES, KNOWN_IDS, class_space, ids_by_name
 from acclimate.data.readers.archives import ARCHIVE_SUFFIX, ArchivePath, Archives, Place, archives_named
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.readers.colours import ColourTable
+from acclimate.data.readers.colours import COLOURS, ColourTable
 from acclimate.data.readers.description import (
     DESCRIPTION,
     VOID_NAME,
@@ -141,21 +141,23 @@ class Folder(FileDataset):
             return {raw: name for raw, name in described.ids.items() if isinstance(raw, int)}
         if described.ids is None:
             return {**dict(enumerate(described.class_names())), VOID: VOID_NAME}
-        classes = self.class_space.classes
-        return {raw: VOID_NAME if train == VOID else classes[train] for raw, train in self.id_mapping().items()}
+        named = ids_by_name(described.ids, described.class_names())
+        if named is None:
+            if described.ids not in KNOWN_IDS:
+                raise unknown(f"kind of ids in {self.root}:", described.ids, [COLOURS, *KNOWN_IDS])
+            raise UserError(
+                f"{self.root}: {described.ids} data do not have all of its classes; write the ids out: {{7: road, ...}}"
+            )
+        classes = described.class_names()
+        return {raw: VOID_NAME if train == VOID else classes[train] for raw, train in named.mapping.items()}
 
     def id_mapping(self) -> Mapping[int, int]:
         described, space = self.described, self.class_space
         colours = described.mask_colours()
         if colours is None and isinstance(described.ids, str):
-            if described.ids not in space.mappings:
-                if not space.mappings:
-                    space = class_space(space.name) if space.name in CLASS_SPACES else space
-                if described.ids not in space.mappings:
-                    raise unknown(
-                        f"kind of ids for class space {space.name} in {self.root}:", described.ids, space.mappings
-                    )
-            return space.mappings[described.ids]
+            registered = class_space(space.name) if space.name in CLASS_SPACES and not space.mappings else space
+            if described.ids in registered.mappings and registered.classes == space.classes:
+                return registered.mappings[described.ids]
         names = described.class_names()
         missing = [name for name in names if name not in space.classes and name not in described.may_be_void]
         if missing:
