@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import clean, data, doctor, listing, models, predict, runs
+from acclimate.cli import clean, data, doctor, frames, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -59,6 +59,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict_command,
     "label": data.label_command,
     "translate": data.translate_command,
+    "frames": frames.frames_command,
     "check": data.check_command,
     "stats": data.stats_command,
     "report": runs.report_command,
