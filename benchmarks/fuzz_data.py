@@ -9,12 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 
 from acclimate.data.readers.files import image_size, read_ids, read_image
 from acclimate.data.registry import open_dataset
 from acclimate.detection.registry import open_boxes
+from acclimate.errors import UserError
+from acclimate.io.arrays import VerifiedArray, write_array
+from acclimate.io.video import opened_video
+from acclimate.report.reading import read_history
 
 Kind = tuple[str, list[bytes], Callable[[Path], str], Any]
 """File name, seeds, how they are read, how they are mutated."""
@@ -115,7 +120,53 @@ def data_kinds(folder: Path, *, mutated: Any, mutated_text: Any) -> dict[str, Ki
         assert list(open_dataset(f"folder:{listed}").names) == ["a"]
         return "read"
 
+    films = []
+    for suffix, codec in (("mp4", "mpeg4"), ("avi", "mpeg4"), ("mkv", "mpeg4")):
+        film = folder / f"film.{suffix}"
+        with av.open(str(film), "w") as container:
+            stream = container.add_stream(codec, rate=5)
+            stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+            for number in range(4):
+                pixels = noise.integers(0, 255, (24, 32, 3), dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        films.append(film.read_bytes())
+
+    def video(path: Path) -> str:
+        with opened_video(path) as frames:
+            for frame in frames:
+                assert frame.image.ndim == 3
+        return "read"
+
+    def history(path: Path) -> str:
+        found = read_history(path)
+        assert all(len(values) == len(found.steps) for values in found.columns.values())
+        return "read"
+
+    items = noise.integers(0, 255, (3, 8, 10, 3), dtype=np.uint8)
+    write_array(folder / "kept.npy", items.shape, iter(items))
+
+    def kept(path: Path) -> str:
+        array = VerifiedArray(path, items.shape)
+        for index, item in enumerate(items):
+            if (found := array.item(index)) is None:
+                raise UserError("an item is damaged, it is made again")
+            assert np.array_equal(found, item), "a changed picture was accepted"
+        return "unchanged"
+
     return {
+        "videos": ("film.mp4", films[:1], video, mutated),
+        "videos of other kinds": ("film.avi", films[1:2], video, mutated),
+        "videos of a third kind": ("film.mkv", films[2:], video, mutated),
+        "histories": (
+            "history.csv",
+            [b"step,loss,learning rate\n1,0.5,0.1\n2,0.4,0.1\n3,,0.1\n"],
+            history,
+            mutated_text,
+        ),
+        "kept pictures": ("kept.npy", [(folder / "kept.npy").read_bytes()], kept, mutated),
         "other pictures": (
             "image.png",
             [saved(picture, kind, **options) for kind, options in _OTHERS] + [saved(picture, "TIFF", exif=exif)],

@@ -88,7 +88,8 @@ def cells() -> dict[str, str]:
         stages = f"  it: {{train: {name}}}\n"
         if method.trains_on == "pseudo-labels":
             stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
-        found[f"train {name}"] = RECIPE + stages
+        more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
+        found[f"train {name}"] = RECIPE.replace("width: 16", f"width: 16{more}") + stages
     recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 

@@ -17,7 +17,7 @@ import torch
 from acclimate.evaluation.inference import Inference
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
-from acclimate.pseudo.sisc import Patches, averaged_probabilities
+from acclimate.pseudo.sisc import Patches, low_probabilities
 from scripts import at_least_one, run_script
 
 TOLERANCE = 0.15
@@ -44,7 +44,7 @@ def main() -> None:
 
     def seconds(patches: Patches | None) -> float:
         begin = time.perf_counter()
-        averaged_probabilities(network, image, names=["image"], inference=Inference(), patches=patches)
+        low_probabilities(network, image, names=["image"], inference=Inference(), patches=patches)
         if arguments.device != "cpu":
             torch.cuda.synchronize()
         return time.perf_counter() - begin

@@ -21,11 +21,13 @@ from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset, Image
 from acclimate.data.wrappers import TRANSLATION, Translated
 from acclimate.errors import UserError
+from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.pictures import evenly_spaced
+from acclimate.evaluation.predict import predict_labels
 from acclimate.evaluation.scores import spread
 from acclimate.io.files import read_json
+from acclimate.models.checkpoint import load_network
 from acclimate.report.tables import mean_and_deviation, percent
-from acclimate.translation.agreement import prediction_agreement
 from acclimate.translation.colour import (
     Pictures,
     channel_histograms,
@@ -111,7 +113,18 @@ def opened(place: dict[str, str]) -> Dataset:
 
 
 def agreed(model: Path, source: Dataset, translated: Pictures, images: int) -> float:
-    return prediction_agreement(model, source, translated, indices=evenly_spaced(images, len(source)))
+    """The share of pixels (0-1) that a model gives the same class in an image and in its translation."""
+    network, card = load_network(model)
+    inference = Inference(size=card.input_size)
+    same = pixels = 0
+    for index in evenly_spaced(images, len(source)):
+        image, other = source.image(index), translated.image(index)
+        size = (image.shape[0], image.shape[1])
+        with torch.no_grad():
+            first, second = (predict_labels([network], inference.prepared(one), size=size)[0] for one in (image, other))
+        same += int((first == second).sum())
+        pixels += first.numel()
+    return same / max(1, pixels)
 
 
 def measured(distances: dict[str, object], agreement: float) -> Measured:

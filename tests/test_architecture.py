@@ -12,7 +12,7 @@ HOUSE = Path(acclimate.__file__).parent
 FLOORS = """
 __main__
 cli
-__init__ bench
+__init__ bench planning
 pipeline
 recipe
 tasks

@@ -396,3 +396,9 @@ def test_the_bidirectional_recipes_have_the_rows_of_the_published_block() -> Non
             assert stage.source == ("translate-2" if translated else None)
     published = {row.name: row.miou for row in load_recipe("gta5-bdl")[0].published}
     assert [published[row] for row in block] == [44.3, 45.0, 45.6, 46.8, 47.2, 47.3, 47.0, 47.6, 48.2, 48.6]
+
+
+def test_a_method_that_needs_two_heads_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("name: one\nextends: demo\nstages:\n  clan: {train: clan}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"stages\.clan: clan needs a network with twin_heads: true"):
+        load_recipe(str(tmp_path / "one.yaml"))

@@ -103,6 +103,12 @@ def test_parts_of_rounds_that_are_no_mappings_are_told(key: str, value: object, 
         load_recipe(str(tmp_path / "rounds.yaml"))
 
 
+def test_more_rounds_than_anybody_trains_are_refused_at_once(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("rounds: 3", "rounds: 99999999999999999999"))
+    with pytest.raises(UserError, match=r"rounds.*1000"):
+        load_recipe(str(recipe))
+
+
 def test_recipes_without_rounds_are_left_alone() -> None:
     content = {"name": "a", "stages": {"b": {"train": "source_only"}}}
     assert expanded_rounds(content) is content

@@ -109,10 +109,10 @@ def test_rare_class_draws_follow_the_probabilities_and_the_images_are_uniform() 
     whole = np.array([900 * 10 - 1000 - 20 - 1, 1000, 20]) / 9000
     raw = np.exp((1 - whole) / 0.5)
     drawn = [sampler.draw(position) for position in range(6000)]
-    shares = np.bincount([draw.keep_class for draw in drawn], minlength=3) / 6000  # type: ignore[arg-type]
+    shares = np.bincount([draw.keep.train_id for draw in drawn], minlength=3) / 6000  # type: ignore[arg-type]
     np.testing.assert_allclose(shares, raw / raw.sum(), atol=0.02)
     for train_id, images in ((1, [0, 2, 4, 6, 8]), (2, [3, 8])):
-        seen = np.bincount([draw.index for draw in drawn if draw.keep_class == train_id], minlength=10)
+        seen = np.bincount([draw.index for draw in drawn if draw.keep.train_id == train_id], minlength=10)
         assert np.flatnonzero(seen).tolist() == images
         np.testing.assert_allclose(seen[images] / seen.sum(), 1 / len(images), atol=0.03)
 
@@ -168,7 +168,7 @@ def test_batches_hold_the_class_that_was_drawn() -> None:
     def held(sampler: Sampler) -> int:
         stream = batches(dataset, transform=Transform(crop=(32, 16)), batch_size=4, seed=2, steps=10, sampler=sampler)
         labels = [label for batch in stream for label in batch.labels]  # type: ignore[union-attr]
-        pixels = [int((label == draw.keep_class).sum()) for label, draw in zip(labels, draws, strict=True)]
+        pixels = [int((label == draw.keep.train_id).sum()) for label, draw in zip(labels, draws, strict=True)]
         return sum(found > LEAST_SHARE * 64 * 32 for found in pixels)
 
     assert held(sampler) >= 36

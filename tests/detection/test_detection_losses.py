@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from acclimate.detection.losses import box_entropy, box_entropy_loss, box_self_information, stacked_maps
-from acclimate.detection.maps import MapShape
+from acclimate.detection.losses import MapShape, box_entropy, box_entropy_loss, box_self_information, stacked_maps
 
 QUARTERS = torch.tensor([[[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]]], dtype=torch.float64).log()
 

@@ -17,7 +17,7 @@ from acclimate.doctor.training import (
     kept_share_finding,
     risen_loss_finding,
     swallowing_finding,
-    vanished_class_findings,
+    vanished_classes_finding,
 )
 from acclimate.doctor.verdict import verdict
 
@@ -109,6 +109,13 @@ def test_maps_that_are_the_same_for_every_frame(predicted: float, labels: float,
     assert kinds(findings_in_model("m", signals, same_frames=True)) == []
 
 
+def test_a_model_no_better_than_one_who_sees_nothing() -> None:
+    (finding,) = findings_in_model("m", model(source={"accuracy": 0.64, "blind": 0.6}))
+    assert (finding.kind, finding.severity) == ("picture ignored", "alarm")
+    assert "64 % of the source's pixels right, hardly more than the 60 %" in finding.words
+    assert kinds(findings_in_model("m", model(source={"accuracy": 0.69, "blind": 0.6}))) == []
+
+
 def test_classes_that_are_never_predicted() -> None:
     without = {**LABELS, "car": 0.0, "road": 0.44}
     found = list(findings_in_model("m", model(predicted=without, source={"predicted": without})))
@@ -128,6 +135,8 @@ def test_classes_that_are_never_predicted() -> None:
         ([0.001] * LONG, "discriminator won"),
         ([0.001] * (LONG - 1), None),
         ([math.log(2)] * LONG, "discriminator gave up"),
+        ([math.log(2) - 0.002] * LONG, "discriminator gave up"),
+        ([math.log(2) + 0.002 * (-1) ** k for k in range(LONG)], None),
         ([0.4] * LONG, None),
     ],
 )
@@ -156,8 +165,10 @@ def test_a_loss_that_comes_back_up() -> None:
 
 
 def test_classes_in_training() -> None:
-    found = vanished_class_findings([0.5, 0.02, 0.0], [0.6, 0.0, 0.0], ["road", "car", "sign"], step=90)
-    assert [finding.words.split(" was")[0] for finding in found] == ["class car"]
+    found = vanished_classes_finding([0.5, 0.02, 0.0], [0.6, 0.0, 0.0], ["road", "car", "sign"], step=90)
+    assert found is not None
+    assert found.words.startswith("car (2.0 % of the pixels) was predicted earlier")
+    assert vanished_classes_finding([0.5, 0.02], [0.6, 0.01], ["road", "car"], step=90) is None
     assert swallowing_finding([0.96, 0.0], ["road", "car"], step=9) is not None
     assert swallowing_finding([0.9, 0.0], ["road", "car"], step=9) is None
 

@@ -77,15 +77,6 @@ def test_large_arrays_equal_a_pixel_by_pixel_count() -> None:
     assert matrix.counts.sum() == int((label < 3).sum())
 
 
-def test_counts_come_back_from_a_sum_over_processes() -> None:
-    matrix = filled([0, 1, 2], [0, 1, 9])
-    twice = ConfusionMatrix.from_counts(CLASSES, matrix.counts + matrix.counts)
-    assert twice.iou() == matrix.iou()
-    assert twice.counts.sum() == 6
-    with pytest.raises(ValueError, match="shape"):
-        ConfusionMatrix.from_counts(("road",), matrix.counts)
-
-
 def test_mismatched_input_is_refused() -> None:
     matrix = ConfusionMatrix(CLASSES)
     with pytest.raises(ValueError, match=r"\(2, 3\)"):

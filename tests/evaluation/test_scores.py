@@ -13,8 +13,6 @@ from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import (
     Row,
     find_role,
-    gain_over,
-    gap_to_oracle,
     read_results,
     read_scores,
     score_row,
@@ -107,10 +105,8 @@ def test_mean_and_sample_deviation_by_hand() -> None:
     assert single.deviation is None
 
 
-def test_gains_and_gaps_of_the_advent_paper() -> None:
+def test_the_share_of_the_gap_that_the_advent_paper_closed() -> None:
     # table 2, GTA5 with ResNet-101: 43.8 against an oracle of 65.1
-    assert gap_to_oracle(0.438, 0.651) == pytest.approx(-0.213)
-    assert gain_over(0.438, 0.366) == pytest.approx(0.072)
     assert share_of_gap_closed(0.438, source_only=0.366, oracle=0.651) == pytest.approx(0.072 / 0.285)
     assert share_of_gap_closed(0.438, source_only=0.366, oracle=0.366) is None
 

@@ -13,11 +13,13 @@ from toy import ToyNetwork, batch, descend, gradients, make_method, target_batch
 from acclimate.errors import UserError
 from acclimate.losses import cross_entropy
 from acclimate.methods import METHODS, AdaptingOptions, method_class, method_options
+from acclimate.methods.fine_grained import FineGrained
+from acclimate.methods.output_adversary import OutputAdversary
 from acclimate.models.resize import upsample
 from acclimate.training.loop import train_step
 
 ADAPTING = [name for name, method in METHODS.items() if issubclass(method.Options, AdaptingOptions)]
-ADVERSARIAL = [name for name, method in METHODS.items() if "discriminator_width" in method.Options.model_fields]
+ADVERSARIAL = [name for name, method in METHODS.items() if issubclass(method, OutputAdversary | FineGrained)]
 LABELLING = [name for name, method in METHODS.items() if method.trains_on == "source"]
 RESTYLING = {"fda"}
 """Methods that change the source's images before the network sees them."""
@@ -52,7 +54,8 @@ def test_losses_are_finite_scalars_with_gradients(name: str, multi_level: bool, 
             assert value.requires_grad
             assert math.isfinite(value.item())
             assert weight >= 0
-        torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        if losses:
+            torch.stack([term.weight * term.value for term in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
     assert seen > 0
     for key, parameter in method.named_parameters():
         if parameter.requires_grad:
@@ -146,7 +149,7 @@ def test_pseudo_labels_add_their_cross_entropy_to_any_method(name: str) -> None:
     values = descend(labelled, batch(0), target)
     assert values == before | {key: values[key] for key in ("pseudo-labels", "auxiliary pseudo-labels")}
 
-    alone = ToyNetwork(multi_level=True)
+    alone = make_method(name, ToyNetwork(multi_level=True), **options).network
     output = alone(target.images)
     size = (target.labels.shape[1], target.labels.shape[2])
     main = cross_entropy(upsample(output.logits, size), target.labels)
@@ -178,7 +181,9 @@ def test_a_restored_method_goes_on_as_if_nothing_had_happened(name: str, multi_l
     buffer = io.BytesIO()
     torch.save(method.method_state(), buffer)
     buffer.seek(0)
-    restored = make_method(name, ToyNetwork(multi_level=multi_level, seed=9))
+    # a stage that goes on builds its network from the same seed or start, which some methods keep to refer to
+    seed = 0 if "labelling" in method.references else 9
+    restored = make_method(name, ToyNetwork(multi_level=multi_level, seed=seed))
     restored.load_method_state(torch.load(buffer, weights_only=True))
     for step in range(2, 4):
         train_step(method, batch(step), target_batch(step), step, fabric=fabric)

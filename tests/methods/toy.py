@@ -15,8 +15,9 @@ from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.batch_norm import BatchNormSetting
 from acclimate.models.network import Level, Output, SegmentationNetwork
 from acclimate.models.small import SmallOptions
+from acclimate.models.twin_heads import with_twin_head
 
-CLASSES = 3
+CLASSES, STEPS = 3, 10
 SOURCE_SIZE, TARGET_SIZE = (40, 56), (36, 48)
 """(height, width); they differ on purpose, but for methods that mix images: see :func:`sizes_that_fit`."""
 
@@ -114,16 +115,22 @@ def make_method(
 ) -> Method:
     """A method on a toy network, with a narrow discriminator where it has one and published settings otherwise."""
     cls = method_class(name)
+    if "discriminator_dropout" in cls.Options.model_fields:  # of four channels none might pass anything on
+        options = {"discriminator_width": 16, "discriminator_dropout": 0.0} | options
     if "discriminator_width" in cls.Options.model_fields:
         options.setdefault("discriminator_width", 4)
+    network = network or ToyNetwork()
+    if cls.network_options.get("twin_heads"):
+        with_twin_head(network)
     torch.manual_seed(1)
     setting = Setting(
         optimizer=optimizer or OptimizerSettings(learning_rate=0.01),
+        steps=STEPS,
         class_ratios=torch.tensor([0.5, 0.3, 0.2]),
         class_names=("road", "person", "car"),
         initial=ToyNetwork(seed=5),
     )
-    return cls(network or ToyNetwork(), options=method_options(name, options), setting=setting)
+    return cls(network, options=method_options(name, options), setting=setting)
 
 
 def gradients(method: Method) -> dict[str, Tensor]:

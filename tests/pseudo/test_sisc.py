@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from acclimate.evaluation.inference import Inference
-from acclimate.models.network import Level, Output
+from acclimate.models.network import Level, Output, SegmentationNetwork
+from acclimate.models.resize import upsample
 from acclimate.pseudo.scoring import Scoring
-from acclimate.pseudo.sisc import LabelInference, Patches, averaged_probabilities, patch_windows
+from acclimate.pseudo.sisc import LabelInference, Patches, low_probabilities, patch_windows
 from acclimate.pseudo.thresholds import Selection
+
+
+def averaged_probabilities(network: SegmentationNetwork, images: Tensor, **how: Any) -> Tensor:
+    """Of whole images or patches, enlarged to the images' size: (B, C, H, W)."""
+    low = low_probabilities(network, images, **how)
+    return low if low.shape[2:] == images.shape[2:] else upsample(low, (images.shape[2], images.shape[3]))
 
 
 class PositionNetwork(nn.Module):

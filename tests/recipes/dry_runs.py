@@ -43,8 +43,11 @@ UNSERVED: dict[str, str] = {}
 HEIGHT = 64
 """Of the target's pictures in a dry run."""
 
-NARROW: dict[str, int] = {"discriminator_width": 4, "discriminator_layers": 3}
-"""Options of methods that only make them larger."""
+NARROW: dict[str, int] = {"discriminator_width": 4, "discriminator_layers": 3, "gather_steps": 0}
+"""Options of methods that only make them larger, or longer."""
+
+HEADS = ("multi_level", "twin_heads")
+"""Options of networks that the small stand-in keeps."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def small(name: str, data: Path) -> Recipe:
     content["translation"] = _small_translation(content["translation"], factor)
     for stage in content["stages"].values():
         if "train" in stage:
-            stage["network"] = {key: value for key, value in stage["network"].items() if key == "multi_level"}
+            stage["network"] = {key: value for key, value in stage["network"].items() if key in HEADS}
             options = task_named(recipe.task).method(stage["train"]).Options.model_fields
             stage["options"] |= {key: value for key, value in NARROW.items() if key in options}
             stage["training"] = _short(stage["training"], factor, detection=detection, shared=False)
@@ -234,7 +237,7 @@ def _scaled(size: Any, factor: float) -> list[int]:
 def _small_network(network: dict[str, Any], *, detection: bool) -> dict[str, Any]:
     if detection:
         return {"name": "light-ssd", "width": 16}
-    return {"name": "small", "width": 16, "multi_level": bool(network.get("multi_level"))}
+    return {"name": "small", "width": 16, **{key: bool(network.get(key)) for key in HEADS}}
 
 
 def _short(training: dict[str, Any], factor: float, *, detection: bool, shared: bool = True) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def expected_parameters(config: Any, classes: int) -> int:
         LookupError: no count is known; add it with where it comes from.
     """
     name, config = config.name, getattr(config, "options", config)
-    levels = aspp(2048, classes) + (aspp(1024, classes) if getattr(config, "multi_level", False) else 0)
+    levels = aspp(2048, classes) * (2 if getattr(config, "twin_heads", False) else 1)
+    levels += aspp(1024, classes) if getattr(config, "multi_level", False) else 0
     backbone = getattr(config, "backbone", None) or "torchvision/resnet50"
     if name == "deeplab-v2-resnet101":
         return RESNET101 + levels
@@ -84,8 +85,16 @@ def expected_parameters(config: Any, classes: int) -> int:
         return RESNET50 + levels
     if name == "deeplab-v2" and backbone == "torchvision/mobilenet_v2" and config.head == "small-aspp":
         return MOBILENET_V2 + small_aspp(1280, 96, classes)
+    if name == "encoder-decoder" and (backbone, config.decoder) == ("torchvision/resnet101", "psp"):
+        pooled, fused = 4 * (2048 * 512 + 1024), 9 * 4096 * 512 + 1024
+        return RESNET101 + pooled + fused + 513 * classes + small_aspp(1024, 96, classes)
+    if name == "encoder-decoder" and (backbone, config.decoder) == ("torchvision/resnet101", "aspp-se"):
+        branches = 2049 * 256 + 4 * (9 * 2048 + 1) * 256 + 5 * 512
+        excitation, fused = 1281 * 80 + 81 * 1280, (9 * 1280 + 1) * 256 + 512
+        return RESNET101 + branches + excitation + fused + 256 * classes
     if name == "mobilenet-v3plus":
-        return MOBILENET_V2 - (320 * 1280 + 2560) + light_v3plus(classes)
+        heads = 2 if config.twin_heads else 1
+        return MOBILENET_V2 - (320 * 1280 + 2560) + heads * light_v3plus(classes)
     if name == "pvt-daformer":
         return PVT_V2_B5 + daformer_decoder(classes)
     if name == "hrda" and (backbone, config.decoder) == ("timm/pvt_v2_b5", "daformer"):

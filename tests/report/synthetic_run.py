@@ -142,6 +142,43 @@ def write_run(
     return folder
 
 
+def write_unlabelled_run(folder: Path, *, seed: int = 0) -> Path:
+    """A run whose target has no labels: source-only and an adapted model, looked at by the doctor, with a strip."""
+    folder.mkdir(parents=True)
+    shares = [0.3, 0.1, 0.25, 0.1, 0.15, 0.03, 0.05, 0.02, 0.0]
+    for number, (model, method, error) in enumerate(
+        (("source-only", "source_only", 0.4), ("dacs", "dacs", 0.2)), start=1
+    ):
+        stage, looked = folder / f"{number}-{model}", folder / "examined" / f"{number}-{model}"
+        stage.mkdir()
+        write_history(stage / "history.csv", model, seed)
+        (stage / "model.safetensors").write_bytes(b"")
+        write_pictures(looked / "pictures", model, error, seed, 2, 0)
+        index = looked / "pictures" / "index.json"
+        content = json.loads(index.read_text())
+        for image in content["images"]:
+            image["label"] = None
+        index.write_text(json.dumps(content))
+        for step in (200, 400, 800):
+            (stage / "strip" / f"{step:08d}").mkdir(parents=True)
+            photograph(street(step), step, target=True).save(stage / "strip" / f"{step:08d}" / "0.jpg")
+        labels = dict(zip(CLASSES, shares, strict=True))
+        iou = {name: (0.6 if share else None) for name, share in labels.items()}
+        scores = {"mean entropy": error, "information maximisation": 0.6 - error, "class-ratio divergence": error / 10}
+        signals = {
+            "method": method,
+            "source": {"split": "val", "held_out": True, "images": 8, "iou": iou, "accuracy": 0.9, "labels": labels,
+                       "predicted": labels, "similarity": 0.5},
+            "target": {"images": 8, "predicted": labels, "similarity": 0.5, "confidence": 1 - error, "scores": scores},
+        }  # fmt: skip
+        (looked / "signals.json").write_text(json.dumps(signals))
+    (folder / "examined" / "sets").mkdir()
+    sets = {"colour_distance": [70, 60, 50], "aspects": [1.8, 1.8]}
+    (folder / "examined" / "sets" / "signals.json").write_text(json.dumps(sets))
+    (folder / "recipe.yaml").write_text("name: mine\nabout: Two folders, no labels in the target.\n")
+    return folder
+
+
 def safe(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from synthetic_run import write_run
+from synthetic_run import write_run, write_unlabelled_run
 from webdriver import Browser, browser_paths, chromium
 
 from acclimate.report.page import write_report
@@ -23,6 +23,17 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("runs") / "demo", seeds=(0, 1), target_images=2, source_images=1)
     write_report([run], run / "report.html")
     return run / "report.html"
+
+
+@pytest.fixture(scope="module")
+def pages(page: Path) -> dict[str, Path]:
+    """A page of each sort: scored, without labels, two runs compared."""
+    folder = page.parents[1]
+    free = write_unlabelled_run(folder / "free")
+    write_report([free], free / "report.html")
+    other = write_run(folder / "second", models={"source-only": 0.4, "advent": 0.25}, target_images=1, source_images=0)
+    write_report([page.parent, other], folder / "compared.html")
+    return {"scored": page, "unlabelled": free / "report.html", "compared": folder / "compared.html"}
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +94,15 @@ def test_the_slider_follows_the_keyboard(browser: Browser) -> None:
 
 def test_any_two_pictures_can_be_compared(browser: Browser) -> None:
     sources = """
-      const shown = ['.over', '.under'].map(name => document.querySelector(name).src);
+      const panes = ['.over', '.under'].map(name => document.querySelector(name));
       const images = [...document.querySelectorAll('.shot')[%d].querySelectorAll('img')];
-      return shown.map(src => { const i = images.find(i => i.src === src); return [i.dataset.model, i.dataset.view]; })
+      return panes.map(pane => { const i = images.find(i => i.src === pane.querySelector('.top').src);
+                                 return [i.dataset.model, pane.dataset.kind]; })
     """
-    assert browser.script(sources % 0) == [["source-only", "prediction"], ["advent", "prediction"]]
+    assert browser.script(sources % 0) == [["source-only", "overlay"], ["advent", "overlay"]]
+    photo = """return [document.querySelector('.over .base').src === document.querySelector('[data-view=input]').src,
+      getComputedStyle(document.querySelector('.over .top')).opacity]"""
+    assert browser.script(photo) == [True, "0.55"]
     browser.script("""
       const pick = (name, value) => { const s = document.querySelector(name); s.value = value;
                                       s.dispatchEvent(new Event('change')); };
@@ -98,7 +113,8 @@ def test_any_two_pictures_can_be_compared(browser: Browser) -> None:
     assert browser.script(sources % 2) == [["oracle", "entropy"], ["", "label"]]
     options = browser.script("return [...document.querySelector('.pick-left').options].map(o => o.value)")
     models = ["source-only", "minent", "advent", "oracle"]
-    assert options == ["input", "label", *(f"{m}, {view}" for m in models for view in ("prediction", "entropy"))]
+    kinds = ("overlay", "prediction", "entropy", "errors")
+    assert options == ["photo", "label", *(f"{m}, {kind}" for m in models for kind in kinds)]
     browser.script("document.querySelectorAll('.open')[1].click()")
     assert browser.script("return document.querySelector('.pick-image').value") == "1"
 
@@ -133,6 +149,72 @@ def test_a_narrow_page_does_not_scroll_sideways(browser: Browser, width: int) ->
     assert max(browser.script(tables)) <= width
 
 
+BEYOND = """return [...document.querySelectorAll('body *')].filter(e => {
+  const box = e.getBoundingClientRect();
+  return box.width && box.right > innerWidth + 1 && !e.closest('pre') && !e.closest('svg');
+}).map(e => e.tagName + ' ' + e.textContent.trim().slice(0, 30))"""
+"""What reaches beyond the window, inside boxes that scroll too: a column that is cut off, say."""
+BROKEN = """
+const found = [], range = document.createRange();
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node; node = walker.nextNode();) {
+  if (node.parentElement.closest('script, style, pre, svg, select, details:not([open])')) continue;
+  for (const match of node.data.matchAll(/[\\p{L}\\p{N}]+/gu)) {
+    range.setStart(node, match.index);
+    range.setEnd(node, match.index + match[0].length);
+    const tops = new Set([...range.getClientRects()].filter(r => r.width).map(r => Math.round(r.top)));
+    if (tops.size > 1) found.push(match[0]);
+  }
+}
+return found"""
+"""Words that go over two lines."""
+
+
+@pytest.mark.parametrize("kind", ["scored", "unlabelled", "compared"])
+def test_on_a_phone_nothing_is_cut_off_and_no_word_is_broken(
+    kind: str, pages: dict[str, Path], window: Browser
+) -> None:
+    window.resize(390, 844, phone=True)
+    window.open(pages[kind])
+    assert window.script(BEYOND) == []
+    assert window.script(BROKEN) == []
+
+
+def test_without_labels_the_page_opens_on_before_and_after(pages: dict[str, Path], window: Browser) -> None:
+    window.resize(1280, 900)
+    window.open(pages["unlabelled"])
+    tags = window.script("return [...document.querySelectorAll('.tag')].map(tag => tag.textContent)")
+    assert tags == ["source-only, overlay", "dacs, overlay"]
+    headings = window.script("return [...document.querySelectorAll('h2')].map(h => h.textContent)")
+    expected = [
+        "The doctor",
+        "Before and after",
+        "What changed",
+        "Frames over training",
+        "Training",
+        "Use it",
+        "Reproduce",
+    ]
+    assert headings == expected
+    window.script("""const s = document.querySelector('.pick-right'); s.value = 'dacs, difference';
+                     s.dispatchEvent(new Event('change'));""")
+    shown = """const pane = document.querySelector('.under');
+      return [pane.dataset.kind, getComputedStyle(pane.children[0]).visibility]"""
+    assert window.script(shown) == ["difference", "visible"]
+    assert "oracle" not in window.script("return document.body.innerText")
+
+
+def test_colours_stay_with_their_models(pages: dict[str, Path], window: Browser) -> None:
+    colours = """return Object.fromEntries([...document.querySelectorAll('table th')].map(th =>
+      [th.textContent.trim(), th.querySelector('.swatch')?.style.getPropertyValue('--c')]).filter(p => p[1]))"""
+    window.open(pages["scored"])
+    alone = window.script(colours)
+    window.open(pages["compared"])
+    together = window.script(colours)
+    assert {name: together[f"demo: {name}"] for name in alone} == alone
+    assert len(set(together.values())) == len(together)
+
+
 def test_the_page_reads_without_scripts(browser: Browser, page: Path) -> None:
     browser.devtools("Emulation.setScriptExecutionDisabled", value=True)
     try:
@@ -143,4 +225,4 @@ def test_the_page_reads_without_scripts(browser: Browser, page: Path) -> None:
         """)
     finally:
         browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
-    assert shown == [0, 0, 2, 3 * (2 + 4 * 2)]
+    assert shown == [0, 0, 2, 3 * (2 + 4 * 3)]

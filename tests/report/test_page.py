@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic_run import write_run
+from synthetic_run import write_run, write_unlabelled_run
 
 from acclimate.report.page import write_report
 from acclimate.report.pseudo_labels import pseudo_label_tables
@@ -138,7 +138,7 @@ def test_several_seeds_are_averaged_and_pictured_once(tmp_path: Path) -> None:
     outline = Outline(page(write_run(tmp_path / "run", seeds=(3, 4), target_images=1, source_images=0)))
     assert "over up to 2 seeds" in outline.words
     assert re.search(r"\d+\.\d ± \d+\.\d", outline.words)
-    assert [i.get("data-model") for i in outline.all("img")].count("advent") == 2
+    assert [i.get("data-model") for i in outline.all("img")].count("advent") == 3  # prediction, entropy, errors
     assert [p.get("data-model") for p in outline.all("path")].count("minent") == 6  # three columns, two seeds
     assert "--seeds 3,4" in outline.words
 
@@ -157,3 +157,46 @@ def test_a_label_stage_shows_its_manifest(tmp_path: Path) -> None:
     assert table.columns == ["thresholds", "kept", "quality: wrong share"]
     assert table.rows == [("road", ["0.1", "0.9", "0.01"]), ("car", ["0.25", "–", "0.2"])]
     assert table.facts == [("confidence", "entropy"), ("quality: overall", "0.05")]
+
+
+def test_a_run_without_labels_shows_what_can_be_known(tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "mine")
+    outline = Outline(page(run))
+    assert "Nothing has been evaluated yet" not in outline.words
+    assert "Nothing measured without labels speaks against dacs" in outline.words
+    assert "That is no proof" in outline.words
+    assert "The domains' colours are far apart" in outline.words
+    assert "60 grey levels apart on average" in outline.words
+    assert "oracle" not in outline.words
+    views = [image.get("data-view") for image in outline.all("img") if image.get("data-model") == "dacs"]
+    assert views == ["prediction", "entropy", "difference"] * 2
+    assert "errors" not in [image.get("data-view") for image in outline.all("img")]
+    assert len([image for image in outline.all("img") if "steps of" in (image.get("alt") or "")]) == 2 * 3
+    for command in ("predict", "evaluate", "export"):
+        assert f"acclimate {command} {run.as_posix()}/2-dacs/model.safetensors" in outline.words
+    assert "Healthy: it falls fast" in outline.words
+
+
+def test_a_model_that_is_likely_worse_is_said_first_and_source_only_is_the_one_to_use(tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "mine")
+    path = run / "examined" / "2-dacs" / "signals.json"
+    signals = json.loads(path.read_text())
+    signals["target"]["predicted"] |= {"road": 0.0, "car": 0.0, "vegetation": 0.45}
+    path.write_text(json.dumps(signals))
+    outline = Outline(page(run))
+    lead = outline.words.index("dacs is likely worse than source-only: it no longer predicts road and car")
+    assert lead < outline.words.index("Before and after")
+    assert f"acclimate predict {run.as_posix()}/1-source-only/model.safetensors" in outline.words
+    assert "2-dacs/model.safetensors" in outline.words
+
+
+def test_empty_columns_and_marks_of_nobody_are_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", models={"source-only": 0.4, "advent": 0.2}, target_images=1, source_images=0)
+    words = Outline(page(run)).words
+    assert "gap to oracle" not in words
+    assert "Vertical mark: source-only." in words
+    content = json.loads((run / "results.json").read_text())
+    for row in content["rows"]:
+        row["peak_memory_mb"] = None
+    (run / "results.json").write_text(json.dumps(content))
+    assert "peak MB" not in Outline(page(run)).words

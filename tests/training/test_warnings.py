@@ -9,6 +9,7 @@ import torch
 from test_fit import Sitting, stop_at
 from toy import ToyNetwork, batch, make_method
 
+from acclimate.doctor.findings import FINDINGS, read_findings
 from acclimate.errors import UserError
 from acclimate.methods.trainable import KEPT_SHARE, Role
 from acclimate.training.checkpoint import Checkpoints
@@ -106,7 +107,7 @@ def test_a_class_that_vanishes_from_the_predictions(caplog: pytest.LogCaptureFix
     warnings = TrainingWarnings(method, rows=[])
     bias = network.head.bias
     assert bias is not None
-    for favourite in [2] * 2 + [0] * LONG:
+    for favourite in [2] * LONG + [0] * LONG:
         with torch.no_grad():
             bias.fill_(0.0)
             bias[favourite] = 50.0
@@ -117,7 +118,7 @@ def test_a_class_that_vanishes_from_the_predictions(caplog: pytest.LogCaptureFix
             network(batch(0).images)
         warnings.look(ROLES)
     assert len(told(caplog)) == 1
-    assert "class car was predicted earlier in this training (up to 100.0 %" in told(caplog)[0]
+    assert "car (100.0 % of the pixels) was predicted earlier in this training" in told(caplog)[0]
 
 
 def test_looking_leaves_no_hook_and_changes_nothing(tmp_path: Path) -> None:
@@ -136,3 +137,17 @@ def test_the_notice_of_a_batch_system_is_a_request_to_stop(tmp_path: Path) -> No
         pytest.skip("there is no SIGUSR1 here")
     with pytest.raises(Interrupted, match="stopped after step 2"):
         Sitting("source_only", tmp_path, before_step=stop_at(1, signal.SIGUSR1)).run()
+
+
+def test_what_was_said_is_kept_and_not_said_again_by_a_training_that_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = discriminator_rows(0.001, LONG)
+    TrainingWarnings(make_method("advent"), rows=rows, folder=tmp_path).look(ROLES)
+    (kept,) = read_findings(tmp_path / FINDINGS)
+    assert (kept.kind, kept.step) == ("discriminator won", LONG)
+    TrainingWarnings(make_method("advent"), rows=rows, folder=tmp_path).look(ROLES)
+    assert len(told(caplog)) == 1
+    # one that begins anew knows nothing of it
+    TrainingWarnings(make_method("advent"), rows=[], folder=tmp_path)
+    assert read_findings(tmp_path / FINDINGS) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from acclimate.translation.pool import ImagePool
+from acclimate.translation.cyclegan import ImagePool
 
 
 def pictures(*values: float) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import clean, data, doctor, frames, listing, models, predict, runs
+from acclimate.cli import adapt, clean, data, doctor, frames, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -53,6 +53,7 @@ def everywhere(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": runs.demo_command,
+    "adapt": adapt.adapt_command,
     "run": runs.run_command,
     "bench": runs.bench_command,
     "evaluate": models.evaluate_command,

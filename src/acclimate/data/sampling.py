@@ -39,11 +39,6 @@ class Draw:
     index: int
     keep: Keep | None = None
 
-    @property
-    def keep_class(self) -> int | None:
-        """The train id that the crop should hold."""
-        return None if self.keep is None else self.keep.train_id
-
 
 class Sampling(BaseModel):
     """How the labelled images are drawn, as a recipe writes it: a kind alone, or a mapping.

@@ -12,7 +12,7 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
 from acclimate.detection.config import DetectorConfig
-from acclimate.detection.maps import MapShape
+from acclimate.detection.losses import MapShape
 from acclimate.detection.sample import Boxes
 from acclimate.models.network import ParameterGroup, trainable
 from acclimate.precision import full_precision

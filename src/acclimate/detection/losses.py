@@ -7,17 +7,28 @@ order map, row, column, anchor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acclimate.detection.maps import MapShape
 from acclimate.losses import weighted_self_information
 
 Reduction = Literal["mean", "sum"]
 Padding = Literal["corner", "centred"]
+
+
+class MapShape(NamedTuple):
+    """A feature map's height, width and number of anchors per cell."""
+
+    height: int
+    width: int
+    anchors: int
+
+    @property
+    def priors(self) -> int:
+        return self.height * self.width * self.anchors
 
 
 def box_self_information(logits: Tensor, *, background: bool = True) -> Tensor:

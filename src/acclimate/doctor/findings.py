@@ -41,6 +41,8 @@ class Finding(BaseModel):
         return f"{self.words}: {self.advice}"
 
 
+BASELINE = "source_only"
+"""The method that adapted models are compared with."""
 FINDINGS = "findings.json"
 """What a training was warned of, in its stage's folder."""
 

@@ -19,6 +19,8 @@ GROWN = 0.45
 """By how much a class may be larger on the target than among the source's labels."""
 ALIKE = 0.97
 """Share of the pixels on which maps of any two frames agree when the picture does not matter."""
+SEES = 0.08
+"""By how much more of the source a model gets right than one who sees no picture."""
 MUCH_MORE_ALIKE = 0.35
 """Predicted maps differ by less than this share of what label maps differ by when the picture matters little."""
 
@@ -55,6 +57,14 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
             + (f", where the source's label maps agree on {100 * source.similarity:.0f} %" if source else ""),
             advice="look whether every label lies beside its own picture (`acclimate check`), then train longer or "
             "with a higher learning rate",
+        )
+    elif not same_frames and source is not None and source.blind is not None and source.accuracy < source.blind + SEES:
+        yield Finding(
+            kind="picture ignored",
+            severity="alarm",
+            words=f"{name} gets {100 * source.accuracy:.0f} % of the source's pixels right, hardly more than the "
+            f"{100 * source.blind:.0f} % of one who sees no picture and says what is most common at each place",
+            advice="look whether every label lies beside its own picture (`acclimate check`), then train longer",
         )
     if source is not None:
         yield from _never_predicted(name, source, target.predicted)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from acclimate.doctor.findings import Finding
+from acclimate.doctor.findings import Finding, listed
 
 LONG = 10
 """Rows of the history in a row that make a sign worth a warning."""
 NEAR_ZERO = 0.01
 """A discriminator's loss below this means that it tells the domains apart without error."""
-NEAR_CHANCE = 0.001
-"""A discriminator's loss this near to chance means that it has learnt nothing; a working one stays further off."""
+NEAR_CHANCE, STILL = 0.005, 0.003
+"""A discriminator's loss this near to chance that moves less than this has learnt nothing; a working one wavers."""
 FEW = 0.01
 """A teacher that keeps a smaller share of the pixels than this, or all but this, teaches little."""
 NOTEWORTHY = 0.001
@@ -43,7 +43,7 @@ def discriminator_finding(name: str, values: Sequence[float], *, chance: float, 
             about=name,
             step=step,
         )
-    if all(abs(value - chance) < NEAR_CHANCE for value in values):
+    if all(abs(value - chance) < NEAR_CHANCE for value in values) and max(values) - min(values) < STILL:
         return Finding(
             kind="discriminator gave up",
             severity="warning",
@@ -118,30 +118,31 @@ def risen_loss_finding(name: str, values: Sequence[float], *, step: int) -> Find
     )
 
 
-def vanished_class_findings(
+def vanished_classes_finding(
     before: Sequence[float], recent: Sequence[float], names: Sequence[str], *, step: int
-) -> list[Finding]:
-    """Classes that were predicted and are no more.
+) -> Finding | None:
+    """Whether classes were predicted for a while and are no more.
 
     Args:
-        before: (C,) the largest share of each class in any earlier row.
-        recent: (C,) the same over the last :data:`LONG` rows.
+        before: (C,) a share that each class reached in :data:`LONG` earlier rows, or more; what an untrained network
+            says in its first few does not count.
+        recent: (C,) the largest share over the last :data:`LONG` rows.
         names: (C,) of the classes.
         step: of the last row.
     """
-    return [
-        Finding(
-            kind="class vanished",
-            severity="warning",
-            words=f"class {name} was predicted earlier in this training (up to {100 * before[index]:.1f} % of the "
-            f"pixels) and not at all in the last {LONG} rows of the history up to step {step}",
-            advice="lower the weights of the adapting losses, or look whether the source shows the class",
-            about=name,
-            step=step,
-        )
-        for index, name in enumerate(names)
-        if before[index] > NOTEWORTHY and recent[index] == 0
-    ]
+    gone = [index for index in range(len(names)) if before[index] > NOTEWORTHY and recent[index] == 0]
+    if not gone:
+        return None
+    shares = listed([f"{names[index]} ({100 * before[index]:.1f} % of the pixels)" for index in gone])
+    return Finding(
+        kind="class vanished",
+        severity="warning",
+        words=f"{shares} {'was' if len(gone) == 1 else 'were'} predicted earlier in this training, and not at all in "
+        f"the last {LONG} rows of the history up to step {step}",
+        advice="lower the weights of the adapting losses, or look whether the source shows the class",
+        about=", ".join(names[index] for index in gone),
+        step=step,
+    )
 
 
 def swallowing_finding(least: Sequence[float], names: Sequence[str], *, step: int) -> Finding | None:

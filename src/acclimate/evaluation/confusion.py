@@ -38,15 +38,6 @@ class ConfusionMatrix:
         self.classes = tuple(classes)
         self._counts: NDArray[np.int64] = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
 
-    @classmethod
-    def from_counts(cls, classes: Sequence[str], counts: NDArray[np.int64]) -> ConfusionMatrix:
-        """The matrix with the given :attr:`counts`, (n, n + 1): how sums over processes come back."""
-        matrix = cls(classes)
-        if counts.shape != matrix._counts.shape or (counts < 0).any():
-            raise ValueError(f"expected non-negative counts of shape {matrix._counts.shape}, got {counts.shape}")
-        matrix._counts = counts.astype(np.int64, copy=True)
-        return matrix
-
     @property
     def counts(self) -> NDArray[np.int64]:
         """Pixels by (ground truth, prediction), (n, n + 1); the last column holds predictions outside the classes."""

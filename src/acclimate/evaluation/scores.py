@@ -224,16 +224,6 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
 
 
-def gain_over(miou: float, baseline: float) -> float:
-    """What a method added to a baseline, usually source-only on the same network: positive is better."""
-    return miou - baseline
-
-
-def gap_to_oracle(miou: float, oracle: float) -> float:
-    """mIoU minus the oracle's over the same classes (ADVENT, table 2): negative below the oracle."""
-    return miou - oracle
-
-
 def share_of_gap_closed(miou: float, *, source_only: float, oracle: float) -> float | None:
     """Which part of the way from source-only to the oracle a method went; None unless the oracle is above."""
     return (miou - source_only) / (oracle - source_only) if oracle > source_only else None

@@ -7,6 +7,7 @@ over any file that is. Listings of data leave out folders with the mark, so that
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
 FolderKind = Literal["run", "bench", "label", "translate", "predict", "frames", "store"]
-FileKind = Literal["scores", "page", "picture", "weights", "program", "runner"]
+FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
 """How a PNG says that acclimate drew it."""
@@ -106,6 +107,25 @@ def claim_file(path: Path, kind: FileKind, *, reads: Iterable[Path] = ()) -> Non
             )
     if home.parent.is_dir():
         remove_leftovers(home.parent, deep=False)
+
+
+DRAFT = "# drafted by acclimate"
+"""How the first line of a draft begins; what follows vouches for the rest, so that an edited one is known."""
+
+
+def signed_draft(body: str) -> str:
+    """A text (of lines that begin with ``#``, and YAML) that people may edit: it is only replaced until they do."""
+    return f"{DRAFT}, {_signature(body)}\n{body}"
+
+
+def is_untouched_draft(text: str) -> bool:
+    """Whether a text is a draft that nobody has edited."""
+    first, _, body = text.partition("\n")
+    return first == f"{DRAFT}, {_signature(body)}"
+
+
+def _signature(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
 def _resolved(reads: Iterable[Path]) -> list[Path]:
@@ -195,6 +215,10 @@ def _is_runner(path: Path) -> bool:
     return _beginning(path).startswith(b'"""Runs an exported model with numpy, Pillow and onnxruntime alone')
 
 
+def _is_draft(path: Path) -> bool:
+    return is_untouched_draft(path.read_text(encoding="utf-8"))
+
+
 def _beginning(path: Path) -> bytes:
     with open(path, "rb") as stream:
         return stream.read(_ORIGIN_LENGTH)
@@ -207,6 +231,7 @@ _RECOGNISERS: dict[FileKind, Callable[[Path], bool]] = {
     "weights": _is_weights,
     "program": _is_program,
     "runner": _is_runner,
+    "draft": _is_draft,
 }
 _NAMES: dict[FileKind, str] = {
     "scores": "file of scores",
@@ -215,4 +240,5 @@ _NAMES: dict[FileKind, str] = {
     "weights": "import",
     "program": "export",
     "runner": "program for an export",
+    "draft": "untouched draft",
 }

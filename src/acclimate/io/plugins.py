@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import Literal, TypeVar
 
-from acclimate.errors import UserError
+from acclimate.errors import UserError, unknown
 
 Group = Literal["acclimate.networks", "acclimate.methods", "acclimate.datasets"]
 Kind = TypeVar("Kind")
@@ -30,6 +31,21 @@ def shipped(package: str, kind: type[Kind], *, key: str = "name") -> dict[str, t
                 if isinstance(name, str):
                     found[name] = value
     return dict(sorted(found.items()))
+
+
+def named(what: str, name: str, known: Mapping[str, type[Kind]], group: Group, kind: type[Kind]) -> type[Kind]:
+    """The class of that name, of those known or of an installed package's.
+
+    Args:
+        what: the classes are, for the message.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = known.get(name) or added(group, name, kind)
+    if found is None:
+        raise unknown(what, name, [*known, *names_added(group)])
+    return found
 
 
 def names_added(group: Group) -> list[str]:

@@ -20,3 +20,20 @@ def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Te
     """
     expected = full_precision(logits).softmax(dim=1).mean(dim=(2, 3))
     return (mu * source_ratios.to(expected) - expected).clamp(min=0).sum(dim=1).mean()
+
+
+def class_balance_loss(logits: Tensor, source_ratios: Tensor) -> Tensor:
+    """Binary cross-entropy of a batch's mean prediction with the source's class frequencies, mean over classes (PyCDA).
+
+    Unlike the class-ratio prior it pulls classes down as well as up, and looks at all images of a batch together.
+
+    Args:
+        logits: (B, C, H, W) of target images.
+        source_ratios: (C,) share of each class among the source's labelled pixels, summing to 1.
+
+    Returns:
+        A scalar; float32, or float64 for logits in float64.
+    """
+    expected = full_precision(logits).softmax(dim=1).mean(dim=(0, 2, 3))
+    wanted = source_ratios.to(expected)
+    return -(wanted * (expected + 1e-6).log() + (1 - wanted) * (1 - expected + 1e-6).log()).mean()

@@ -37,3 +37,20 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, weights: Tensor | None = No
     if over == "all":
         return total / labels.numel()
     return total / (labels != VOID).sum().clamp(min=1)
+
+
+def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
+    """(1 - p)^gamma times the cross-entropy of each pixel, p the probability of its class; mean over valid pixels.
+
+    Args:
+        logits: (B, C, H, W).
+        labels: (B, H, W) train ids, void 255.
+        gamma: 0 is the cross-entropy.
+
+    Returns:
+        A scalar; float32, or float64 for logits in float64; 0 where every pixel is void.
+    """
+    each = F.cross_entropy(full_precision(logits), labels, ignore_index=VOID, reduction="none")
+    if gamma > 0:
+        each = each * (1 - (-each).exp()).clamp(min=0).pow(gamma)
+    return each.sum() / (labels != VOID).sum().clamp(min=1)

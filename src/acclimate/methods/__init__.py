@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acclimate.errors import unknown
-from acclimate.io.plugins import added, names_added, shipped
+from acclimate.io.plugins import named, shipped
 from acclimate.io.validation import validated
 from acclimate.methods.base import (
     AdaptingOptions,
@@ -28,12 +27,7 @@ def method_class(name: str) -> type[Method]:
     Raises:
         UserError: no method has that name.
     """
-    if name in METHODS:
-        return METHODS[name]
-    found = added("acclimate.methods", name, Method)  # type: ignore[type-abstract]
-    if found is None:
-        raise unknown("method", name, [*METHODS, *names_added("acclimate.methods")])
-    return found
+    return named("method", name, METHODS, "acclimate.methods", Method)  # type: ignore[type-abstract]
 
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:

@@ -95,6 +95,7 @@ class Setting:
 
     Attributes:
         optimizer: how the network is optimised.
+        steps: of the training.
         class_ratios: (C,) share of each class among the source's labelled pixels; None where nobody asked.
         class_sizes: (C,) mean size of each class in the source's images that contain it (MLSL eq. 4); None likewise.
         class_shares: ``source`` and ``target`` -> image name -> (C,) fraction of its (pseudo-)label that each class
@@ -106,6 +107,7 @@ class Setting:
     """
 
     optimizer: OptimizerSettings
+    steps: int = 1
     class_ratios: Tensor | None = None
     class_sizes: Tensor | None = None
     class_shares: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)

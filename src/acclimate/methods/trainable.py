@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -44,6 +45,9 @@ KEPT_SHARE = "kept share"
 
 Losses = dict[str, Term]
 """The terms of a step by name."""
+
+STEP: Losses = {}
+"""What a method yields where its optimisers step once before the step is over; known by its identity."""
 
 
 def figure(value: Tensor) -> Term:
@@ -94,7 +98,8 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         """The step's losses, in the order in which they are backpropagated.
 
         The loop backpropagates each yielded sum before it asks for the next, so that the activations of one domain are
-        freed before those of the other are made; then it steps every optimiser.
+        freed before those of the other are made; then it steps every optimiser. Where :data:`STEP` is yielded it steps
+        in between as well, and begins with new gradients.
         """
 
     def terms(self, source: AnyBatch, target: AnyBatch | None, step: int) -> Iterator[Losses]:
@@ -103,6 +108,10 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
 
     def after_step(self, step: int) -> None:
         """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
+
+    def averaged_buffers(self) -> list[Tensor]:
+        """Buffers that each of several processes moves by its own images and that all then have the mean of."""
+        return []
 
     def saved_modules(self) -> dict[str, nn.Module]:
         """What is kept beside the network for a later stage that starts from it: nothing, unless a method says so."""
@@ -146,6 +155,8 @@ class Trainable(Learner[AnyBatch]):
     the target that an earlier stage made, which then take the source's place."""
     smallest_input: ClassVar[int] = 1
     """Pixels that the shorter side of its pictures has at least."""
+    network_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options that its network has to have."""
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 

@@ -33,6 +33,7 @@ class DeepLabV2ResNet101Options(NetworkOptions):
 
     Attributes:
         multi_level: add an auxiliary head on the mid-level features (AdaptSegNet, ADVENT).
+        twin_heads: two main heads on the same features, whose logits are added (CLAN).
         batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
         weights: of the body: ``imagenet`` (torchvision's, downloaded once), ``imagenet-v1`` (torchvision's first, those
             of most papers), the path of a safetensors file, or None for random ones.
@@ -43,6 +44,7 @@ class DeepLabV2ResNet101Options(NetworkOptions):
     """
 
     multi_level: bool = False
+    twin_heads: bool = False
     batch_norm: BatchNormSetting = "published"
     weights: str | None = file_named(None)
     branches: int = Field(default=4, ge=1, le=4)
@@ -111,6 +113,7 @@ class DeepLabV2Options(NetworkOptions):
     Attributes:
         backbone: ``torchvision/NAME`` or ``timm/NAME``.
         multi_level: add an auxiliary head on the mid-level features (AdaptSegNet, ADVENT).
+        twin_heads: two main heads on the same features, whose logits are added (CLAN).
         batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
         batch_norm_epsilon: what batch norms that use running statistics add to the variance; 0 is FADA's frozen
             batch norm, which adds nothing.
@@ -126,6 +129,7 @@ class DeepLabV2Options(NetworkOptions):
 
     backbone: str = "torchvision/resnet50"
     multi_level: bool = False
+    twin_heads: bool = False
     batch_norm: BatchNormSetting = "published"
     batch_norm_epsilon: float | None = Field(default=None, ge=0, le=0.1)
     weights: str | None = file_named(None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from acclimate.errors import unknown
-from acclimate.io.plugins import added, names_added
+from acclimate.io.plugins import named
 from acclimate.models.config import CODE, CodeOptions, NetworkConfig, NetworkOptions
 from acclimate.models.deeplab import DeepLabV2, DeepLabV2ResNet101
 from acclimate.models.encoder_decoder import EncoderDecoder
@@ -14,6 +13,7 @@ from acclimate.models.hrda import HRDA
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.pairs import PAIRS
 from acclimate.models.small import SmallNetwork
+from acclimate.models.twin_heads import with_twin_head
 from acclimate.models.vgg import DeepLabV2VGG16
 from acclimate.models.wide_resnet38 import WideResNet38
 from acclimate.models.wrapped import from_code
@@ -39,11 +39,7 @@ def network_named(name: str) -> type[SegmentationNetwork]:
     Raises:
         UserError: there is none.
     """
-    if name in NETWORKS:
-        return NETWORKS[name]
-    network = added("acclimate.networks", name, SegmentationNetwork)  # type: ignore[type-abstract]
-    if network is None:
-        raise unknown("network", name, [*NETWORKS, *names_added("acclimate.networks")])
+    network = named("network", name, NETWORKS, "acclimate.networks", SegmentationNetwork)  # type: ignore[type-abstract]
     network.name = name
     return network
 
@@ -74,4 +70,5 @@ def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
     if config.name.startswith(CODE):
         return from_code(config, classes)
     build: Callable[[Any, int], SegmentationNetwork] = network_named(config.name)
-    return build(config.options, classes)
+    network = build(config.options, classes)
+    return with_twin_head(network) if getattr(config.options, "twin_heads", False) else network

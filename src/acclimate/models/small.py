@@ -44,6 +44,7 @@ class SmallOptions(NetworkOptions):
 
     Attributes:
         multi_level: add an auxiliary head on the mid-level features (AdaptSegNet, ADVENT).
+        twin_heads: two main heads on the same features, whose logits are added (CLAN).
         batch_norm: what batch norm does, see :mod:`acclimate.models.batch_norm`.
         width: channels of the first convolution.
         rates: dilation rates of the head's parallel convolutions.
@@ -52,6 +53,7 @@ class SmallOptions(NetworkOptions):
     """
 
     multi_level: bool = False
+    twin_heads: bool = False
     batch_norm: BatchNormSetting = "trained"
     width: int = Field(default=32, ge=4, le=512)
     rates: tuple[int, ...] = Field(default=RATES, min_length=1)

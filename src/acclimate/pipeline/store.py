@@ -40,25 +40,20 @@ class Store:
         """Where that stage is, or will be."""
         return self.root / key
 
+    def has(self, key: str) -> bool:
+        """Whether that stage was finished once; what it left is not looked at, as :meth:`finished` does."""
+        return (self.folder(key) / DONE).is_file()
+
     def finished(self, key: str) -> dict[str, Any] | None:
         """The summary of a finished stage; None while it is not, or where a file it left is gone or damaged."""
         folder = self.folder(key)
         if not (folder / DONE).exists():
             return None
-        try:
-            summary = read_verified_json(folder / DONE)
-            damaged = broken(folder, summary.pop(_PRODUCTS, {}))
-        except UserError as error:
-            log.warning("%s; the stage is done again", error)
-            damaged = []
-        else:
-            if not damaged:
-                return summary
+        summary, damaged = _looked_at(folder)
+        if damaged:
             log.warning("%s of %s is gone or damaged; the stage is done again", ", ".join(damaged), folder)
-        # first what says that it is done: killed in between, the rest would be taken for whole
-        for name in (DONE, *damaged, *_LAST):
-            (folder / name).unlink(missing_ok=True)
-        return None
+            return None
+        return summary
 
     @contextmanager
     def working_on(self, key: str, identity: dict[str, Any]) -> Iterator[Path]:
@@ -79,12 +74,32 @@ class Store:
                     "or give this run another store with --store"
                 )
             remove_leftovers(folder)
+            _remove_damaged(folder)
             write_json(folder / "stage.json", identity)
             yield folder
 
     def finish(self, key: str, summary: dict[str, Any], products: Sequence[str] = ()) -> None:
         """Marks a stage as finished, with the checksums of its products, what it leaves to later ones."""
         write_verified_json(self.folder(key) / DONE, {**summary, _PRODUCTS: digests_in(self.folder(key), products)})
+
+
+def _looked_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The summary of a stage that says it is done, and which of its files are not as it left them."""
+    try:
+        summary = read_verified_json(folder / DONE)
+        return summary, broken(folder, summary.pop(_PRODUCTS, {}))
+    except UserError:
+        return {}, [DONE]
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Forgets that a stage was done, where what it left is no longer whole; only under the stage's lock."""
+    if not (folder / DONE).exists():
+        return
+    if damaged := _looked_at(folder)[1]:
+        # first what says that it is done: killed in between, the rest would be taken for whole
+        for name in (DONE, *damaged, *_LAST):
+            (folder / name).unlink(missing_ok=True)
 
 
 def held(stage: Path) -> AbstractContextManager[bool]:

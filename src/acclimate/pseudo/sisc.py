@@ -139,17 +139,6 @@ def low_probabilities(
     return torch.stack(each)
 
 
-def averaged_probabilities(
-    network: SegmentationNetwork, images: Tensor, *, names: Sequence[str], inference: Inference, patches: Patches | None
-) -> Tensor:
-    """:func:`low_probabilities`, enlarged to the images' size: (B, C, H, W).
-
-    Memory is that of one accumulator per image and ``patches_at_once`` patches, whatever K.
-    """
-    low = low_probabilities(network, images, names=names, inference=inference, patches=patches)
-    return low if low.shape[2:] == images.shape[2:] else upsample(low, (images.shape[2], images.shape[3]))
-
-
 def _of_patches(
     network: SegmentationNetwork, image: Tensor, *, name: str, inference: Inference, patches: Patches
 ) -> Tensor:

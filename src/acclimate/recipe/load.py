@@ -12,7 +12,7 @@ from acclimate.io.validation import validated
 from acclimate.recipe.checks import checked
 from acclimate.recipe.rounds import expanded_rounds
 from acclimate.recipe.schema import VERBS, Published, Recipe, TranslationDefaults
-from acclimate.recipe.text import leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
+from acclimate.recipe.text import commented, leaves, merged, parse_override, parsed, read_text, set_key, to_yaml
 from acclimate.stages.checkpoint import CheckpointStage
 from acclimate.stages.evaluate import EvaluateStage, ScoredRow
 from acclimate.stages.label import LabelStage
@@ -31,11 +31,13 @@ __all__ = [
     "TrainStage",
     "TranslateStage",
     "TranslationDefaults",
+    "content_of",
     "explained",
     "load_recipe",
     "merged",
     "parse_override",
     "recipe_names",
+    "recipe_of",
     "validated",
 ]
 
@@ -49,6 +51,15 @@ def recipe_names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def content_of(name_or_path: str) -> dict[str, Any]:
+    """What a recipe says, with what it extends underneath, as plain values that are not validated yet.
+
+    Raises:
+        UserError: it does not exist or is not YAML.
+    """
+    return _read(name_or_path, seen=())[0]
+
+
 def load_recipe(
     name_or_path: str, *, overrides: Mapping[str, Any] | None = None, origin: str = "--set"
 ) -> tuple[Recipe, Origins]:
@@ -58,29 +69,32 @@ def load_recipe(
         UserError: the recipe does not exist, is not YAML, or has problems; all of them are listed in one message.
     """
     content, origins = _read(name_or_path, seen=())
+    return recipe_of(content, origins, str(content.get("name", name_or_path)), overrides=overrides, origin=origin)
+
+
+def recipe_of(
+    content: dict[str, Any],
+    origins: Origins,
+    name: str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    origin: str = "--set",
+) -> tuple[Recipe, Origins]:
+    """The recipe that plain values describe, with overrides of dotted keys applied to them.
+
+    Raises:
+        UserError: as :func:`load_recipe`.
+    """
     for key, value in (overrides or {}).items():
         set_key(content, key, value)
         origins.update(dict.fromkeys(leaves({key: value}), origin))
     origins = {key: origins[key] for key in leaves(content) if key in origins}
-    return checked(expanded_rounds(content), str(content.get("name", name_or_path))), origins
+    return checked(expanded_rounds(content), name), origins
 
 
 def explained(recipe: Recipe, origins: Origins) -> str:
     """The resolved recipe as YAML, each value that a person chose followed by where it came from."""
-    content = recipe.model_dump(mode="json")
-    lines = to_yaml(content).splitlines()
-    path: list[tuple[int, str]] = []
-    for number, line in enumerate(lines):
-        stripped = line.lstrip()
-        key, sign, _ = stripped.partition(":")
-        if not sign or stripped.startswith(("-", "#")):
-            continue
-        indent = len(line) - len(stripped)
-        path = [entry for entry in path if entry[0] < indent] + [(indent, key)]
-        dotted = ".".join(entry[1] for entry in path)
-        if dotted in origins:
-            lines[number] = f"{line}  # {origins[dotted]}"
-    return "\n".join(lines) + "\n"
+    return commented(to_yaml(recipe.model_dump(mode="json")), origins)
 
 
 def _read(name_or_path: str, *, seen: tuple[str, ...], beside: Path | None = None) -> tuple[dict[str, Any], Origins]:

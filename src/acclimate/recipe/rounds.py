@@ -20,12 +20,15 @@ becomes ``cbst-labels-1``, ``cbst-1``, ``cbst-labels-2``, ``cbst-2`` …: ordina
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from acclimate.errors import UserError
 from acclimate.io.validation import validated
+
+MOST_ROUNDS = 1000
+"""Published systems take up to four; each becomes stages of the recipe."""
 
 
 class _Strict(BaseModel):
@@ -67,7 +70,7 @@ class Rounds(_Strict):
         source_portion: of the source's images that each round trains on.
     """
 
-    rounds: PositiveInt
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
     start: str
     label: dict[str, Any] = {}
     train: dict[str, Any]

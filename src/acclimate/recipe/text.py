@@ -110,14 +110,43 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise UserError(f"--set {key}: {value!r} is not a YAML value ({error})") from None
 
 
-def to_yaml(content: Any) -> str:
-    """Plain values as YAML in block style, one line for each key and for each item of a list."""
-    text: str = yaml.dump(content, Dumper=_OneLineStrings, sort_keys=False, allow_unicode=True, width=1_000_000)
+def to_yaml(content: Any, *, short_lists: bool = False) -> str:
+    """Plain values as YAML in block style, one line for each key and for each item of a list.
+
+    Args:
+        short_lists: write lists of numbers and texts on the line of their key, ``[320, 240]``.
+    """
+    dumper = _ShortLists if short_lists else _OneLineStrings
+    text: str = yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
+
+
+def commented(text: str, comments: Mapping[str, str]) -> str:
+    """YAML as :func:`to_yaml` writes it, with a comment behind the values of some dotted keys."""
+    lines = text.splitlines()
+    path: list[tuple[int, str]] = []
+    for number, line in enumerate(lines):
+        stripped = line.lstrip()
+        key, sign, _ = stripped.partition(":")
+        if not sign or stripped.startswith(("-", "#")):
+            continue
+        indent = len(line) - len(stripped)
+        path = [entry for entry in path if entry[0] < indent] + [(indent, key)]
+        dotted = ".".join(entry[1] for entry in path)
+        if dotted in comments:
+            lines[number] = f"{line}  # {comments[dotted]}"
+    return "\n".join(lines) + "\n"
 
 
 class _OneLineStrings(yaml.SafeDumper):
     """Writes every text on the line of its key, so that a comment can follow it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _ShortLists(_OneLineStrings):
+    """Writes lists of plain values on the line of their key, too."""
 
 
 def _one_line(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -125,4 +154,10 @@ def _one_line(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
+def _short_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
+    plain = all(isinstance(item, (str, int, float)) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=plain)
+
+
 _OneLineStrings.add_representer(str, _one_line)
+_ShortLists.add_representer(list, _short_list)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from acclimate.doctor.findings import KINDS, Finding, Severity, worst_first
+from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_first
 from acclimate.doctor.models import findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
 from acclimate.doctor.verdict import Verdict, verdict
-from acclimate.evaluation.scores import ORACLE
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY
 from acclimate.report.reading import Examined, Run
-
-BASELINE = "source_only"
-"""The method that adapted models are compared with."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,9 @@ def _same_frames(run: Run) -> bool:
 
 
 def _baseline(models: list[Examined]) -> Examined | None:
-    return next((model for model in models if model.signals.method == BASELINE), None)
+    """The model called source-only, else the first that was trained on the source alone."""
+    plain = [model for model in models if model.signals.method == BASELINE]
+    return next((model for model in plain if model.name == SOURCE_ONLY), next(iter(plain), None))
 
 
 def _of_models(models: list[Examined], same_frames: bool) -> Iterator[tuple[str, Finding]]:

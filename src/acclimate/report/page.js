@@ -70,9 +70,8 @@ for (const gallery of document.querySelectorAll(".gallery")) {
     for (const img of shot.querySelectorAll("img[data-view=prediction]")) {
       const under = document.createElement("span");
       under.className = "under-photo";
-      under.style.backgroundImage = `url(${photo.src})`;
       img.replaceWith(under);
-      under.append(img);
+      under.append(Object.assign(new Image(), { src: photo.src, alt: "" }), img);
     }
   }
   const lay = () => gallery.classList.toggle("overlaid", part(".laid").checked);

@@ -22,16 +22,17 @@ from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
-from acclimate.training.allocator import keep_freed_memory
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
-from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
 from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
+TARGET_WORK = 1.4
+"""What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
 
@@ -84,7 +85,20 @@ class TrainStage(StageSettings):
         if written.training_fits:
             yield from written.mistakes(recipe.training_settings, self, where=f"{at}.")
         if "name" in {**recipe.network, **self.network} or recipe.checkpoint_under(self) is None:
-            yield from written.mistakes(recipe.network_config, self, where=f"{at}.")  # else the checkpoint is asked
+            mistakes = list(
+                written.mistakes(recipe.network_config, self, where=f"{at}.")
+            )  # else the checkpoint is asked
+            yield from mistakes or self._network_problems(written)
+
+    def _network_problems(self, written: Written) -> Iterator[str]:
+        network = written.recipe.network_config(self)
+        options = getattr(network, "options", network)
+        for key, value in written.task.method(self.train).network_options.items():
+            if getattr(options, key, None) != value:
+                yield (
+                    f"{written.at}: {self.train} needs a network with {key}: {str(value).lower()}; set it in network, "
+                    "and in that of the stage it starts from"
+                )
 
     def planned(self, recipe: Any) -> tuple[dict[str, Any], int]:
         training = recipe.training_settings(self)
@@ -139,6 +153,13 @@ class TrainedModel(Stage):
         if self.training.snapshots is not None:
             found["scored_on"] = [data.target.fingerprint(), data.source.fingerprint()]
         return found
+
+    def work(self) -> float:
+        settings = self.training
+        target = settings.target_batch_size or settings.batch_size
+        sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
+        images = settings.batch_size + (TARGET_WORK * target if sees_target else 0.0)
+        return float(settings.steps * images)
 
     def run(self, place: Place) -> dict[str, Any]:
         source, target = self._sets()

@@ -137,6 +137,7 @@ def build_method(request: SegmentationTraining, *, cache: Path) -> Method:
             )
     setting = Setting(
         optimizer=request.training.optimizer,
+        steps=request.training.steps,
         class_names=request.class_space.classes,
         initial=initial,
         **_statistics(request, needs, cache),

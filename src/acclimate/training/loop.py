@@ -10,10 +10,9 @@ from typing import Generic, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from acclimate.io.progress import progress
-from acclimate.methods.trainable import AnyBatch, Learner, Losses, Term
+from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
@@ -143,7 +142,10 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                 training.history.show(done, snapshots.pictures)
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
-                bar.advance(1, _add_row(training, {**record, "learning rate": rate, **scores}))
+                row = {name: float(value) for name, value in {**record, "learning rate": rate, **scores}.items()}
+                speed = _add_row(training, row)
+                row.pop("learning rate")
+                bar.advance(1, f"{speed:.1f} img/s", values=row)
                 warnings.look({name: term.role for name, term in terms.items()})
             else:
                 bar.advance()
@@ -155,14 +157,12 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def _add_row(training: Training[AnyBatch], values: dict[str, Tensor | float]) -> str:
-    """Adds a row to the history; returns it in a few words."""
+def _add_row(training: Training[AnyBatch], row: dict[str, float]) -> float:
+    """Adds a row to the history; returns images per second."""
     position = training.position
-    row = {name: float(value) for name, value in values.items()}
     speed = position.images / position.seconds
     training.history.add(position.step, row, speed={"images per second": speed})
-    note = "  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "learning rate")
-    return f"{note}  {speed:.1f} img/s"
+    return speed
 
 
 def train_step(
@@ -187,25 +187,37 @@ def train_step(
         Every term of the step, its value detached.
     """
     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
-    for optimizer in method.optimizers.values():
-        optimizer.zero_grad(set_to_none=True)
+    _forget_gradients(method)
     record: dict[str, Term] = {}
     terms = method.terms(source, target, step)
     while (losses := _next_losses(terms, fabric)) is not None:
+        if losses is STEP:
+            _step_optimizers(method, fabric=fabric, clip=clip)
+            _forget_gradients(method)
+            continue
         weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
         if weighted:
             torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
         record.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
+    _step_optimizers(method, fabric=fabric, clip=clip)
+    if fabric.world_size > 1:
+        average_running_statistics(method, fabric)  # before averages over the steps are taken of them
+    method.after_step(step)
+    return record
+
+
+def _forget_gradients(method: Learner[AnyBatch]) -> None:
+    for optimizer in method.optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None) -> None:
     if fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
         if clip is not None:
             torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
-    if fabric.world_size > 1:
-        average_running_statistics(method, fabric)  # before averages over the steps are taken of them
-    method.after_step(step)
-    return record
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

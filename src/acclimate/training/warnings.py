@@ -19,7 +19,7 @@ from acclimate.doctor.training import (
     kept_share_finding,
     risen_loss_finding,
     swallowing_finding,
-    vanished_class_findings,
+    vanished_classes_finding,
 )
 from acclimate.errors import UserError
 from acclimate.io.checksums import write_verified_json
@@ -97,12 +97,15 @@ class TrainingWarnings:
         self._shares: list[Tensor] = []
         self._told: dict[tuple[str, str], Finding] = {}
         self._path = folder / FINDINGS if folder else None
+        self._gone: set[str] = set()
         if self._path is not None:
             last = rows[-1]["step"] if rows else 0
             kept = {
                 (found.kind, found.about): found for found in read_findings(self._path) if (found.step or 0) <= last
             }
             self._told = kept
+            vanished = [found.about for found in kept.values() if found.kind == "class vanished"]
+            self._gone = {name for about in vanished for name in about.split(", ")}
             if not kept:
                 self._path.unlink(missing_ok=True)
 
@@ -152,9 +155,13 @@ class TrainingWarnings:
     def _look_at_classes(self, step: int) -> None:
         shares = torch.stack(self._shares)
         names = self._class_names or [str(index) for index in range(shares.shape[1])]
-        before, recent = shares[:-LONG].amax(dim=0), shares[-LONG:].amax(dim=0)
-        for finding in vanished_class_findings(before.tolist(), recent.tolist(), names, step=step):
-            self._tell(finding)
+        if len(self._shares) >= 2 * LONG:
+            before = shares[:-LONG].topk(LONG, dim=0).values[-1]
+            before[[index for index, name in enumerate(names) if name in self._gone]] = 0.0
+            found = vanished_classes_finding(before.tolist(), shares[-LONG:].amax(dim=0).tolist(), names, step=step)
+            if found is not None:
+                self._gone.update(found.about.split(", "))
+                self._tell(found)
         if len(self._shares) >= 3 * LONG:  # a network may well begin with one class
             self._tell(swallowing_finding(shares[-LONG:].amin(dim=0).tolist(), names, step=step))
 

@@ -14,7 +14,6 @@ from acclimate.methods.trainable import Learner, Losses, Term
 from acclimate.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from acclimate.models.network import SegmentationNetwork
 from acclimate.translation.colour import ColourLine
-from acclimate.translation.pool import ImagePool
 from acclimate.translation.settings import CycleGanOptions
 
 _BETAS = (0.5, 0.999)
@@ -155,3 +154,43 @@ def _adam(modules: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+class ImagePool:
+    """Up to ``size`` translated pictures of earlier steps (Shrivastava et al.; CycleGAN, section 4).
+
+    While it is filling up, every picture is kept and returned. Once full, each picture is with probability one half
+    exchanged for a random earlier one, which takes its place in the answer; otherwise it is returned and forgotten.
+    Random numbers come from torch's global generator, which the loop seeds anew at every step.
+
+    Args:
+        size: pictures kept; 0 returns every picture unchanged.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pictures: list[Tensor] = []
+
+    def exchange(self, pictures: Tensor) -> Tensor:
+        """For a batch (B, 3, H, W), detached, one of the same size made of new and earlier pictures."""
+        if self.size == 0:
+            return pictures.detach()
+        return torch.stack([self._exchanged(picture) for picture in pictures.detach()])
+
+    def _exchanged(self, picture: Tensor) -> Tensor:
+        if len(self.pictures) < self.size:
+            self.pictures.append(picture.clone())
+            return picture
+        if float(torch.rand(())) <= 0.5:
+            return picture
+        place = int(torch.randint(self.size, ()))
+        earlier, self.pictures[place] = self.pictures[place], picture.clone()
+        return earlier
+
+    def state(self) -> list[Tensor]:
+        """The pictures kept, in order."""
+        return list(self.pictures)
+
+    def restore(self, pictures: list[Tensor], device: torch.device) -> None:
+        """Takes up what :meth:`state` returned."""
+        self.pictures = [picture.to(device) for picture in pictures]

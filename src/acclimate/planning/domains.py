@@ -1,0 +1,160 @@
+"""What lies in the two folders: splits, sizes, classes and colours, from a few of their files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.data.class_space import ClassSpace
+from acclimate.data.readers.base import FileDataset
+from acclimate.data.readers.description import DESCRIPTION
+from acclimate.data.readers.files import image_size
+from acclimate.data.readers.scenes import SPLITS
+from acclimate.data.registry import DATASETS, open_dataset, parse_spec
+from acclimate.data.sample import Dataset
+from acclimate.data.seen_classes import counted
+from acclimate.errors import UserError
+from acclimate.translation.colour import channel_histograms, sampled_images, wasserstein
+
+LOOKED = 24
+"""Images of each set whose colours are counted, evenly spaced; and labels whose classes are."""
+MEASURED = 200
+"""Images of each set whose sizes are looked at."""
+FEW_IMAGES = 20
+
+
+@dataclass
+class Domain:
+    """One of the two sets.
+
+    Attributes:
+        spec: ``kind:path``.
+        split: what is trained on.
+        dataset: the split, opened.
+        size: (width, height), the most frequent one.
+        sizes: ``WIDTHxHEIGHT`` -> of how many images looked at.
+        histograms: (3, 256) counts of grey levels per channel.
+        scored: the split of a target that can be scored on, with labels; None where there is none.
+        remarks: what is worth knowing.
+    """
+
+    spec: str
+    split: str
+    dataset: Dataset
+    size: tuple[int, int]
+    sizes: Counter[str]
+    histograms: NDArray[np.int64]
+    scored: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def spec_of(text: str) -> str:
+    """``kind:path`` for what a user gives: a spec as it is, the folder of a description, or the description itself.
+
+    Raises:
+        UserError: it is a folder without a description, or nothing at all.
+    """
+    kind, sign, _ = text.partition(":")
+    path = Path(text).expanduser()
+    if sign and (kind in DATASETS or not path.exists()):
+        parse_spec(text)
+        return text
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        return f"folder:{text}"
+    if (path / DESCRIPTION).is_file():
+        return f"folder:{text}"
+    if path.exists():
+        raise UserError(
+            f"{text} has no {DESCRIPTION} that says what lies in it: `acclimate init {text}` drafts one; "
+            "fill in the names of the classes; or name its layout, such as cityscapes:PATH (`acclimate list datasets`)"
+        )
+    parse_spec(text)
+    return text
+
+
+def splits_of(spec: str) -> list[str]:
+    """The splits of a data set, in its own order."""
+    kind, path = parse_spec(spec)
+    reader = DATASETS[kind].reader
+    if reader is None:
+        return list(SPLITS)
+    root = reader.locate(Path(path))
+    return reader.splits(root) if root.exists() else []
+
+
+def source_domain(spec: str, *, space: ClassSpace | None) -> Domain:
+    """The labelled source.
+
+    Raises:
+        UserError: it cannot be read, or has no labels.
+    """
+    domain = _domain(spec, "source", space=space)
+    if not domain.dataset.has_labels:
+        raise UserError(
+            f"the source {spec} ({domain.split}) has no labels to learn from; a source is pictures with label maps "
+            "(did you mean it as --target?)"
+        )
+    seen = np.zeros(256, dtype=np.int64)
+    for place in _evenly(LOOKED, len(domain.dataset)):
+        seen += counted(domain.dataset, place)
+    names = domain.dataset.class_space.classes
+    rare = [name for index, name in enumerate(names) if 0 < seen[index] < 0.001 * seen[:255].sum()]
+    if rare:
+        domain.remarks.append(f"rare in the source (below 0.1 % of the pixels): {', '.join(rare)}")
+    return domain
+
+
+def target_domain(spec: str, *, space: ClassSpace) -> Domain:
+    """The target, whose labels are never trained on; ``scored`` is its val split where that has labels.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    domain = _domain(spec, "target", space=space)
+    if "val" in splits_of(spec) and domain.split != "val":
+        try:
+            scored = open_dataset(spec, split="val", class_space=space)
+            if scored.has_labels:
+                scored.label(0)
+                domain.scored = "val"
+        except UserError as error:
+            domain.remarks.append(f"the target's val split cannot be scored on: {error}")
+    return domain
+
+
+def colour_gap(source: Domain, target: Domain) -> float:
+    """How far the colours of two domains are apart: Wasserstein distance in grey levels (0-255), mean over channels."""
+    return float(wasserstein(source.histograms, target.histograms).mean())
+
+
+def _domain(spec: str, role: str, *, space: ClassSpace | None) -> Domain:
+    splits = splits_of(spec)
+    split = "train" if "train" in splits or not splits else splits[0]
+    dataset = open_dataset(spec, split=split, class_space=space)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for place in _evenly(MEASURED, len(dataset)):
+        if isinstance(dataset, FileDataset):
+            height, width = image_size(dataset.listing.items[place].image)
+        else:
+            height, width = dataset.image(place).shape[:2]
+        sizes[width, height] += 1
+    domain = Domain(
+        spec,
+        split,
+        dataset,
+        sizes.most_common(1)[0][0],
+        Counter({f"{width}x{height}": count for (width, height), count in sizes.items()}),
+        channel_histograms(sampled_images(dataset, count=LOOKED)),
+    )
+    if len(dataset) < FEW_IMAGES:
+        domain.remarks.append(f"the {role} has only {len(dataset)} images: expect little, and look at the result")
+    return domain
+
+
+def _evenly(count: int, total: int) -> list[int]:
+    count = min(count, total)
+    return [int((number + 0.5) * total / count) for number in range(count)]
