@@ -22,10 +22,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from acclimate.errors import UserError
 from acclimate.io.validation import validated
+
+MOST_ROUNDS = 1000
+"""Published schedules have up to five; a number with a zero too many must not fill the memory with stages."""
 
 
 class _Strict(BaseModel):
@@ -59,7 +62,7 @@ class Rounds(_Strict):
     """Rounds of label and train.
 
     Attributes:
-        rounds: how many.
+        rounds: how many, up to :data:`MOST_ROUNDS`.
         start: the stage the first round labels with and starts from.
         label, train: what every round's stages hold besides what follows here.
         portion: of each class (or of all pixels) that is kept.
@@ -67,7 +70,7 @@ class Rounds(_Strict):
         source_portion: of the source's images that each round trains on.
     """
 
-    rounds: PositiveInt
+    rounds: int = Field(gt=0, le=MOST_ROUNDS)
     start: str
     label: dict[str, Any] = {}
     train: dict[str, Any]
