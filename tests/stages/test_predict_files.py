@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from acclimate.cli.app import app, main
 from acclimate.data.class_spaces import class_space
 from acclimate.data.registry import open_dataset
+from acclimate.errors import UserError
 from acclimate.evaluation.model import load
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
@@ -290,6 +291,40 @@ def test_videos_of_odd_sizes_and_uneven_times_are_kept(tmp_path: Path) -> None:
     assert [each.image.shape for each in again] == [(34, 48, 3)] * 3
     np.testing.assert_allclose([each.seconds for each in again], times, atol=1e-3)
     np.testing.assert_allclose([each.image.mean() for each in again], (0, 60, 120), atol=4)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_titles_that_are_no_utf8_are_no_reason_to_refuse(suffix: str, tmp_path: Path) -> None:
+    from acclimate.io.video import opened_video
+
+    path = tmp_path / f"titled{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Stra+e"
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"Stra+e" in content
+    path.write_bytes(content.replace(b"Stra+e", b"Stra\xdfe"))
+    with opened_video(path) as frames:
+        assert len(list(frames)) == 1
+
+
+def test_a_video_that_leads_outside_itself_is_damaged(tmp_path: Path) -> None:
+    from acclimate.io.video import opened_video
+
+    write_clip(tmp_path / "drive.mp4")
+    content = bytearray((tmp_path / "drive.mp4").read_bytes())
+    box = content.index(b"mdat")
+    content[box - 4 : box] = (1).to_bytes(4, "big")  # the size follows in 64 bits
+    content[box + 4 : box + 12] = (2**63 - 9).to_bytes(8, "big")
+    (tmp_path / "drive.mp4").write_bytes(content)
+    with (
+        pytest.raises(UserError, match=r"drive\.mp4 cannot be read as a video"),
+        opened_video(tmp_path / "drive.mp4") as frames,
+    ):
+        list(frames)
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
