@@ -73,6 +73,7 @@ def source_signals(
         labels=_shares(counts.sum(axis=1), names),
         predicted=_shares(counts[:, : len(names)].sum(axis=0), names),
         similarity=similarity(maps, classes=len(names)),
+        blind=blind_accuracy(maps, classes=len(names)),
     )
 
 
@@ -143,6 +144,29 @@ def similarity(maps: Sequence[NDArray[np.uint8]], *, classes: int) -> float:
     labelled = (stack != VOID).sum(axis=0).astype(np.int64)
     known = int((labelled * (labelled - 1)).sum())
     return round(pairs / known, 6) if known else 0.0
+
+
+def blind_accuracy(maps: Sequence[NDArray[np.uint8]], *, classes: int) -> float | None:
+    """How often a place of a label map has the class that it has most often in the others; None for fewer than four.
+
+    Args:
+        maps: of one size; void pixels are left out, ties count as wrong.
+        classes: ids below this are classes.
+    """
+    if len(maps) < 4:
+        return None
+    stack = np.stack(maps).reshape(len(maps), -1)
+    counts = np.stack([(stack == k).sum(axis=0) for k in range(classes)])
+    right = known = 0
+    for label in stack:
+        own = np.arange(classes)[:, None] == label[None]
+        others = counts - own
+        highest_other = np.where(own, -1, others).max(axis=0)
+        mine = np.where(own, others, -1).max(axis=0)
+        valid = label < classes
+        right += int((mine > highest_other)[valid].sum())
+        known += int(valid.sum())
+    return round(right / known, 6) if known else None
 
 
 @dataclass(frozen=True)
