@@ -59,7 +59,8 @@ def test_command_is_understood(command: Command, workspace: Path) -> None:
     name, values = parsed(command.words)
     wrong_on_purpose = any(line.startswith("error:") for line in command.shown)
     for key in ("source", "target", "data"):
-        if values.get(key) and not wrong_on_purpose:
+        folder = name == "adapt" and ":" not in str(values.get(key))
+        if values.get(key) and not folder and not wrong_on_purpose:
             assert values[key].partition(":")[0] in {*DATASETS, *BOXED_DATASETS, *names_added("acclimate.datasets")}
     if name in ("run", "demo") and not wrong_on_purpose:
         recipe = values.get("recipe") or ("demo-quick" if values["quick"] else "demo")

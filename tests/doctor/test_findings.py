@@ -109,6 +109,13 @@ def test_maps_that_are_the_same_for_every_frame(predicted: float, labels: float,
     assert kinds(findings_in_model("m", signals, same_frames=True)) == []
 
 
+def test_a_model_no_better_than_one_who_sees_nothing() -> None:
+    (finding,) = findings_in_model("m", model(source={"accuracy": 0.64, "blind": 0.6}))
+    assert (finding.kind, finding.severity) == ("picture ignored", "alarm")
+    assert "64 % of the source's pixels right, hardly more than the 60 %" in finding.words
+    assert kinds(findings_in_model("m", model(source={"accuracy": 0.69, "blind": 0.6}))) == []
+
+
 def test_classes_that_are_never_predicted() -> None:
     without = {**LABELS, "car": 0.0, "road": 0.44}
     found = list(findings_in_model("m", model(predicted=without, source={"predicted": without})))

@@ -181,7 +181,9 @@ def test_a_restored_method_goes_on_as_if_nothing_had_happened(name: str, multi_l
     buffer = io.BytesIO()
     torch.save(method.method_state(), buffer)
     buffer.seek(0)
-    restored = make_method(name, ToyNetwork(multi_level=multi_level, seed=9))
+    # a stage that goes on builds its network from the same seed or start, which some methods keep to refer to
+    seed = 0 if "labelling" in method.references else 9
+    restored = make_method(name, ToyNetwork(multi_level=multi_level, seed=seed))
     restored.load_method_state(torch.load(buffer, weights_only=True))
     for step in range(2, 4):
         train_step(method, batch(step), target_batch(step), step, fabric=fabric)

@@ -115,6 +115,8 @@ def make_method(
 ) -> Method:
     """A method on a toy network, with a narrow discriminator where it has one and published settings otherwise."""
     cls = method_class(name)
+    if "discriminator_dropout" in cls.Options.model_fields:  # of four channels none might pass anything on
+        options = {"discriminator_width": 16, "discriminator_dropout": 0.0} | options
     if "discriminator_width" in cls.Options.model_fields:
         options.setdefault("discriminator_width", 4)
     network = network or ToyNetwork()

@@ -20,6 +20,7 @@ CASES: list[tuple[str, tuple[list[int], list[int]], float, dict[str, Any]]] = [
     ("aspp", DILATED, 16, {}),
     ("small-aspp", PLAIN, 14, {"channels": 8}),
     ("v3plus-light", DILATED, 8, {"channels": 8}),
+    ("aspp-se", DILATED, 16, {"channels": 32, "dropout": 0}),
     ("psp", DILATED, 16, {"channels": 8, "dropout": 0}),
     ("v3plus-light", PYRAMID, 8, {"channels": 8}),
     ("deeplab-v3plus", DILATED, 4, {"channels": 8}),

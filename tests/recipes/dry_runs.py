@@ -43,8 +43,8 @@ UNSERVED: dict[str, str] = {}
 HEIGHT = 64
 """Of the target's pictures in a dry run."""
 
-NARROW: dict[str, int] = {"discriminator_width": 4, "discriminator_layers": 3}
-"""Options of methods that only make them larger."""
+NARROW: dict[str, int] = {"discriminator_width": 4, "discriminator_layers": 3, "gather_steps": 0}
+"""Options of methods that only make them larger, or longer."""
 
 HEADS = ("multi_level", "twin_heads")
 """Options of networks that the small stand-in keeps."""

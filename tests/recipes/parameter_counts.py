@@ -88,6 +88,10 @@ def expected_parameters(config: Any, classes: int) -> int:
     if name == "encoder-decoder" and (backbone, config.decoder) == ("torchvision/resnet101", "psp"):
         pooled, fused = 4 * (2048 * 512 + 1024), 9 * 4096 * 512 + 1024
         return RESNET101 + pooled + fused + 513 * classes + small_aspp(1024, 96, classes)
+    if name == "encoder-decoder" and (backbone, config.decoder) == ("torchvision/resnet101", "aspp-se"):
+        branches = 2049 * 256 + 4 * (9 * 2048 + 1) * 256 + 5 * 512
+        excitation, fused = 1281 * 80 + 81 * 1280, (9 * 1280 + 1) * 256 + 512
+        return RESNET101 + branches + excitation + fused + 256 * classes
     if name == "mobilenet-v3plus":
         heads = 2 if config.twin_heads else 1
         return MOBILENET_V2 - (320 * 1280 + 2560) + heads * light_v3plus(classes)

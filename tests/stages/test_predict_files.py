@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from acclimate.cli.app import app, main
 from acclimate.data.class_spaces import class_space
+from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
 from acclimate.evaluation.model import load
 from acclimate.models.checkpoint import ModelCard, save_network
@@ -330,3 +331,32 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert done.exit_code == 0
     assert done.stdout == "acclimate 0.1.0\n"
+
+
+def test_pictures_cut_from_a_video_are_a_target(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(run / "drive.mp4", frames=11)  # 5 frames per second: 2.2 seconds
+    cut = CliRunner().invoke(app, ["frames", "drive.mp4", "-o", "footage"], catch_exceptions=False)
+    assert cut.stdout == "3 pictures: folder:footage\n"
+    dataset = open_dataset("folder:footage")
+    assert dataset.names == ["drive/000001", "drive/000006", "drive/000011"]
+    assert not dataset.has_labels
+    wanted = decoded(run / "drive.mp4")[5].astype(float)
+    assert np.abs(dataset.image(1) - wanted).mean() < 2
+    # what a user adds to the description stays
+    (run / "footage/dataset.yaml").write_text("images: images\nname: mine\n")
+    more = ["frames", "drive.mp4", "-o", "footage", "--every", "0", "--most", "7"]
+    assert "7 pictures" in CliRunner().invoke(app, more, catch_exceptions=False).stdout
+    assert "mine" in (run / "footage/dataset.yaml").read_text()
+    assert open_dataset("folder:footage").names == [f"drive/{number:06d}" for number in range(1, 8)]
+    for words, expected in (
+        (("gone.mp4",), "there is no video gone.mp4"),
+        (("frames/a.png",), "frames/a.png is no video that is read"),
+        (("drive.mp4", "./drive.mp4"), "two of the videos are called drive"),
+        (("drive.mp4", "-o", "frames"), "frames already holds files that acclimate did not write"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["acclimate", "frames", *words])
+        with pytest.raises(SystemExit):
+            main()
+        assert expected in capsys.readouterr().err.splitlines()[-1]

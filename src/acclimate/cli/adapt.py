@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -39,10 +40,10 @@ def adapt_command(
     """Adapt a model to your pictures without a recipe: it looks, says what it chose and why, and runs it."""
     from acclimate.cli.doctor import diagnosis_lines
     from acclimate.cli.runs import parse_seeds
+    from acclimate.io.outputs import claim_folder
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
     from acclimate.planning.defaults import ADAPTED, CONTROL
-    from acclimate.planning.outcome import label_free_lines, stage_folder
     from acclimate.recipe.load import parse_override
     from acclimate.report.terminal import print_results
     from acclimate.stages.stage import MODEL
@@ -59,7 +60,10 @@ def adapt_command(
     )
     path = output / RECIPE
     if dry_run:
-        print(drafted(wanted, say=_say).text, end="")
+        with TemporaryDirectory() as folder:
+            place = Path(folder) / output.name
+            text = drafted(wanted, descriptions=place, say=_say).text
+        print(text.replace(str(place), str(output)), end="")
         return
     draft = kept_draft(path, wanted)
     if draft is not None:
@@ -70,7 +74,8 @@ def adapt_command(
                 "several processes would each choose for themselves: choose in one, with `acclimate adapt ... "
                 "--dry-run > mine.yaml`, then start `acclimate run mine.yaml` in several"
             )
-        draft = drafted(wanted, say=_say)
+        claim_folder(output, "run", reads=[Path(text) for text in (source, target) if Path(text).exists()])
+        draft = drafted(wanted, descriptions=output, say=_say)
         write_draft(draft, path)
         assert draft.plan is not None
         for line in draft.plan.lines():
@@ -81,12 +86,11 @@ def adapt_command(
         return
     if rows:
         print_results(rows)
-    for line in label_free_lines(output, draft.recipe, wanted.seeds):
-        print(line)
     for line in diagnosis_lines(output):
         _say(line)
-    model, control = (stage_folder(output, draft.recipe, name, wanted.seeds[0]) for name in (ADAPTED, CONTROL))
-    _say(f"model:  {model / MODEL} (the control without the target: {control / MODEL})")
+    home = output if len(wanted.seeds) == 1 else output / f"seed-{wanted.seeds[0]}"
+    folders = {name: home / f"{number}-{name}" for number, name in enumerate(draft.recipe.stages, start=1)}
+    _say(f"model:  {folders[ADAPTED] / MODEL} (the control without the target: {folders[CONTROL] / MODEL})")
     _say(f"page:   {output / 'report.html'}")
     _say(f"use it: acclimate predict {output} FRAMES -o predictions --overlay")
 

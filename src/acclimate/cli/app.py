@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import adapt, clean, data, doctor, listing, models, predict, runs
+from acclimate.cli import adapt, clean, data, demo_data, doctor, frames, init, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -53,6 +53,7 @@ def everywhere(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": runs.demo_command,
+    "demo-data": demo_data.demo_data_command,
     "adapt": adapt.adapt_command,
     "run": runs.run_command,
     "bench": runs.bench_command,
@@ -60,6 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict_command,
     "label": data.label_command,
     "translate": data.translate_command,
+    "init": init.init_command,
+    "frames": frames.frames_command,
     "check": data.check_command,
     "stats": data.stats_command,
     "report": runs.report_command,

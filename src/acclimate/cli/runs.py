@@ -33,11 +33,12 @@ def run_command(
     seeds: Seeds = "0",
     store: Annotated[Path | None, typer.Option("--store", help="finished stages (default: beside -o)")] = None,
     overrides: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved recipe and stop")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the recipe and what it will cost")] = False,
 ) -> None:
     """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
     from acclimate.cli.doctor import diagnosis_lines
     from acclimate.pipeline.run import Run, run
+    from acclimate.planning.plan import plan_of
     from acclimate.recipe.load import explained, load_recipe, parse_override
     from acclimate.report.terminal import print_results
 
@@ -45,7 +46,9 @@ def run_command(
     loaded, origins = load_recipe(recipe, overrides=dict(map(parse_override, overrides or ())) | specs)
     origins.update({key: f"--{key}" for key in specs})
     if dry_run:
-        print(explained(loaded, origins), end="")
+        print(explained(loaded, origins), end="", flush=True)
+        plan = plan_of(loaded, seeds=parse_seeds(seeds), store=store or output.parent / ".stages")
+        print("\n".join(f"# {line}".rstrip() for line in plan.lines()))
         return
     rows = run(loaded, Run(output=output, seeds=parse_seeds(seeds), store=store), origins=origins)
     if os.environ.get("RANK", "0") != "0":

@@ -39,6 +39,7 @@ class SourceSignals(_Signals):
         accuracy: share of the labelled pixels that are right.
         labels, predicted: class -> share of the labelled pixels, by label and by prediction.
         similarity: share of the pixels on which two of the label maps agree, over all pairs.
+        blind: accuracy of one who sees no picture and says of each place what the other label maps say most often.
     """
 
     split: str
@@ -49,6 +50,7 @@ class SourceSignals(_Signals):
     labels: dict[str, float]
     predicted: dict[str, float]
     similarity: float
+    blind: float | None = None
 
     @property
     def miou(self) -> float:

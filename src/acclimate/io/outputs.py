@@ -24,7 +24,7 @@ from acclimate.io.reading import parsed_json, stream_of, text_of
 MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
-FolderKind = Literal["run", "bench", "label", "translate", "predict", "store"]
+FolderKind = Literal["run", "bench", "label", "translate", "predict", "frames", "store", "demo-data"]
 FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
@@ -76,7 +76,7 @@ def claim_folder(folder: Path, kind: FolderKind, *, reads: Iterable[Path] = ()) 
         write_json(home / MARK, {"program": "acclimate", "version": version("acclimate"), "kind": kind})
     elif maker != kind:
         raise UserError(f"{folder} holds what `acclimate {maker}` wrote; choose another folder for {kind}")
-    remove_leftovers(home, deep=kind in ("label", "translate", "predict"))
+    remove_leftovers(home, deep=kind in ("label", "translate", "predict", "frames"))
 
 
 def claim_file(path: Path, kind: FileKind, *, reads: Iterable[Path] = ()) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.text import Text
 
+from acclimate.io.bars import clock, stage_line, whole_line
 from acclimate.io.stopping import act_on_request
 from acclimate.io.terminal import SafeConsole
+from acclimate.io.whole import current
 
 SECONDS_BETWEEN_LINES = 15.0
 console = SafeConsole(stderr=True)
@@ -22,12 +25,17 @@ class Tracker:
     def __init__(self, what: str, total: int | None, *, done: int = 0) -> None:
         self.what, self.total, self.done = what, total, done
         self._first, self._begin, self._last = done, time.monotonic(), 0.0
-        self._bar: Progress | None = None
         self._note = ""
-        self._silent = False
+        self._values: Mapping[str, float] = {}
+        self._silent = self._drawn = False
 
-    def advance(self, count: int = 1, note: str | None = None) -> None:
-        """Counts ``count`` more as done; ``note`` is shown beside the bar until there is a new one.
+    def advance(self, count: int = 1, note: str | None = None, *, values: Mapping[str, float] | None = None) -> None:
+        """Counts ``count`` more as done.
+
+        Args:
+            count: of the total.
+            note: shown behind the count until there is a new one.
+            values: named numbers, likewise; where there is little room, only the first ones are shown.
 
         Raises:
             Interrupted: the process was asked to stop, and nothing else acts on it.
@@ -35,22 +43,44 @@ class Tracker:
         act_on_request()
         self.done += count
         self._note = self._note if note is None else note
+        self._values = self._values if values is None else dict(values)
         if self._silent:
             return
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self.done, note=self._note)
-            return
+        if (whole := current()) is not None and self.total is not None:
+            whole.heard(self.what, self.done, self.total, first=self._first)
         now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_LINES and (self.total is None or self.done < self.total):
+        if self._drawn or (now - self._last < SECONDS_BETWEEN_LINES and self.done != self.total):
             return
         self._last = now
-        spent = now - self._begin
+        numbers = [f"{name} {value:.3g}" for name, value in self._values.items()]
+        note = "  ".join([*numbers, self._note] if self._note else numbers)
+        everything = f" ({clock(whole.seconds_left())} in all)" if whole is not None else ""
         if self.total is None:
-            print(f"{self.what}: {self.done}, {spent:.0f} s  {self._note}", file=sys.stderr, flush=True)
-            return
-        rate = (self.done - self._first) / spent if spent > 0 else 0.0
-        left = (self.total - self.done) / rate if rate > 0 else 0.0
-        print(f"{self.what}: {self.done}/{self.total}, {left:.0f} s left  {self._note}", file=sys.stderr, flush=True)
+            told = f"{self.done}, {now - self._begin:.0f} s"
+        else:
+            told = f"{self.done}/{self.total}, {self._seconds_left() or 0.0:.0f} s left"
+        print(f"{self.what}: {told}{everything}  {note}", file=sys.stderr, flush=True)
+
+    def lines(self, width: int) -> list[str]:
+        """What a terminal of that width shows now."""
+        lines = [
+            stage_line(
+                width,
+                self.what,
+                done=self.done,
+                total=self.total,
+                left=self._seconds_left(),
+                values=self._values,
+                note=self._note,
+            )
+        ]
+        if (whole := current()) is not None:
+            lines.append(whole_line(width, share=whole.share, left=whole.seconds_left()))
+        return lines
+
+    def _seconds_left(self) -> float | None:
+        spent, done = time.monotonic() - self._begin, self.done - self._first
+        return None if self.total is None or done <= 0 else spent * (self.total - self.done) / done
 
 
 @contextmanager
@@ -68,14 +98,10 @@ def progress(what: str, total: int | None, *, done: int = 0, silent: bool = Fals
     if silent or not console.is_terminal:
         yield tracker
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        bar.add_task(what, total=total, completed=done, note="")
-        tracker._bar = bar
+    tracker._drawn = True
+
+    def drawn() -> Text:
+        return Text("\n".join(tracker.lines(console.width)), no_wrap=True, overflow="crop")
+
+    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=drawn):
         yield tracker

@@ -109,6 +109,10 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
     def after_step(self, step: int) -> None:
         """What happens once the optimisers have stepped (moving averages, say). Nothing, unless a method says so."""
 
+    def averaged_buffers(self) -> list[Tensor]:
+        """Buffers that each of several processes moves by its own images and that all then have the mean of."""
+        return []
+
     def saved_modules(self) -> dict[str, nn.Module]:
         """What is kept beside the network for a later stage that starts from it: nothing, unless a method says so."""
         return {}

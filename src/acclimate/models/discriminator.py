@@ -59,3 +59,29 @@ class FineGrainedDiscriminator(nn.Module):
         features = functional.leaky_relu(self.conv1(features), _SLOPE, inplace=True)
         features = functional.leaky_relu(self.conv2(features), _SLOPE, inplace=True)
         return torch.cat([self.source(features), self.target(features)], dim=1)
+
+
+class ScoreDiscriminator(nn.Module):
+    """Which domain does each place of a map of scores come from, seen by itself?
+
+    Three 1x1 convolutions with dropout of whole channels between them (CyCADA's code, after ADDA). Forward: logits of
+    classes (B, C, h, w) to (B, 2, h, w), target first and source second.
+
+    Args:
+        classes: number of classes C.
+        width: channels of the first convolution, halved by the second; 512 as published.
+        dropout: chance of a channel to be dropped.
+    """
+
+    def __init__(self, classes: int, *, width: int = 512, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(classes, width, kernel_size=1)
+        self.conv2 = nn.Conv2d(width, max(1, width // 2), kernel_size=1)
+        self.classifier = nn.Conv2d(max(1, width // 2), 2, kernel_size=1)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        for convolution in (self.conv1, self.conv2):
+            scores = functional.relu(self.dropout(convolution(scores)))
+        logits: Tensor = self.classifier(scores)
+        return logits

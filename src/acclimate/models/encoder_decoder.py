@@ -69,7 +69,8 @@ class EncoderDecoder(SegmentationNetwork):
     """A backbone of torchvision or timm under a decoder.
 
     Images of any size are padded to the right and below until the backbone can take them, and the logits cut again. The
-    features of the main level are the backbone's last, those of the auxiliary level the ones before.
+    features of the main level are the backbone's last, or the decoder's where it has an embedding; those of the
+    auxiliary level are the ones before.
     """
 
     name = "encoder-decoder"
@@ -111,6 +112,9 @@ class EncoderDecoder(SegmentationNetwork):
             backbone.requires_grad_(False)
 
     def features_of(self, images: Tensor) -> Tensor:
+        if getattr(self.decoder, "embedding_channels", None) is not None:
+            features: Tensor = self(images).features
+            return features
         images = self.preprocessing(images)
         size = (images.shape[2], images.shape[3])
         images = padded(images, self.multiple)
@@ -128,7 +132,12 @@ class EncoderDecoder(SegmentationNetwork):
         strides = self.backbone.strides
 
         def level(decoder: Decoder, number: int) -> Level:
-            logits = decoder(maps[: len(maps) + number + 1])
+            read = maps[: len(maps) + number + 1]
+            if getattr(decoder, "embedding_channels", None) is not None:
+                embedding = decoder.embedded(read)
+                logits = cut(decoder.classified(embedding), size, stride=decoder.stride)
+                return Level(logits, cut(embedding, size, stride=decoder.stride))
+            logits = decoder(read)
             return Level(cut(logits, size, stride=decoder.stride), cut(maps[number], size, stride=strides[number]))
 
         levels = {MAIN: level(self.decoder, -1)}
@@ -141,7 +150,9 @@ class EncoderDecoder(SegmentationNetwork):
 
     def feature_channels(self) -> dict[str, int]:
         channels = self.backbone.channels
-        return {level: channels[-1 - number] for number, level in enumerate(self.levels)}
+        found = {level: channels[-1 - number] for number, level in enumerate(self.levels)}
+        embedding = getattr(self.decoder, "embedding_channels", None)
+        return found if embedding is None else found | {MAIN: embedding}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Body and heads, the body by depth where its learning rate decays, and what weight decay spares by itself."""

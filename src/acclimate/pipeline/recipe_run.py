@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric import Fabric
 
 from acclimate.data.tolerance import write_skipped
 from acclimate.doctor.signals import EXAMINED
 from acclimate.evaluation.scores import ORACLE, Row
+from acclimate.io.whole import WholeRun
 from acclimate.pipeline.sizes import check_input_sizes
 from acclimate.pipeline.store import Store, link
 from acclimate.recipe.schema import Recipe
@@ -46,6 +49,7 @@ class RecipeRun:
         fabric: the processes.
         output: the run's folder, which gets a link to every stage.
         prefix: of the links' names: ``seed-0/`` where there are several seeds, else empty.
+        whole: told which stage is at work.
         finished: the stages that are done, by name.
     """
 
@@ -56,12 +60,16 @@ class RecipeRun:
     fabric: Fabric
     output: Path
     prefix: str
+    whole: WholeRun | None = None
     finished: dict[str, Done] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises UserError for what is wrong with a stage, now rather than after hours of training."""
+        for name, settings in self.recipe.stages.items():
+            settings.check(self._context(name))
 
     def run(self) -> list[Row]:
         """Every stage in order; the rows of the evaluated ones (in the first process alone)."""
-        for name, settings in self.recipe.stages.items():
-            settings.check(self._context(name))  # what is wrong is said now rather than after hours of training
         self._examine("sets", ExaminedSets(self._context("")))
         rows: list[Row] = []
         for number, (name, settings) in enumerate(self.recipe.stages.items(), start=1):
@@ -117,10 +125,20 @@ class RecipeRun:
     def _folder_of(self, name: str) -> str:
         return f"{self.prefix}{list(self.recipe.stages).index(name) + 1}-{name}"
 
+    def work_left(self) -> dict[str, float]:
+        """Key -> work of every stage that is not done yet, for a :class:`WholeRun`."""
+        there = replace(self, finished={}).expected()
+        return {key: stage.work() for _, stage, key in there if not self.store.has(key)}
+
     def _done_once(self, stage: Stage) -> Done:
         """The stage as the store has it, done now unless it was done before."""
-        store, identity = self.store, stage.identity()
-        key = store.key(stage.verb, identity)
+        identity = stage.identity()
+        key = self.store.key(stage.verb, identity)
+        with self.whole.stage(key, stage.title) if self.whole is not None else nullcontext():
+            return self._as_the_store_has_it(stage, key, identity)
+
+    def _as_the_store_has_it(self, stage: Stage, key: str, identity: dict[str, Any]) -> Done:
+        store = self.store
         summary = store.finished(key)
         if summary is not None:
             if self.fabric.is_global_zero:

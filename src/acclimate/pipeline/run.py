@@ -13,6 +13,7 @@ from acclimate.evaluation.scores import Row, write_results
 from acclimate.io.environment import environment
 from acclimate.io.files import remove_leftovers, write_json, write_text
 from acclimate.io.outputs import claim_folder
+from acclimate.io.whole import whole_run
 from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.store import Store
 from acclimate.recipe.load import Origins, Recipe, explained
@@ -66,9 +67,17 @@ def run(recipe: Recipe, settings: Run, *, origins: Origins | None = None) -> lis
         write_skipped(settings.output, data.skipped)
         write_json(settings.output / "environment.json", {**environment(), "seeds": list(settings.seeds)})
     rows: list[Row] = []
-    for seed in settings.seeds:
-        prefix = "" if len(settings.seeds) == 1 else f"seed-{seed}/"
-        rows.extend(RecipeRun(recipe, data, seed, store, fabric, settings.output, prefix).run())
+    with whole_run() as whole:
+        runs = [
+            RecipeRun(recipe, data, seed, store, fabric, settings.output, prefix, whole)
+            for seed in settings.seeds
+            for prefix in ["" if len(settings.seeds) == 1 else f"seed-{seed}/"]
+        ]
+        for each in runs:
+            each.check()
+            whole.expect(each.work_left())
+        for each in runs:
+            rows.extend(each.run())
     if fabric.is_global_zero:
         from acclimate.report.page import write_report
 

@@ -40,6 +40,10 @@ class Store:
         """Where that stage is, or will be."""
         return self.root / key
 
+    def has(self, key: str) -> bool:
+        """Whether that stage was finished once; what it left is not looked at, as :meth:`finished` does."""
+        return (self.folder(key) / DONE).is_file()
+
     def finished(self, key: str) -> dict[str, Any] | None:
         """The summary of a finished stage; None while it is not, or where a file it left is gone or damaged."""
         folder = self.folder(key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acclimate.data.drafting.names import split_names
 from acclimate.data.places import places_read
 from acclimate.errors import UserError
 from acclimate.io.faults import machine_fault
@@ -18,13 +19,13 @@ from acclimate.io.files import write_text
 from acclimate.io.outputs import claim_file, claim_folder, is_untouched_draft, signed_draft
 from acclimate.pipeline.recipe_run import opened
 from acclimate.planning.choice import Choice, chosen, fit_for, set_steps, what_was_chosen, what_was_seen
-from acclimate.planning.defaults import ADAPTED, BASE, CONTROL, FEW_STEPS, FEWEST_STEPS, LEAST, MOST, SCORED_IMAGES, Fit
-from acclimate.planning.domains import source_domain, spec_of, target_domain
+from acclimate.planning.defaults import ADAPTED, BASE, CONTROL, FEW_STEPS, FEWEST_STEPS, LEAST, MOST, Fit
+from acclimate.planning.domains import Say, described, source_domain, spec_of, target_domain
 from acclimate.planning.machine import this_machine
 from acclimate.planning.measuring import Costs, measured
 from acclimate.planning.plan import Plan, duration, plan_from, step_seconds
 from acclimate.recipe.load import Origins, Recipe, load_recipe, recipe_of
-from acclimate.recipe.text import commented, leaves, read_text, set_key, to_yaml
+from acclimate.recipe.text import commented, leaves, read_text, to_yaml
 from acclimate.stages.data import protocol_and_classes
 from acclimate.stages.stage import RunData
 
@@ -32,8 +33,6 @@ RECIPE = "adapt.yaml"
 """The file in the run's folder that holds what was chosen."""
 MARGIN = 0.9
 """The share of the time given that is planned for: machines slow down, and others use them too."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,13 @@ class Drafted:
     reads: Sequence[Path] = ()
 
 
-def drafted(wanted: Wanted, *, say: Say) -> Drafted:
+def drafted(wanted: Wanted, *, descriptions: Path, say: Say) -> Drafted:
     """Looks at the data and the machine, chooses, and measures what the choice costs.
 
     Args:
         wanted: the user's wishes.
+        descriptions: how the files' names begin that get the descriptions of folders which have none: ``-source.yaml``
+            and ``-target.yaml`` behind it.
         say: told what was seen and chosen, and why, line by line.
 
     Raises:
@@ -98,9 +99,18 @@ def drafted(wanted: Wanted, *, say: Say) -> Drafted:
     """
     begin = time.monotonic()
     machine = this_machine()
-    source_spec, target_spec = spec_of(wanted.source), spec_of(wanted.target)
-    _, space = protocol_and_classes(wanted.classes, source_spec)
-    source = source_domain(source_spec, space=space if wanted.classes else None)
+    named = wanted.classes if wanted.classes is None or "," not in wanted.classes else None
+    source_spec = spec_of(wanted.source)
+    if source_spec is None:
+        names = split_names(wanted.classes) if wanted.classes is not None and named is None else None
+        source_spec = described(wanted.source, Path(f"{descriptions}-source.yaml"), names=names, say=say)
+    elif named != wanted.classes:
+        raise UserError(f"--classes with names is for a folder without a description, which {wanted.source} has")
+    target_spec = spec_of(wanted.target) or described(
+        wanted.target, Path(f"{descriptions}-target.yaml"), names=None, say=say
+    )
+    _, space = protocol_and_classes(named, source_spec)
+    source = source_domain(source_spec, space=space if named else None)
     target = target_domain(target_spec, space=space)
     seen = what_was_seen(source, target, machine)
     for line in seen:
@@ -109,8 +119,8 @@ def drafted(wanted: Wanted, *, say: Say) -> Drafted:
 
     def choice_at(area: int) -> Choice:
         choice = chosen(source, target, machine, fit=fit, weights=weights, why=why, area=area)
-        if wanted.classes is not None:
-            choice.set("protocol", wanted.classes, "--classes")
+        if named is not None:
+            choice.set("protocol", named, "--classes")
         return choice
 
     choice, recipe, data, costs = _fitted(wanted, fit, choice_at, begin=begin, say=say)
@@ -124,8 +134,8 @@ def drafted(wanted: Wanted, *, say: Say) -> Drafted:
             f"{duration(_usual_seconds(recipe, fit, costs, wanted))} here"
         )
     head = [f"acclimate {wanted.words()}", *seen, *what_was_chosen(choice, fit, why), "", *plan.lines()]
-    text = signed_draft("".join(f"# {line}".rstrip() + "\n" for line in head) + _yaml_of(choice, wanted.overrides))
-    recipe, origins = _recipe_of(choice, wanted.overrides)
+    text = signed_draft("".join(f"# {line}".rstrip() + "\n" for line in head) + _yaml_of(choice))
+    recipe, origins = _recipe_of(choice)
     return Drafted(text, recipe, origins, plan, places_read(source.dataset, target.dataset))
 
 
@@ -170,8 +180,9 @@ def _fitted(
     place = fit.usual
     tried: set[int] = set()
     while True:
-        choice = choice_at(fit.areas[place])
-        recipe, _ = _recipe_of(choice, wanted.overrides)
+        chosen_here = choice_at(fit.areas[place])
+        choice = _overridden(chosen_here, wanted.overrides)
+        recipe, _ = _recipe_of(choice)
         data = opened(recipe)
         tried.add(place)
         costs = _measured_or_smaller(recipe, data, smaller=place > 0)
@@ -184,7 +195,7 @@ def _fitted(
         steps, others = _seconds_of_steps_and_others(recipe, data, costs, seeds=len(wanted.seeds))
         factor = (MARGIN * (wanted.hours * 3600 - spent) - others) / steps
         other = _better_place(fit, place, factor)
-        if other not in tried and _differs(choice_at(fit.areas[other]), choice):
+        if other not in tried and _differs(choice_at(fit.areas[other]), chosen_here):
             place = other
             continue
         if factor * fit.base_steps < FEWEST_STEPS:
@@ -194,8 +205,9 @@ def _fitted(
                 f"{duration(spent + others)} of it; about --hours {math.ceil(least / 36) / 100:g} is the least that is "
                 "worth it on this machine"
             )
-        set_steps(choice, fit, min(factor, MOST))
-        recipe, _ = _recipe_of(choice, wanted.overrides)
+        set_steps(chosen_here, fit, min(factor, MOST))
+        choice = _overridden(chosen_here, wanted.overrides)
+        recipe, _ = _recipe_of(choice)
         if factor > MOST:
             say(f"{MOST:g} times the usual steps are enough, so less than --hours {wanted.hours:g} is used")
         return choice, recipe, data, costs
@@ -214,9 +226,8 @@ def _measured_or_smaller(recipe: Recipe, data: RunData, *, smaller: bool) -> Cos
 def _seconds_of_steps_and_others(recipe: Recipe, data: RunData, costs: Costs, *, seeds: int) -> tuple[float, float]:
     """What the recipe's steps take, and what does not depend on their number."""
     plan = plan_from(recipe, data, costs, seeds=range(seeds))
-    looks = sum(costs.steps[name].predict_seconds or 0.0 for name in (CONTROL, ADAPTED)) * SCORED_IMAGES * 4 * seeds
     steps = sum(stage.seconds or 0.0 for stage in plan.stages if stage.unit == "steps")
-    return max(steps, 1e-9), plan.seconds - steps + looks
+    return max(steps, 1e-9), plan.seconds - steps
 
 
 def _better_place(fit: Fit, place: int, factor: float) -> int:
@@ -247,15 +258,20 @@ def _usual_seconds(recipe: Recipe, fit: Fit, costs: Costs, wanted: Wanted) -> fl
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def _recipe_of(choice: Choice, overrides: Mapping[str, Any]) -> tuple[Recipe, Origins]:
+def _recipe_of(choice: Choice) -> tuple[Recipe, Origins]:
     content = copy.deepcopy(choice.content)
     origins = dict.fromkeys(leaves(content), "acclimate adapt") | choice.reasons
-    return recipe_of(content, origins, "adapt", overrides=overrides)
+    return recipe_of(content, origins, "adapt")
 
 
-def _yaml_of(choice: Choice, overrides: Mapping[str, Any]) -> str:
-    content, comments = copy.deepcopy(choice.content), dict(choice.reasons)
+def _overridden(choice: Choice, overrides: Mapping[str, Any]) -> Choice:
+    """The choice with the user's own values in place of what was chosen."""
+    changed = Choice(copy.deepcopy(choice.content), dict(choice.reasons))
     for key, value in overrides.items():
-        set_key(content, key, value)
-        comments.update(dict.fromkeys(leaves({key: value}), "--set"))
-    return commented(to_yaml(content, short_lists=True), comments)
+        changed.set(key, value)
+        changed.reasons.update(dict.fromkeys(leaves({key: value}), "--set"))
+    return changed
+
+
+def _yaml_of(choice: Choice) -> str:
+    return commented(to_yaml(choice.content, short_lists=True), choice.reasons)

@@ -12,12 +12,12 @@ from acclimate.planning.defaults import (
     ADAPTED,
     BASE,
     CONTROL,
+    EXAMINED,
     FAR_COLOURS,
     FOUNDATION,
     LIGHT,
     RANDOM,
     SAME_ASPECT,
-    SCORED_IMAGES,
     SYSTEM,
     Fit,
     teacher_decay,
@@ -123,6 +123,8 @@ def chosen(
     choice.content["training"]["optimizer"] = {**fit.optimizer, "learning_rate": fit.rate}
     _transforms(choice, source, target, size)
     set_steps(choice, fit, 1.0)
+    if machine.gpu is None:
+        choice.set("examine", EXAMINED, "pictures of each domain that the doctor looks at: few on a processor")
     if target.scored is not None:
         choice.content["stages"]["scores"] = {"evaluate": [CONTROL, ADAPTED]}
         choice.reasons["stages.scores"] = "the target's val labels, for scoring alone"
@@ -152,11 +154,7 @@ def set_steps(choice: Choice, fit: Fit, factor: float) -> None:
     if fit.base_rate != fit.rate:
         choice.set(f"stages.{BASE}.training.optimizer.learning_rate", fit.base_rate)
     choice.set(f"stages.{ADAPTED}.options.teacher.decay", teacher_decay(steps), f"a memory that fits {steps} steps")
-    every = max(1, math.ceil(steps / 4)) if steps >= 200 else steps
     choice.set("training.log_every", max(1, min(20, steps // 20)))
-    for stage in (CONTROL, ADAPTED):
-        choice.set(f"stages.{stage}.training.snapshots", {"every": every, "images": SCORED_IMAGES})
-        choice.reasons[f"stages.{stage}.training.snapshots.every"] = "scored without labels, on target images"
 
 
 def what_was_seen(source: Domain, target: Domain, machine: Machine) -> list[str]:

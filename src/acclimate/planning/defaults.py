@@ -94,8 +94,8 @@ LEAST, MOST = 0.5, 3.0
 """Steps relative to the table's below which pictures become smaller, and above which larger."""
 FEWEST_STEPS, FEW_STEPS = 20, 200
 """Steps of the first stage below which nothing is trained, and below which the user is told to expect little."""
-SCORED_IMAGES = 16
-"""Of the target's training images, on which the scores without labels are computed during training."""
+EXAMINED = 24
+"""Pictures that the doctor looks at on a machine without a GPU."""
 FAR_COLOURS = 40.0
 """Grey levels between the domains' colours from which the user is told to think of a colour match."""
 SAME_ASPECT = 1.04

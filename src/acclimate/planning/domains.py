@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.drafting.draft import draft_of
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.description import DESCRIPTION
 from acclimate.data.readers.files import image_size
@@ -18,7 +20,12 @@ from acclimate.data.registry import DATASETS, open_dataset, parse_spec
 from acclimate.data.sample import Dataset
 from acclimate.data.seen_classes import counted
 from acclimate.errors import UserError
+from acclimate.io.files import write_text
+from acclimate.io.outputs import claim_file, is_untouched_draft
+from acclimate.recipe.text import read_text
 from acclimate.translation.colour import channel_histograms, sampled_images, wasserstein
+
+Say = Callable[[str], None]
 
 LOOKED = 24
 """Images of each set whose colours are counted, evenly spaced; and labels whose classes are."""
@@ -52,11 +59,14 @@ class Domain:
     remarks: list[str] = field(default_factory=list)
 
 
-def spec_of(text: str) -> str:
+def spec_of(text: str) -> str | None:
     """``kind:path`` for what a user gives: a spec as it is, the folder of a description, or the description itself.
 
+    Returns:
+        None for a folder that nobody described.
+
     Raises:
-        UserError: it is a folder without a description, or nothing at all.
+        UserError: there is nothing of that name.
     """
     kind, sign, _ = text.partition(":")
     path = Path(text).expanduser()
@@ -67,13 +77,35 @@ def spec_of(text: str) -> str:
         return f"folder:{text}"
     if (path / DESCRIPTION).is_file():
         return f"folder:{text}"
-    if path.exists():
-        raise UserError(
-            f"{text} has no {DESCRIPTION} that says what lies in it: `acclimate init {text}` drafts one; "
-            "fill in the names of the classes; or name its layout, such as cityscapes:PATH (`acclimate list datasets`)"
-        )
+    if path.is_dir():
+        return None
     parse_spec(text)
     return text
+
+
+def described(text: str, place: Path, *, names: list[str] | None, say: Say) -> str:
+    """The spec of a folder that nobody described: a draft of its description is written to ``place``.
+
+    Args:
+        text: the folder.
+        place: where the description goes, which is no part of the data.
+        names: of its classes, in the order of what its labels hold; None: as they are found.
+        say: told what the draft could not know.
+
+    Raises:
+        UserError: it holds no pictures, or another number of classes.
+    """
+    if place.exists() and not is_untouched_draft(read_text(place)):
+        say(f"{text}: as {place} describes it, which was changed since it was drafted")
+        return f"folder:{place}"
+    draft = draft_of(Path(text).expanduser(), names=names, elsewhere=True)
+    for remark in draft.remarks:
+        say(f"{text}: {remark}")
+    if draft.unsure:
+        say(f"to name them, give --classes, or draft a description with `acclimate init {text}` and change it")
+    claim_file(place, "draft")
+    write_text(place, draft.text)
+    return f"folder:{place}"
 
 
 def splits_of(spec: str) -> list[str]:

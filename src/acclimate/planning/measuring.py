@@ -167,6 +167,7 @@ def _measure(
             network=network,
             training=settings.model_copy(
                 update={
+                    "steps": STEPS + 1,
                     "cache": False,
                     "workers": 0,
                     "source_portion": 1.0,

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from acclimate.data.content import keep_digests_in
 from acclimate.errors import UserError
+from acclimate.evaluation.scores import ORACLE
 from acclimate.io.faults import machine_fault
 from acclimate.pipeline.recipe_run import RecipeRun, opened
-from acclimate.pipeline.store import DONE, Store
+from acclimate.pipeline.store import Store
 from acclimate.planning.machine import machine_in_words
 from acclimate.planning.measuring import Costs, StepCost, measured
 from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
 from acclimate.stages.stage import RunData
+from acclimate.tasks import task_named
 from acclimate.training.checkpoint import KEPT
 
 MODELS_BESIDE = 1.1
@@ -128,35 +130,53 @@ def plan_of(recipe: Recipe, *, seeds: Sequence[int], store: Path | None = None) 
 def plan_from(recipe: Recipe, data: RunData, costs: Costs, *, seeds: Sequence[int], store: Path | None = None) -> Plan:
     """The plan of a recipe whose trainings are measured."""
     finished = _finished(recipe, data, seeds, store)
-    stages = [line for line in [_copies(recipe, data, costs)] if line is not None]
-    for name, stage in recipe.stages.items():
-        times = len(seeds) - finished.get(name, 0)
+    stages = [_copies(recipe, data, costs)]
+    for name in recipe.stages:
         done = finished.get(name, 0)
-        if isinstance(stage, TrainStage):
-            steps = recipe.training_settings(stage).steps
-            seconds = steps * step_seconds(recipe, stage, costs.steps[name], costs)
-            stages.append(PlannedStage(name, f"train {stage.train}", steps, "steps", times * seconds, done))
-        elif isinstance(stage, EvaluateStage):
-            images = len(data.evaluation) * len(stage.rows())
-            each = _predicting(costs)
-            looks = images + len(stage.rows()) * (stage.label_free + 2 * stage.pictures)
-            what = f"evaluate {len(stage.rows())} models"
-            stages.append(PlannedStage(name, what, images, "images", each and times * looks * each, done))
-        elif isinstance(stage, LabelStage):
-            each, images = _predicting(costs), len(data.target)
-            # one pass that keeps scores, and one that writes what was selected
-            stages.append(PlannedStage(name, "label", images, "images", each and 2 * times * images * each, done))
-        elif isinstance(stage, TranslateStage):
-            stages.append(PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done))
-        else:
-            stages.append(PlannedStage(name, stage.verb, 1, "file", 0.0, done))
+        stages.append(_planned(name, recipe, data, costs, times=len(seeds) - done, done=done))
+    stages.append(_doctor(recipe, data, costs, times=len(seeds)))
     return Plan(
-        stages,
+        [line for line in stages if line is not None],
         len(seeds),
         machine_in_words(),
         peak_memory_mb=max((cost.peak_memory_mb for cost in costs.steps.values()), default=0.0),
         disk_bytes=_disk(recipe, data, costs, seeds=len(seeds)),
     )
+
+
+def _planned(name: str, recipe: Recipe, data: RunData, costs: Costs, *, times: int, done: int) -> PlannedStage:
+    """The line of a stage that is still to be done for so many seeds."""
+    stage, each = recipe.stages[name], _predicting(costs)
+    if isinstance(stage, TrainStage):
+        steps = recipe.training_settings(stage).steps
+        seconds = times * steps * step_seconds(recipe, stage, costs.steps[name], costs)
+        return PlannedStage(name, f"train {stage.train}", steps, "steps", seconds, done)
+    if isinstance(stage, EvaluateStage):
+        models = len(stage.rows())
+        looks = models * (len(data.evaluation) + stage.label_free + 2 * stage.pictures)
+        images = models * len(data.evaluation)
+        return PlannedStage(name, f"evaluate {models} models", images, "images", each and times * looks * each, done)
+    if isinstance(stage, LabelStage):
+        images = len(data.target)
+        # one pass that keeps scores, and one that writes what was selected
+        return PlannedStage(name, "label", images, "images", each and 2 * times * images * each, done)
+    if isinstance(stage, TranslateStage):
+        return PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done)
+    return PlannedStage(name, stage.verb, 1, "file", 0.0, done)
+
+
+def _doctor(recipe: Recipe, data: RunData, costs: Costs, *, times: int) -> PlannedStage | None:
+    """What the doctor looks at after each training."""
+    if not recipe.examine or not task_named(recipe.task).examined:
+        return None
+    models = sum(not _is_oracle(recipe, name) for name in costs.steps)
+    images, each = 2 * models * min(recipe.examine, len(data.target)), _predicting(costs)
+    return PlannedStage("(doctor)", f"look at {models} models", images, "images", each and times * images * each)
+
+
+def _is_oracle(recipe: Recipe, name: str) -> bool:
+    stage = recipe.stages[name]
+    return isinstance(stage, TrainStage) and stage.train == ORACLE
 
 
 def step_seconds(recipe: Recipe, stage: TrainStage, cost: StepCost, costs: Costs) -> float:
@@ -213,5 +233,5 @@ def _finished(recipe: Recipe, data: RunData, seeds: Sequence[int], store: Path |
         for name, _, key in run.expected():
             keys.setdefault(name, []).append(key)
         for name, of_stage in keys.items():
-            found[name] = found.get(name, 0) + all((store / key / DONE).is_file() for key in of_stage)
+            found[name] = found.get(name, 0) + all(run.store.has(key) for key in of_stage)
     return found

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER
-from acclimate.evaluation.scores import SOURCE_ONLY, Row, Spread
+from acclimate.evaluation.scores import SOURCE_ONLY, Row
 from acclimate.io.files import write_text
-from acclimate.report import tables
+from acclimate.report import template
 from acclimate.report.boundaries import BoundaryTable, boundary_table
 from acclimate.report.charts import charts
 from acclimate.report.cited import with_cited
@@ -98,45 +96,52 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
     pictured = galleries(indices, _baselines(compared, found, names))
     _order_answers(pictured, list(colours))
     curves = charts(_histories(stages, model_colours(list(dict.fromkeys([*colours, *stages])), roles)))
-    script, style = _resource("page.js"), _resource("page.css")
+    script, style = template.resource("page.js"), template.resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    environment = _jinja().get_template("page.html")
-    return environment.render(
-        title=f"Suite {suite.name}" if suite else " and ".join(run.name for run in runs),
-        suite=suite,
-        about=[suite.about]
-        if suite
-        else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
-        comparisons=[_view(comparison) for comparison in compared],
-        boundaries=[_boundaries(comparison, rows) for comparison in compared],
-        zooms=zooms(indices, list(colours)),
-        summary=[(comparison, paragraph(comparison)) for comparison in compared],
-        diagnoses=list(zip(runs, found, strict=True)) if suite is None else [],
-        unlabelled=[] if suite else unlabelled(runs, names),
-        strips=strips([(model, stage) for model, trained in stages.items() for stage in trained]),
-        usable=[] if suite else [(run, usable(run, last=each.safer)) for run, each in zip(runs, found, strict=True)],
-        parts={**roles, **({best_name: "best"} if best_name else {})},
-        colours=colours,
-        class_colours={
-            name: colour for gallery in pictured for name, colour in zip(gallery.classes, gallery.colours, strict=False)
-        },
-        galleries=pictured,
-        charts=[chart for chart in curves if chart.title not in (*_SECONDARY, *HIGHER_IS_BETTER)],
-        score_charts=[chart for chart in curves if chart.title in HIGHER_IS_BETTER],
-        secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
-        pseudo_labels=[
-            (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])
-            for run in runs
-            for stage in run.stages
-            if stage.manifest is not None or stage.figures
-        ],
-        translations=translations(runs),
-        has_labels=bool(rows),
-        runs=[(run, _flattened(run.environment)) for run in runs],
-        style=Markup(style),
-        ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
-        script=Markup(script),
-        script_digest=digest,
+    return (
+        template.environment()
+        .get_template("page.html")
+        .render(
+            title=f"Suite {suite.name}" if suite else " and ".join(run.name for run in runs),
+            suite=suite,
+            about=[suite.about]
+            if suite
+            else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
+            comparisons=[_view(comparison) for comparison in compared],
+            boundaries=[_boundaries(comparison, rows) for comparison in compared],
+            zooms=zooms(indices, list(colours)),
+            summary=[(comparison, paragraph(comparison)) for comparison in compared],
+            diagnoses=list(zip(runs, found, strict=True)) if suite is None else [],
+            unlabelled=[] if suite else unlabelled(runs, names),
+            strips=strips([(model, stage) for model, trained in stages.items() for stage in trained]),
+            usable=[]
+            if suite
+            else [(run, usable(run, last=each.safer)) for run, each in zip(runs, found, strict=True)],
+            parts={**roles, **({best_name: "best"} if best_name else {})},
+            colours=colours,
+            class_colours={
+                name: colour
+                for gallery in pictured
+                for name, colour in zip(gallery.classes, gallery.colours, strict=False)
+            },
+            galleries=pictured,
+            charts=[chart for chart in curves if chart.title not in (*_SECONDARY, *HIGHER_IS_BETTER)],
+            score_charts=[chart for chart in curves if chart.title in HIGHER_IS_BETTER],
+            secondary_charts=[chart for chart in curves if chart.title in _SECONDARY],
+            pseudo_labels=[
+                (stage, pseudo_label_tables(stage.manifest or {}), [figure(path) for path in stage.figures])
+                for run in runs
+                for stage in run.stages
+                if stage.manifest is not None or stage.figures
+            ],
+            translations=translations(runs),
+            has_labels=bool(rows),
+            runs=[(run, _flattened(run.environment)) for run in runs],
+            style=Markup(style),
+            ramp=", ".join("rgb({}, {}, {})".format(*colour) for colour in entropy_colours()[::15].tolist()),
+            script=Markup(script),
+            script_digest=digest,
+        )
     )
 
 
@@ -259,18 +264,6 @@ def _view(comparison: Comparison) -> ComparisonView:
     return ComparisonView(comparison, low / 100, max(high, low + 5) / 100)
 
 
-def _heat(gain: Spread | None) -> str:
-    """Strength of a cell's tint for a gain or loss: full at twenty points."""
-    return "0" if gain is None else f"{min(1.0, abs(gain.mean) / 0.20):.2f}"
-
-
-def _sentence(words: str, name: str) -> Markup:
-    """Words that begin with a capital, unless they begin with a model's name; what is in backquotes is code."""
-    if not (name and words.startswith(name)):
-        words = words[:1].upper() + words[1:]
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
-
-
 def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():
@@ -280,27 +273,3 @@ def _flattened(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             pairs.append((f"{prefix}{key}", shown))
     return pairs
-
-
-def _jinja() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=tables.percent,
-        points=lambda value: tables.signed_points(value).replace("-", "−"),
-        number=tables.number,
-        subset_title=tables.subset_title,
-        heat=_heat,
-        sentence=_sentence,
-        rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
-    )
-    return environment
-
-
-def _resource(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")

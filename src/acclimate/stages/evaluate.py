@@ -27,7 +27,17 @@ from acclimate.models.checkpoint import ModelCard, load_network
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.reordered import Reordered, order_of
 from acclimate.stages.pictures import write_pictures
-from acclimate.stages.stage import MODEL, Context, Done, Place, Stage, StageSettings, Written, can_name_a_folder
+from acclimate.stages.stage import (
+    MODEL,
+    PREDICTION_WORK,
+    Context,
+    Done,
+    Place,
+    Stage,
+    StageSettings,
+    Written,
+    can_name_a_folder,
+)
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
 SCORES = "scores.json"
@@ -117,6 +127,9 @@ class ScoredModels(Stage):
             "protocol": self.protocol.identity(),
             **{key: value for key, value in identity(stage).items() if key != "evaluate"},
         }
+
+    def work(self) -> float:
+        return PREDICTION_WORK * len(self.row.of) * (len(self.context.data.evaluation) + self.stage.label_free)
 
     def run(self, place: Place) -> dict[str, Any]:
         self.context.task.score(self, place)

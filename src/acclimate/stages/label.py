@@ -43,7 +43,7 @@ from acclimate.pseudo.thresholds import Kept, Selection, Thresholds, kept_share
 from acclimate.stages.evaluate import load_networks
 from acclimate.stages.label_passes import Labelling, count_scores, write_figure, write_labels
 from acclimate.stages.label_results import label_summary, write_curves
-from acclimate.stages.stage import MODEL, Context, Place, Stage, StageSettings
+from acclimate.stages.stage import MODEL, PREDICTION_WORK, Context, Place, Stage, StageSettings
 from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
@@ -167,6 +167,9 @@ class PseudoLabelledTarget(Stage):
             "spatial_prior": data.source.fingerprint() if self.stage.spatial_prior else None,
             **({"split": identity(self.stage.split)} if self.stage.split is not None else {}),
         }
+
+    def work(self) -> float:
+        return 2 * PREDICTION_WORK * len(self.context.data.target)
 
     def run(self, place: Place) -> dict[str, Any]:
         data, stage = self.context.data, self.stage

@@ -19,6 +19,8 @@ from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
 
 MODEL, MODULES = "model.safetensors", "modules.safetensors"
+PREDICTION_WORK = 0.6
+"""What predicting an image at its native size costs, relative to training on one once."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,10 @@ class Stage(ABC):
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the stage leaves behind, as JSON."""
+
+    def work(self) -> float:
+        """About how much there is to do, in images trained on once; for the bar of the whole run."""
+        return 0.0
 
     @abstractmethod
     def run(self, place: Place) -> dict[str, Any]:

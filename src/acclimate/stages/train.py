@@ -31,6 +31,8 @@ from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
 from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
+TARGET_WORK = 1.4
+"""What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
 LONGEST_WAIT = timedelta(days=7)
 """How long a process waits for the others."""
 
@@ -151,6 +153,13 @@ class TrainedModel(Stage):
         if self.training.snapshots is not None:
             found["scored_on"] = [data.target.fingerprint(), data.source.fingerprint()]
         return found
+
+    def work(self) -> float:
+        settings = self.training
+        target = settings.target_batch_size or settings.batch_size
+        sees_target = self.kind.trains_on != "pseudo-labels" and (self.kind.sees_target or self.labels is not None)
+        images = settings.batch_size + (TARGET_WORK * target if sees_target else 0.0)
+        return float(settings.steps * images)
 
     def run(self, place: Place) -> dict[str, Any]:
         source, target = self._sets()

@@ -53,6 +53,8 @@ from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import COLOUR_MATCHES, CycleGanOptions, TranslationTraining, Translator, Writing
 
 TRANSLATOR, IDENTITY, FIGURE = "translator.safetensors", "identity.json", "translation.png"
+CYCLE_WORK, WRITING_WORK = 8.0, 0.3
+"""What a step of CycleGAN and the writing of an image cost per image, relative to training a network on one."""
 FIGURE_IMAGES = 3
 
 
@@ -153,6 +155,12 @@ class TranslatedSource(Stage):
             "translation": self.earlier.key if self.earlier else None,
             "perceptual": self.perceptual.key if self.perceptual else None,
         }
+
+    def work(self) -> float:
+        training = (
+            self.training.steps * self.training.batch_size * CYCLE_WORK if self.stage.translate == "cyclegan" else 0
+        )
+        return training + WRITING_WORK * len(self.context.data.source)
 
     def run(self, place: Place) -> dict[str, Any]:
         source = self.context.data.source

@@ -10,7 +10,6 @@ from typing import Generic, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from acclimate.io.progress import progress
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
@@ -143,7 +142,10 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                 training.history.show(done, snapshots.pictures)
             if logged:
                 rate = optimizers[0].param_groups[0]["lr"]
-                bar.advance(1, _add_row(training, {**record, "learning rate": rate, **scores}))
+                row = {name: float(value) for name, value in {**record, "learning rate": rate, **scores}.items()}
+                speed = _add_row(training, row)
+                row.pop("learning rate")
+                bar.advance(1, f"{speed:.1f} img/s", values=row)
                 warnings.look({name: term.role for name, term in terms.items()})
             else:
                 bar.advance()
@@ -155,14 +157,12 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
-def _add_row(training: Training[AnyBatch], values: dict[str, Tensor | float]) -> str:
-    """Adds a row to the history; returns it in a few words."""
+def _add_row(training: Training[AnyBatch], row: dict[str, float]) -> float:
+    """Adds a row to the history; returns images per second."""
     position = training.position
-    row = {name: float(value) for name, value in values.items()}
     speed = position.images / position.seconds
     training.history.add(position.step, row, speed={"images per second": speed})
-    note = "  ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "learning rate")
-    return f"{note}  {speed:.1f} img/s"
+    return speed
 
 
 def train_step(

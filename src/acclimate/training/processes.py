@@ -30,7 +30,7 @@ def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
 
 
 def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
-    """Replaces batch norm's running means and variances by their mean over the processes.
+    """Replaces running means and variances, and what a method moves likewise, by their mean over the processes.
 
     Each process normalises by the statistics of its own images; what all of them saw is what a network predicts with
     later, and what a checkpoint, which one process writes, has to hold for all.
@@ -41,7 +41,7 @@ def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
         if isinstance(module, _BatchNorm) and module.training
         for buffer in (module.running_mean, module.running_var)
         if buffer is not None
-    ]
+    ] + method.averaged_buffers()
     if not buffers:
         return
     mean = fabric.all_reduce(torch.cat([buffer.flatten() for buffer in buffers]), reduce_op="mean")

@@ -35,6 +35,8 @@ class Decoder(nn.Module, ABC):
         summary: one line for a person choosing.
         stride: input pixels per position of the logits; a fraction where patches of 14 pixels are divided by 4.
         multiple: what the sides of the coarsest map must be multiples of.
+        embedding_channels: of the features before the classifier, where these are the network's features; None where
+            those are the backbone's.
     """
 
     name: ClassVar[str]
@@ -42,6 +44,7 @@ class Decoder(nn.Module, ABC):
     Options: ClassVar[type[DecoderOptions]] = DecoderOptions
     stride: float
     multiple: int = 1
+    embedding_channels: int | None = None
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int, *, options: Any) -> None:
         super().__init__()
@@ -49,6 +52,14 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: list[Tensor]) -> Tensor:
         """Logits (B, C, h, w) of the maps (B, channels[i], h_i, w_i)."""
+
+    def embedded(self, features: list[Tensor]) -> Tensor:
+        """The features before the classifier, (B, embedding_channels, h, w), of a decoder that has them."""
+        raise NotImplementedError
+
+    def classified(self, embedding: Tensor) -> Tensor:
+        """Logits of :meth:`embedded`."""
+        raise NotImplementedError
 
     def pyramid(self, strides: Sequence[int], *, levels: int = 4) -> list[int]:
         """Which maps make a pyramid: the last ones that are not finer than stride 4.

@@ -1,0 +1,1 @@
+"""From a folder nobody described to the draft of a ``dataset.yaml``."""
