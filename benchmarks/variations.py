@@ -44,7 +44,18 @@ def tests_in(cell: str) -> list[tuple[str, list[str]]]:
 
 def collected(files: list[str]) -> Counter[tuple[str, str]]:
     """(file, test) -> how many cases pytest would run."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+        *files,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     counts = Counter(re.findall(r"^(tests/[\w/]+\.py)::(\w+)", done.stdout, re.M))
     if not counts:
@@ -67,6 +78,11 @@ def counted(cell: str, counts: Counter[tuple[str, str]]) -> int:
     return total
 
 
+def counted_in(cell: str, file: str, name: str) -> bool:
+    """Whether a row names this test."""
+    return any(where == file and (not names or name in names) for where, names in tests_in(cell))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="print only rows that are wrong, and end with 1 if any")
@@ -82,7 +98,8 @@ def main() -> None:
     print(HEAD, "|---|---|---|---|", sep="\n")
     for row, number in found:
         print(f"| {' | '.join(row[:3])} | {number} |")
-    print(f"\n{sum(number for _, number in found)} in all")
+    named = {(file, name) for file, name in counts for row in table if counted_in(row[2], file, name)}
+    print(f"\n{sum(counts[each] for each in named)} in all, each once")
 
 
 if __name__ == "__main__":
