@@ -74,7 +74,7 @@ SCENES = "scenes:camera,images=2,size=64x32"
         (("run", "demo", "--seeds", "1;2", "-o", "runs/x"), ["--seeds", "0,1,2"]),
         (("evaluate", "nothing.safetensors", "--data", SCENES), ["nothing.safetensors"]),
         (("evaluate", "data.yaml", "--data", SCENES), ["data.yaml"]),
-        (("evaluate", "model.safetensors", "--data", "folder:data.yaml"), ["model.safetensors", "14"]),
+        (("evaluate", "model.safetensors", "--data", "folder:other.yaml", "--split", "train"), ["gravel"]),
         (("predict", "model.safetensors", "empty", "-o", "out"), ["empty", "no image"]),
         (("predict", "model.safetensors", "gone.png", "-o", "out"), ["gone.png"]),
         (("predict", "model.safetensors", "images", "-o", "images"), ["images lies within data that are read"]),

@@ -10,8 +10,9 @@ from toy import CLASSES, ToyNetwork, batch, target_batch
 
 from acclimate.errors import UserError
 from acclimate.losses.image_labels import class_shares, image_label_loss, image_labels
-from acclimate.methods import Setting, WeakLabels, method_options
+from acclimate.methods import Setting, method_options
 from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.methods.weak_labels import WeakLabels
 from acclimate.models.image_classifier import ImageClassifier
 from acclimate.models.modules import load_modules, save_modules
 
