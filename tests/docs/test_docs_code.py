@@ -50,9 +50,8 @@ def test_readme_describes_the_same_data_as_the_page() -> None:
     for block in all_blocks("yaml"):
         if block.page in (ROOT / "README.md", OWN_DATA) and block.title != "dataset.yaml":
             described.setdefault(block.title, []).append(yaml.safe_load(block.text))
-    for title in ("renders/dataset.yaml", "footage/dataset.yaml"):
-        assert len(described[title]) == 2
-        assert described[title][0] == described[title][1]
+    assert len(described["renders/dataset.yaml"]) == 2
+    assert described["renders/dataset.yaml"][0] == described["renders/dataset.yaml"][1]
 
 
 def test_the_description_with_patterns_finds_files_named_as_cityscapes_names_them(tmp_path: Path) -> None:
