@@ -40,6 +40,7 @@ from acclimate.pseudo.histogram import ScoreHistogram, load_histograms, save_his
 from acclimate.recipe.load import load_recipe, recipe_names
 from acclimate.training.checkpoint import Checkpoints
 from fuzz_data import data_kinds
+from fuzz_products import product_kinds
 from scripts import at_least_one, run_script
 
 SECONDS = 10.0
@@ -179,7 +180,12 @@ def kinds(folder: Path, chance: random.Random) -> dict[str, tuple[str, list[byte
         "recipes": ("recipe.yaml", recipes, recipe, mutated_text),
         "descriptions of data": ("dataset.yaml", [described], description, mutated_text),
     }
-    return found | data_kinds(folder, mutated=mutated, mutated_text=mutated_text) | _checkpoints(folder)
+    return (
+        found
+        | data_kinds(folder, mutated=mutated, mutated_text=mutated_text)
+        | _checkpoints(folder)
+        | product_kinds(folder, mutated=mutated, mutated_text=mutated_text)
+    )
 
 
 def _checkpoints(folder: Path) -> dict[str, tuple[str, list[bytes], Reader, Any]]:
@@ -307,7 +313,7 @@ def main() -> None:
     parser.add_argument("--count", type=at_least_one, default=2400, help="mutants in all")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    logging.getLogger("acclimate.training.checkpoint").setLevel(logging.ERROR)  # it warns of each damaged state
+    logging.getLogger("acclimate").setLevel(logging.ERROR)  # each damaged state and stage is warned of
     with tempfile.TemporaryDirectory() as folder:
         results = fuzz(Path(folder), count=arguments.count, seed=arguments.seed)
     print(table(results))

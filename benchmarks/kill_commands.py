@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 
+from acclimate.io.checksums import digest_of
 from acclimate.stages import label_passes
 from kill_stress import BASE, FORK, RECIPE, _slow_writing, to_the_end
 from scripts import at_least_one, run_script
@@ -103,10 +105,20 @@ def files_of(out: Path) -> dict[str, str]:
     found = {}
     for path in sorted(out.rglob("*")):
         if path.is_file() and path.parent.name != "tensorboard":  # one file per start, named by time
-            whole = path.suffix in (".png", ".jpg", ".csv", ".safetensors") and "lock" not in path.name
             name = str(path.relative_to(out))
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if whole else "there"
+            if path.suffix == ".safetensors":
+                found[name] = _content_of(path)
+            else:
+                whole = path.suffix in (".png", ".jpg", ".csv") and "lock" not in path.name
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if whole else "there"
     return found
+
+
+def _content_of(path: Path) -> str:
+    """Digest of header and tensors: the library writes the entries of a header in any order."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        return digest_of(dict(sorted((file.metadata() or {}).items())), tensors)
 
 
 def stress(name: str, arguments: list[str], folder: Path, *, kills: int, seed: int) -> Cell:

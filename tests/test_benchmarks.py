@@ -16,7 +16,7 @@ from acclimate.recipe.load import TrainStage, load_recipe
 from scripts import at_least_one, run_script
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("scripts", "fuzz_data"))
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("scripts", "fuzz_data", "fuzz_products"))
 
 
 def status(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: str) -> object:

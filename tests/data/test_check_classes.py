@@ -85,13 +85,20 @@ def test_each_undeclared_value_is_told_once_and_ready_to_paste(tmp_path: Path) -
         f"{tmp_path / 'labels/000.png'} holds the class id 7, as do 2 other labels (44 % of all pixels), which"
     )
     assert problems[1].startswith(f"{tmp_path / 'labels/001.png'} holds the class id 9 (6.2 % of all pixels), which")
-    assert problems[1].endswith("; to leave them all out, add under ids: 7: void, 9: void")
+    lines = check(spec).summary().splitlines()
+    assert [line.partition("  #")[0] for line in lines[lines.index("ids:") + 4 :]][:3] == [
+        "  255: void",
+        "  7: void",
+        "  9: void",
+    ]
 
 
 def test_thousands_of_undeclared_colours_are_told_in_twenty_lines(tmp_path: Path) -> None:
     formats.save_image(tmp_path / "images/a.png", height=100, width=200)
     formats.save_image(tmp_path / "labels/a.png", 1, height=100, width=200)
     (tmp_path / "dataset.yaml").write_text(YAML + 'ids: {"#000001": grass, "#000002": stone, "#000003": water}\n')
-    problems = check(f"folder:{tmp_path}").problems
+    report = check(f"folder:{tmp_path}")
+    problems = report.problems
+    assert report.pasted == [f"in {tmp_path}/dataset.yaml, to make all of them void:", "others: void"]
     assert len(problems) == 21
     assert problems[20].startswith("more than 9980 other colours are not defined either, all of them rarer")

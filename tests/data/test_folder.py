@@ -8,7 +8,8 @@ import pytest
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
-from acclimate.data.readers.description import distinct_colours, read_description
+from acclimate.data.readers.class_colours import colours_of, distinct_colours
+from acclimate.data.readers.description import read_description
 from acclimate.data.registry import default_class_space, open_dataset, training_class_space
 from acclimate.errors import UserError
 from acclimate.labels import VOID
@@ -105,6 +106,13 @@ def test_a_folder_instead_of_its_yaml(tmp_path: Path) -> None:
 
 def test_generated_colours_differ() -> None:
     assert len(set(distinct_colours(60))) == 60
+    # usual names have their usual colours, others none that looks like one of these
+    own = {"gravel": (1, 2, 3)}
+    road, gravel, tree, puddle, twin = colours_of(["Road", "gravel", "tree", "puddle", "vegetation"], own)
+    assert (road, gravel, tree) == ((128, 64, 128), (1, 2, 3), (107, 142, 35))
+    for other in (puddle, twin):
+        assert min(max(abs(a - b) for a, b in zip(other, known, strict=True)) for known in (road, gravel, tree)) > 40
+    assert len(set(colours_of([f"class {number}" for number in range(250)], {}))) > 200
     assert all(0 <= value <= 255 for colour in distinct_colours(60) for value in colour)
 
 

@@ -84,6 +84,15 @@ def test_the_terminal_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"source-only: {run}/1-source-only/model.safetensors" in out
 
 
+@pytest.mark.parametrize(("kept", "kind"), [(0.002, "nothing kept"), (0.4, None), (0.999, "everything kept")])
+def test_pseudo_labels_of_a_label_stage(kept: float, kind: str | None, tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "run")
+    (run / "3-labels").mkdir()
+    (run / "3-labels" / "manifest.json").write_text(json.dumps({"classes": ["a"], "kept_overall": kept}))
+    found = diagnosis(read_run(run))
+    assert [told.finding.kind for told in found.told if told.where == "labels"] == ([kind] if kind else [])
+
+
 def test_a_file_that_is_not_the_doctors_is_named(tmp_path: Path) -> None:
     run = write_unlabelled_run(tmp_path / "run")
     path = run / "examined" / "2-dacs" / "signals.json"

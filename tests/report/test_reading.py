@@ -72,7 +72,7 @@ def test_missing_and_foreign_folders_are_the_users_fault(tmp_path: Path) -> None
             '{"classes": []}',
             "is not an index of pictures: the key 'colours' is missing",
         ),
-        ("1-advent/manifest.json", "{", "manifest.json as JSON"),
+        ("1-advent/manifest.json", "{", "manifest.json cannot be read as JSON"),
         ("results.json", '{"schema": 1, "rows": [{}]}', "results.json does not follow the results schema"),
         ("recipe.yaml", "a: [", "recipe.yaml as YAML"),
         ("recipe.yaml", "published: 3", "recipe.yaml: 'published' must be a list"),

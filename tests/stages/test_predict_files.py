@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from acclimate.cli.app import app, main
 from acclimate.data.class_spaces import class_space
+from acclimate.data.registry import open_dataset
+from acclimate.errors import UserError
 from acclimate.evaluation.model import load
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
@@ -291,7 +293,70 @@ def test_videos_of_odd_sizes_and_uneven_times_are_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose([each.image.mean() for each in again], (0, 60, 120), atol=4)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_titles_that_are_no_utf8_are_no_reason_to_refuse(suffix: str, tmp_path: Path) -> None:
+    from acclimate.io.video import opened_video
+
+    path = tmp_path / f"titled{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Stra+e"
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"Stra+e" in content
+    path.write_bytes(content.replace(b"Stra+e", b"Stra\xdfe"))
+    with opened_video(path) as frames:
+        assert len(list(frames)) == 1
+
+
+def test_a_video_that_leads_outside_itself_is_damaged(tmp_path: Path) -> None:
+    from acclimate.io.video import opened_video
+
+    write_clip(tmp_path / "drive.mp4")
+    content = bytearray((tmp_path / "drive.mp4").read_bytes())
+    box = content.index(b"mdat")
+    content[box - 4 : box] = (1).to_bytes(4, "big")  # the size follows in 64 bits
+    content[box + 4 : box + 12] = (2**63 - 9).to_bytes(8, "big")
+    (tmp_path / "drive.mp4").write_bytes(content)
+    with (
+        pytest.raises(UserError, match=r"drive\.mp4 cannot be read as a video"),
+        opened_video(tmp_path / "drive.mp4") as frames,
+    ):
+        list(frames)
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert done.exit_code == 0
     assert done.stdout == "acclimate 0.1.0\n"
+
+
+def test_pictures_cut_from_a_video_are_a_target(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(run / "drive.mp4", frames=11)  # 5 frames per second: 2.2 seconds
+    cut = CliRunner().invoke(app, ["frames", "drive.mp4", "-o", "footage"], catch_exceptions=False)
+    assert cut.stdout == "3 pictures: folder:footage\n"
+    dataset = open_dataset("folder:footage")
+    assert dataset.names == ["drive/000001", "drive/000006", "drive/000011"]
+    assert not dataset.has_labels
+    wanted = decoded(run / "drive.mp4")[5].astype(float)
+    assert np.abs(dataset.image(1) - wanted).mean() < 2
+    # what a user adds to the description stays
+    (run / "footage/dataset.yaml").write_text("images: images\nname: mine\n")
+    more = ["frames", "drive.mp4", "-o", "footage", "--every", "0", "--most", "7"]
+    assert "7 pictures" in CliRunner().invoke(app, more, catch_exceptions=False).stdout
+    assert "mine" in (run / "footage/dataset.yaml").read_text()
+    assert open_dataset("folder:footage").names == [f"drive/{number:06d}" for number in range(1, 8)]
+    for words, expected in (
+        (("gone.mp4",), "there is no video gone.mp4"),
+        (("frames/a.png",), "frames/a.png is no video that is read"),
+        (("drive.mp4", "./drive.mp4"), "two of the videos are called drive"),
+        (("drive.mp4", "-o", "frames"), "frames already holds files that acclimate did not write"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["acclimate", "frames", *words])
+        with pytest.raises(SystemExit):
+            main()
+        assert expected in capsys.readouterr().err.splitlines()[-1]

@@ -27,8 +27,8 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining
 
-TAUGHT = ("dacs", "daformer", "vfm_uda", "minent")
-"""Methods with a teacher, of their own or for masked consistency."""
+TAUGHT = ("dacs", "daformer", "vfm_uda", "minent", "proda", "pycda", "adda")
+"""Methods with a teacher, of their own or for masked consistency; some also step within a step or move buffers."""
 
 
 def share(whole: Batch, rank: int, world: int) -> Batch:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import adapt, clean, data, demo_data, doctor, init, listing, models, predict, runs
+from acclimate.cli import adapt, clean, data, demo_data, doctor, frames, init, listing, models, predict, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -62,6 +62,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "label": data.label_command,
     "translate": data.translate_command,
     "init": init.init_command,
+    "frames": frames.frames_command,
     "check": data.check_command,
     "stats": data.stats_command,
     "report": runs.report_command,

@@ -120,7 +120,7 @@ def translate_command(
     translator: Annotated[str, typer.Option("--translator", help="cyclegan, histogram or mean-std")] = "cyclegan",
     perceptual: Annotated[
         Path | None,
-        typer.Option("--perceptual", help="model.safetensors that says what must not change"),
+        typer.Option("--perceptual", help="model.safetensors, or a run, that says what must not change"),
     ] = None,
     source_split: Annotated[str, typer.Option("--source-split")] = "train",
     target_split: Annotated[str, typer.Option("--target-split")] = "train",
@@ -131,6 +131,7 @@ def translate_command(
     ] = None,
 ) -> None:
     """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
+    from acclimate.cli.predict import checkpoint_named
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
@@ -152,6 +153,7 @@ def translate_command(
     given = validated(TranslationDefaults, values, "the translation")
     stage = TranslateStage(translate=translator)
     training = validated(TranslationTraining, given.training, "training")
+    perceptual = None if perceptual is None else checkpoint_named(perceptual)
     fabric = launched_fabric(training.precision)
     labelled = open_dataset(source, split=source_split)
     request = TranslateRequest(

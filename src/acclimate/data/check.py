@@ -12,6 +12,7 @@ from acclimate.data.cache import Progress, in_parallel, reported
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.files import UnknownValues
+from acclimate.data.readers.folder import Folder
 from acclimate.data.registry import kind_named, open_dataset, parse_spec, training_class_space
 from acclimate.data.sample import Dataset
 from acclimate.data.seen_classes import Counts, counted, nothing_labelled, remarks
@@ -40,6 +41,8 @@ class CheckReport:
     sizes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pasted: list[str] = field(default_factory=list)
+    """Lines to paste into a ``dataset.yaml``."""
 
     def summary(self) -> str:
         """The report as text."""
@@ -51,6 +54,7 @@ class CheckReport:
             lines.append("sizes: " + ", ".join(f"{size} ({count})" for size, count in self.sizes.most_common()))
         lines.extend(f"note: {note}" for note in self.notes)
         lines.extend(f"problem: {problem}" for problem in self.problems)
+        lines.extend(self.pasted)
         lines.append("no problems" if not self.problems else f"{len(self.problems)} problems")
         return "\n".join(lines)
 
@@ -148,6 +152,11 @@ def _check_contents(dataset: Dataset, report: CheckReport, progress: Progress | 
         if looked.unknown is not None:
             unknown.add(looked.unknown)
     report.problems.extend(unknown.problems(int(pixels.sum())))
+    if isinstance(dataset, Folder) and unknown.first:
+        if len(unknown.first) <= MOST_TOLD:
+            report.pasted = dataset.ids_to_paste(unknown.remarks(int(pixels.sum())))
+        else:
+            report.pasted = [f"in {dataset.root}, to make all of them void:", "others: void"]
     report.images[dataset.split] = count
     report.labels[dataset.split] = count - len(missing) if dataset.has_labels else None
     quirks = {"labels differ in size from their image and are resized to it": resized_labels}
@@ -187,7 +196,7 @@ class _UnknownInAll:
             self.files[value] += 1
 
     def problems(self, other_pixels: int) -> list[str]:
-        """A line for each of the most frequent ones, and what to paste into a ``dataset.yaml``."""
+        """A line for each of the most frequent ones."""
         lines, everything = [], max(1, other_pixels + self.all_pixels)
         told = [value for value, _ in self.pixels.most_common(MOST_TOLD)]
         for value in told:
@@ -200,10 +209,16 @@ class _UnknownInAll:
         if rest:
             more = "more than " if self.untold else ""
             lines.append(f"{more}{rest} other {self.first[told[0]].what}s are not defined either, all of them rarer")
-        if lines and len(told) > 1:
-            pasted = ", ".join(f'"{value}": void' if value.startswith("#") else f"{value}: void" for value in told)
-            lines[-1] += f"; to leave them all out, add under ids: {pasted}"
         return lines
+
+    def remarks(self, other_pixels: int) -> dict[str, str]:
+        """Of the most frequent ones: the value, and what is known of it, for a remark beside it."""
+        everything = max(1, other_pixels + self.all_pixels)
+        return {
+            value: f"{100 * count / everything:.2g} % of all pixels, {self.files[value]} "
+            f"label{'s' * (self.files[value] > 1)}, such as {self.first[value].path.name}"
+            for value, count in self.pixels.most_common(MOST_TOLD)
+        }
 
 
 def _mapping_problem(dataset: Dataset) -> str | None:

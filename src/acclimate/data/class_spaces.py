@@ -229,6 +229,20 @@ CLASS_SPACES: dict[str, Callable[[], ClassSpace]] = {
 """Class spaces by name; each is made when asked for."""
 
 
+_OTHER_NAMES = {
+    "pavement": "sidewalk", "footpath": "sidewalk", "footway": "sidewalk", "traffic lights": "traffic light",
+    "sign": "traffic sign", "tree": "vegetation", "trees": "vegetation", "grass": "terrain", "pedestrian": "person",
+    "human": "person", "people": "person", "cyclist": "rider", "vehicle": "car", "lorry": "truck", "tram": "train",
+    "motorbike": "motorcycle", "bike": "bicycle", "street": "road", "house": "building",
+}  # fmt: skip
+
+
+def usual_colour(name: str) -> Colour | None:
+    """The colour in which street scenes usually draw a class of that name, Cityscapes'; None for other names."""
+    plain = name.lower().replace("_", " ").replace("-", " ").strip()
+    return CITYSCAPES_COLOURS.get(_OTHER_NAMES.get(plain, plain))
+
+
 def class_space(name: str) -> ClassSpace:
     """The class space of that name.
 

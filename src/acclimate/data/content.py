@@ -23,7 +23,7 @@ from acclimate.data.readers.archives import ArchivePath, Place
 from acclimate.errors import UserError
 from acclimate.io.files import user_cache, write_bytes
 from acclimate.io.progress import progress
-from acclimate.io.reading import stream_of
+from acclimate.io.reading import parsed_json, stream_of
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +193,8 @@ def _remembered(path: Path) -> dict[str, list[Any]]:
     """What an earlier process kept; nothing where the file is missing or damaged."""
     try:
         head, body, end = path.read_bytes().split(b"\n")
-        if end or json.loads(head) != {"sha256": hashlib.sha256(body).hexdigest()}:
+        if end or parsed_json(head) != {"sha256": hashlib.sha256(body).hexdigest()}:
             raise ValueError("damaged")
-        return dict(json.loads(body))
+        return dict(parsed_json(body))
     except (OSError, ValueError):
         return {}

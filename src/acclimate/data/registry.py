@@ -135,6 +135,14 @@ def open_dataset(
     return kind_named(kind).open(path, split, space)
 
 
+def splits_of(spec: str) -> list[str] | None:
+    """The splits of a set of files that is there; None where nobody can say before it is opened."""
+    kind, path = parse_spec(spec)
+    reader = kind_named(kind).reader
+    root = reader.locate(Path(path)) if reader is not None else None
+    return reader.splits(root) or None if reader is not None and root is not None and root.exists() else None
+
+
 def dataset_kinds() -> dict[str, str]:
     """The kinds of datasets, each with a line of description."""
     return {name: kind.description for name, kind in DATASETS.items()}

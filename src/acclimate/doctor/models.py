@@ -19,6 +19,8 @@ GROWN = 0.45
 """By how much a class may be larger on the target than among the source's labels."""
 ALIKE = 0.97
 """Share of the pixels on which maps of any two frames agree when the picture does not matter."""
+FEW_LABELS = 0.01
+"""Pseudo-labels on less than this share of the pixels, or on all but this, teach little."""
 SEES = 0.08
 """By how much more of the source a model gets right than one who sees no picture."""
 MUCH_MORE_ALIKE = 0.35
@@ -68,6 +70,24 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
         )
     if source is not None:
         yield from _never_predicted(name, source, target.predicted)
+
+
+def findings_in_labels(kept: float) -> Iterator[Finding]:
+    """What is wrong with a set of pseudo-labels; ``kept`` is the share of all pixels that has one."""
+    if kept < FEW_LABELS:
+        yield Finding(
+            kind="nothing kept",
+            severity="warning",
+            words=f"the pseudo-labels cover {100 * kept:.2f} % of the pixels, so that they teach next to nothing",
+            advice="lower the floor or raise the portion of the selection, or train the model that labels longer",
+        )
+    elif kept > 1 - FEW_LABELS:
+        yield Finding(
+            kind="everything kept",
+            severity="warning",
+            words=f"the pseudo-labels cover {100 * kept:.1f} % of the pixels, right or wrong",
+            advice="raise the floor or lower the portion of the selection, so that doubtful pixels are left out",
+        )
 
 
 def _weak(name: str, source: SourceSignals) -> Finding:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
+from acclimate.io.reading import MOST_JSON, json_of
 from acclimate.io.stopping import act_on_request
 
 _OURS = re.compile(r"\..*\.acclimate-\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
@@ -153,17 +154,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file that acclimate wrote.
 
     Raises:
-        UserError: the file is missing, is not JSON, or is nested beyond reading.
+        UserError: the file is missing, no regular file, too large, not JSON, or nested beyond reading.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} as JSON: {error}") from error
-    except RecursionError:
-        raise UserError(f"cannot read {path} as JSON: it is nested too deeply") from None
+    return json_of(Path(path), most=MOST_JSON)
 
 
 def hash_of(content: Any) -> str:

@@ -8,7 +8,6 @@ over any file that is. Listings of data leave out folders with the mark, so that
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import struct
@@ -20,11 +19,12 @@ from typing import Literal
 
 from acclimate.errors import UserError
 from acclimate.io.files import read_json, remove_leftovers, write_json
+from acclimate.io.reading import parsed_json, stream_of, text_of
 
 MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
-FolderKind = Literal["run", "bench", "label", "translate", "predict", "store", "demo-data"]
+FolderKind = Literal["run", "bench", "label", "translate", "predict", "frames", "store", "demo-data"]
 FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
@@ -76,7 +76,7 @@ def claim_folder(folder: Path, kind: FolderKind, *, reads: Iterable[Path] = ()) 
         write_json(home / MARK, {"program": "acclimate", "version": version("acclimate"), "kind": kind})
     elif maker != kind:
         raise UserError(f"{folder} holds what `acclimate {maker}` wrote; choose another folder for {kind}")
-    remove_leftovers(home, deep=kind in ("label", "translate", "predict"))
+    remove_leftovers(home, deep=kind in ("label", "translate", "predict", "frames"))
 
 
 def claim_file(path: Path, kind: FileKind, *, reads: Iterable[Path] = ()) -> None:
@@ -172,7 +172,7 @@ def _stranger(folder: Path, kind: FolderKind) -> Path | None:
 def _recognised(path: Path, kind: FileKind) -> bool:
     try:
         return _RECOGNISERS[kind](path)
-    except (OSError, ValueError, UserError, zipfile.BadZipFile):
+    except (OSError, ValueError, AttributeError, TypeError, struct.error, zipfile.BadZipFile):
         return False
 
 
@@ -193,11 +193,11 @@ def _is_picture(path: Path) -> bool:
 
 
 def _is_weights(path: Path) -> bool:
-    with open(path, "rb") as stream:
+    with stream_of(path) as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length)) if length < 100_000_000 else {}
+        header = parsed_json(stream.read(length)) if length < 100_000_000 else {}
     entries = header.get("__metadata__", {})
-    card = json.loads(entries.get("acclimate", entries.get("acclimate-weights", "{}")))
+    card = parsed_json(entries.get("acclimate", entries.get("acclimate-weights", "{}")))
     return str(card.get("note") or "").startswith("imported from ")
 
 
@@ -206,7 +206,7 @@ def _is_program(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("extra/acclimate") for name in archive.namelist())
     # the metadata of ONNX stands behind the weights, its key right before our card
-    with open(path, "rb") as stream:
+    with stream_of(path) as stream:
         stream.seek(max(0, os.path.getsize(path) - 1_000_000))
         return re.search(rb"\x0a\x09acclimate\x12.{1,4}\{", stream.read(), re.DOTALL) is not None
 
@@ -216,11 +216,11 @@ def _is_runner(path: Path) -> bool:
 
 
 def _is_draft(path: Path) -> bool:
-    return is_untouched_draft(path.read_text(encoding="utf-8"))
+    return is_untouched_draft(text_of(path))
 
 
 def _beginning(path: Path) -> bytes:
-    with open(path, "rb") as stream:
+    with stream_of(path) as stream:
         return stream.read(_ORIGIN_LENGTH)
 
 

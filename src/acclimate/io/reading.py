@@ -88,9 +88,25 @@ def json_of(place: Readable, *, most: int = MOST_TEXT) -> Any:
     Raises:
         UserError: it is missing, no regular file, too large, not JSON or nested beyond reading.
     """
-    text = text_of(place, most=most)
+    try:
+        return parsed_json(text_of(place, most=most))
+    except BadJson as error:
+        raise UserError(f"{place} cannot be read as JSON ({error}); put the original file back") from None
+
+
+class BadJson(ValueError):
+    """A text that is no JSON, or nested beyond reading; the one that is raised wherever JSON is parsed."""
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        BadJson: it is no JSON, or nested deeper than Python reads.
+    """
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{place} cannot be read as JSON ({what}); put the original file back") from None
+    except RecursionError:
+        raise BadJson("it is nested too deeply") from None
+    except ValueError as error:
+        raise BadJson(str(error)) from None

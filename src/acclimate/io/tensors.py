@@ -19,6 +19,7 @@ from torch import Tensor
 from acclimate.errors import UserError
 from acclimate.io.checksums import bytes_of, digest_of
 from acclimate.io.files import atomic
+from acclimate.io.reading import parsed_json
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +118,12 @@ def read_unverified(path: Path, *, key: str, remedy: str) -> tuple[dict[str, Any
         raise UserError(f"there is no file {path}; {remedy}")
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})[key])
+            card = parsed_json((file.metadata() or {})[key])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
         if not isinstance(card, dict):
             raise ValueError("its card is no mapping")
-    except (SafetensorError, OSError, LookupError, ValueError, RuntimeError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path} is damaged or of another program ({why}): {remedy}") from error
+    except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged or of another program ({error}): {remedy}") from error
     return card, tensors
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from acclimate.errors import UserError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+_LONGEST_SHOWN = 400
 
 
 def validated(model: type[Model], values: Any, where: str) -> Model:
@@ -33,7 +34,7 @@ def problems_in(error: ValidationError, model: type[BaseModel]) -> list[str]:
     items, types = error.errors(), _types_in(model)
     for item in sorted(items, key=lambda item: item["type"] != "extra_forbidden"):
         key = ".".join(_keys(item["loc"], types))
-        if _vague(item) and any(other["loc"][0] == item["loc"][0] and not _vague(other) for other in items):
+        if _vague(item) and any(other["loc"][:1] == item["loc"][:1] and not _vague(other) for other in items):
             continue  # another form of the value was meant, and what is wrong inside it is told anyway
         if item["type"] == "value_error":  # our own validators say all there is to say
             message = item["msg"].removeprefix("Value error, ")
@@ -45,8 +46,14 @@ def problems_in(error: ValidationError, model: type[BaseModel]) -> list[str]:
         elif item["type"] == "missing":
             problems.append(f"the key {key!r} is missing")
         else:
-            problems.append(f"{key or 'the whole'} {_demand(item)} (got {item['input']!r})")
+            problems.append(f"{key or 'the whole'} {_demand(item)} (got {_shown(item['input'])})")
     return list(dict.fromkeys(problems))
+
+
+def _shown(value: Any) -> str:
+    """A value as it was given, shortened: it may be a whole file."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} …"
 
 
 def _keys(location: Sequence[Any], types: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,8 @@ _CONTAINERS = {
 """Suffix -> the one reader that is tried: others would follow lists of further files and addresses."""
 VIDEO_SUFFIXES = tuple(_CONTAINERS)
 """What videos are called, lower case."""
+_DAMAGE = (OSError, ValueError, ArithmeticError)
+"""What PyAV raises on a damaged file beside its own errors: places outside the file, turns by no number."""
 _TICKS = 90_000
 """Units per second in which a written video counts time, as MPEG does."""
 _CAMERA_RATE = Fraction(30)
@@ -71,16 +73,22 @@ def opened_video(path: Path) -> Iterator[Frames]:
         UserError: PyAV is missing, or the file is no video, damaged or too large; while frames are taken, too.
     """
     av = _required("av", "videos", "video")
-    try:
-        with stream_of(path) as file, av.open(file, format=_CONTAINERS[path.suffix.lower()]) as container:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(stream_of(path))
+            kind = _CONTAINERS[path.suffix.lower()]
+            # titles and the like are often in no UTF-8 and are not needed
+            container = opened.enter_context(av.open(file, format=kind, metadata_errors="replace"))
             if not container.streams.video:
                 raise UserError(f"{path} holds no video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-            yield Frames(str(path), rate, stream.frames or None, _decoded(container, stream, path, rate))
-    except (av.error.FFmpegError, FileNotFoundError) as error:
-        raise _unreadable(path, error) from error
+        except UserError:
+            raise
+        except (av.error.FFmpegError, *_DAMAGE) as error:
+            raise _unreadable(path, error) from error
+        yield Frames(str(path), rate, stream.frames or None, _decoded(container, stream, path, rate))
 
 
 def _decoded(container: Any, stream: Any, path: Path, rate: Fraction) -> Iterator[Frame]:
@@ -97,7 +105,9 @@ def _decoded(container: Any, stream: Any, path: Path, rate: Fraction) -> Iterato
             # the display matrix of a phone's video says by how much it is turned against the clock
             turns = round(frame.rotation / 90) % 4
             yield Frame(np.ascontiguousarray(np.rot90(image, turns)) if turns else image, seconds - first)
-    except av.error.FFmpegError as error:
+    except UserError:
+        raise
+    except (av.error.FFmpegError, *_DAMAGE) as error:
         raise _unreadable(path, error, number=number) from error
 
 

@@ -6,7 +6,6 @@ classes and to tell where it came from. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
+from acclimate.io.reading import BadJson, parsed_json
 from acclimate.io.tensors import DIGEST, matches, read_unverified, write_tensors
 from acclimate.io.validation import validated
 from acclimate.models.config import NetworkConfig
@@ -138,10 +138,9 @@ def read_card_content(path: Path) -> dict[str, Any]:
             "a model.safetensors written by acclimate (weights published by others must be imported first)"
         )
     try:
-        content = json.loads(metadata[KEY])
-    except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"{path}: the {KEY!r} entry of its header is not JSON ({why}); the file is damaged") from None
+        content = parsed_json(metadata[KEY])
+    except BadJson as error:
+        raise UserError(f"{path}: the {KEY!r} entry of its header is not JSON ({error}); the file is damaged") from None
     written = content.get("format") if isinstance(content, dict) else None
     if isinstance(written, int) and written > FORMAT:
         raise UserError(

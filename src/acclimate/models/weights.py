@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
+from acclimate.io.reading import parsed_json
 from acclimate.io.tensors import DIGEST, matches
 
 WEIGHTS = "acclimate-weights"
@@ -38,11 +38,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
-        card = json.loads(header.get(WEIGHTS, "{}"))
+        card = parsed_json(header.get(WEIGHTS, "{}"))
+        if not isinstance(card, dict):
+            raise ValueError("its card is no mapping")
         if DIGEST in card and not matches(WEIGHTS, card, tensors):
             raise ValueError("its content does not match its checksum")
         return tensors
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a readable safetensors file ({error}); the file may be truncated, or of another format: "
             "pickled checkpoints (.pth, .pt) must be converted first, with 'acclimate import'"

@@ -20,7 +20,7 @@ becomes ``cbst-labels-1``, ``cbst-1``, ``cbst-labels-2``, ``cbst-2`` …: ordina
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -28,7 +28,7 @@ from acclimate.errors import UserError
 from acclimate.io.validation import validated
 
 MOST_ROUNDS = 1000
-"""Published systems take up to four; each becomes stages of the recipe."""
+"""Published schedules have up to five; a number with a zero too many must not fill the memory with stages."""
 
 
 class _Strict(BaseModel):
@@ -62,7 +62,7 @@ class Rounds(_Strict):
     """Rounds of label and train.
 
     Attributes:
-        rounds: how many.
+        rounds: how many, up to :data:`MOST_ROUNDS`.
         start: the stage the first round labels with and starts from.
         label, train: what every round's stages hold besides what follows here.
         portion: of each class (or of all pixels) that is kept.
@@ -70,7 +70,7 @@ class Rounds(_Strict):
         source_portion: of the source's images that each round trains on.
     """
 
-    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
+    rounds: int = Field(gt=0, le=MOST_ROUNDS)
     start: str
     label: dict[str, Any] = {}
     train: dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_first
-from acclimate.doctor.models import findings_in_model
+from acclimate.doctor.models import findings_in_labels, findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
 from acclimate.doctor.verdict import Verdict, verdict
 from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY
@@ -74,6 +74,9 @@ def diagnosis(run: Run) -> Diagnosis:
     for stage in run.stages:
         for finding in stage.findings:
             tell(stage.name, finding, stage.seed)
+        if isinstance(kept := (stage.manifest or {}).get("kept_overall"), int | float):
+            for finding in findings_in_labels(kept):
+                tell(stage.name, finding, stage.seed)
     verdicts: list[Verdict] = []
     seeds = list(dict.fromkeys(model.seed for model in run.examined))
     for seed in seeds:

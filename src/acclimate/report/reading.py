@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from acclimate.doctor.signals import EXAMINED, SIGNALS, ModelSignals, SetSignals
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row, read_results, read_scores
 from acclimate.io.checksums import read_verified_json
+from acclimate.io.reading import text_of
 from acclimate.io.validation import problems_in
 from acclimate.io.yaml import load_yaml
 from acclimate.report.published import Published, published_rows
@@ -165,9 +167,9 @@ def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.exists():
         return "", {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
         content = load_yaml(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path} as YAML: {error}; run the recipe again to write it anew") from error
     return text, content if isinstance(content, dict) else {}
 
@@ -276,14 +278,15 @@ def read_history(path: Path) -> History:
         UserError: there is no ``step`` column or a cell is not a number.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as stream:
-            lines = list(csv.DictReader(stream))
+        lines = list(csv.DictReader(io.StringIO(text_of(path), newline="")))
         if any(None in line or None in line.values() for line in lines):
             raise ValueError("its rows differ in length")
         steps = [int(float(line["step"])) for line in lines]
         names = [name for name in (lines[0] if lines else {}) if name and name != "step"]
         return History(steps, {name: [_number(line.get(name)) for line in lines] for name in names})
-    except (OSError, KeyError, ValueError, OverflowError, csv.Error) as error:
+    except UserError:
+        raise
+    except (KeyError, ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"{path} is not a training history: {error!r}; train the stage again") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
-from acclimate.data.registry import default_class_space, open_dataset
+from acclimate.data.registry import default_class_space, open_dataset, splits_of
 from acclimate.data.seen_classes import first_look
 from acclimate.data.tolerance import without_bad_files
 from acclimate.errors import UserError
@@ -51,15 +51,11 @@ def open_sets(recipe: Any, evaluated: Sequence[EvaluateStage]) -> RunData:
             protocol.averaging(row.average)  # a row that contradicts the protocol is found now
     evaluation, tolerant = None, recipe.bad_data == "skip"
     if evaluated:
-        evaluation = open_dataset(
-            recipe.evaluation or target_spec, split=recipe.evaluation_split, class_space=space, tolerant=tolerant
-        )
+        scored, split = recipe.evaluation or target_spec, recipe.evaluation_split
+        _expect_split(scored, split, recipe.name)
+        evaluation = open_dataset(scored, split=split, class_space=space, tolerant=tolerant)
         if not evaluation.has_labels:
-            raise UserError(
-                f"{evaluation.spec} ({evaluation.split}) has no labels, so recipe {recipe.name} cannot score on it: "
-                "set evaluation or evaluation_split to labelled images, or take a recipe without an evaluate stage, "
-                "such as adapt"
-            )
+            raise UserError(f"{evaluation.spec} ({split}) has no labels, {_no_score(recipe.name, split)}")
         first_look(evaluation, tolerant=tolerant)  # rather than after hours of training
     source = open_dataset(source_spec, split=recipe.source_split, class_space=space, tolerant=tolerant)
     if source.has_labels:
@@ -70,6 +66,21 @@ def open_sets(recipe: Any, evaluated: Sequence[EvaluateStage]) -> RunData:
         source=source,
         target=open_dataset(target_spec, split=recipe.target_split, class_space=space, tolerant=tolerant),
         evaluation=evaluation,
+    )
+
+
+def _expect_split(spec: str, split: str, recipe: str) -> None:
+    """Says what to do about a target without a split to score on, which is what a user's own usually is."""
+    splits = splits_of(spec)
+    if splits is not None and split not in splits:
+        raise UserError(f"{spec} has no split {split!r} (it has {', '.join(splits)}), {_no_score(recipe, split)}")
+
+
+def _no_score(recipe: str, split: str) -> str:
+    return (
+        f"so recipe {recipe} cannot score on it: name a few labelled pictures as {split} under images and labels of "
+        "its dataset.yaml, or other labelled data with --set evaluation=KIND:PATH or --set evaluation_split=NAME; "
+        "without any labels, leave the evaluate stage out, as the recipe adapt does, and look at predictions"
     )
 
 

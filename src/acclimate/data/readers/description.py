@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 import unicodedata
 from typing import Any, Literal
@@ -12,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, m
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import class_space
 from acclimate.data.readers.archives import ArchivePath, Place
+from acclimate.data.readers.class_colours import colours_of
 from acclimate.data.readers.colours import COLOURS, parsed_colour
+from acclimate.data.readers.label_maps import SUFFIX as LIST_SUFFIX
+from acclimate.data.readers.label_maps import is_no_class, read_label_map
 from acclimate.errors import UserError, nearest
 from acclimate.io.reading import text_of
 from acclimate.io.validation import validated
@@ -77,11 +79,12 @@ class Description(_Described):
         labels: likewise; splits without an entry have no labels.
         label_name: how a label's path follows from its image's: parts to replace; or a pattern with ``{name}``, the
             path without suffix, or ``{file}``, with it.
-        classes: the classes in train-id order, or the name of a class space to use; only sets without labels may do
-            without.
+        classes: the classes in train-id order, or the name of a class space to use, or the text file that a labelling
+            program lists them in; only sets without labels may do without.
         ids: raw id -> class name or ``void``, or a kind of data whose ids are used (``cityscapes``). Without it, ids
             are positions in ``classes`` and 255 is void. For masks drawn in colours, colour (``"#804080"``) -> class
-            name or ``void``, or ``colours``: the colours of the classes themselves, black being void.
+            name or ``void``, or ``colours``: the colours of the classes themselves, black being void; or the text file
+            that a labelling program lists them in.
         others: ``void`` for ids and colours that are not listed; by default, they are an error.
         may_be_void: classes that may be void where the data is read in a class space that lacks them.
     """
@@ -226,9 +229,8 @@ def described_class_space(path: Place, described: Description) -> ClassSpace:
     """The class space of a ``dataset.yaml`` at ``path``: the one it names, or one of its own classes."""
     if isinstance(described.classes, str):
         return class_space(described.classes)
-    names, colours = described.class_names(), distinct_colours(len(described.classes))
-    own = described.own_colours()
-    colours = [own.get(name, colour) for name, colour in zip(names, colours, strict=True)]
+    names, own = described.class_names(), described.own_colours()
+    colours = colours_of(names, own)
     if isinstance(path, ArchivePath):
         place = path.parent.name or path.archives.paths[0].stem
     else:
@@ -251,15 +253,20 @@ def read_description(path: Place) -> Description:
         raise UserError(f"{error} ({_HASH})" if bare else str(error)) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping with at least the keys images and classes")
-    return validated(Description, content, str(path))
+    return validated(Description, _with_label_map(path, content), str(path))
 
 
-def distinct_colours(count: int) -> list[Colour]:
-    """Colours that are easy to tell apart, the same ones every time: hues a golden section apart."""
-    colours = []
-    for index in range(count):
-        red, green, blue = colorsys.hsv_to_rgb(
-            index * 0.618034 % 1, 0.65 + 0.35 * (index % 2), 0.9 - 0.25 * (index % 3)
-        )
-        colours.append((round(red * 255), round(green * 255), round(blue * 255)))
-    return colours
+def _with_label_map(path: Place, content: dict[str, Any]) -> dict[str, Any]:
+    """The content with a list of classes and colours that it names written out, see :mod:`.label_maps`."""
+    maps = {
+        key: read_label_map(path.parent / value)
+        for key in ("classes", "ids")
+        if isinstance(value := content.get(key), str) and value.lower().endswith(LIST_SUFFIX)
+    }
+    listed = dict(content)
+    if "classes" in maps:
+        named = {name: colour for name, colour in maps["classes"].items() if not is_no_class(name)}
+        listed["classes"] = [{"name": name, "colour": colour} for name, colour in named.items()]
+    if "ids" in maps:
+        listed["ids"] = {colour: VOID_NAME if is_no_class(name) else name for name, colour in maps["ids"].items()}
+    return listed

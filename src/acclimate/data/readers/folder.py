@@ -151,6 +151,28 @@ class Folder(FileDataset):
         classes = described.class_names()
         return {raw: VOID_NAME if train == VOID else classes[train] for raw, train in named.mapping.items()}
 
+    def ids_to_paste(self, unknown: Mapping[str, str]) -> list[str]:
+        """Lines for the YAML that declare these ids or colours as void, each with its remark.
+
+        Where the YAML lists no ids itself, those that count without a list are repeated, because a list replaces them.
+        """
+        colours = self.described.mask_colours()
+        known: dict[str, str] = {}
+        if not isinstance(self.described.ids, dict):
+            known = (
+                {str(raw): name for raw, name in self._names_of_ids.items()}
+                if colours is None
+                else {in_hex(colour): name for colour, name in colours.items()}
+            )
+        quoted = {value: f'"{value}"' if value.startswith("#") else value for value in (*known, *unknown)}
+        head = "replace ids by these" if known else "paste these under ids"
+        return [
+            f"in {self.root}, {head}, with a class in the place of void where there is one:",
+            "ids:",
+            *(f"  {quoted[value]}: {name}" for value, name in known.items()),
+            *(f"  {quoted[value]}: void  # {remark}" for value, remark in unknown.items()),
+        ]
+
     def id_mapping(self) -> Mapping[int, int]:
         described, space = self.described, self.class_space
         colours = described.mask_colours()
