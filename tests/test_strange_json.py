@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from acclimate.cli.app import main
 from acclimate.data.content import _remembered
 from acclimate.detection.checkpoint import load_detector
 from acclimate.errors import UserError
@@ -78,6 +79,17 @@ def test_a_message_does_not_repeat_a_whole_file(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_results(tmp_path / "results.json")
     assert len(str(caught.value)) < 1000
+
+
+def test_a_name_without_end_does_not_flood_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.yaml").write_text("name: " + ":".join(["1"] * 100_000))
+    monkeypatch.setattr(sys, "argv", ["acclimate", "run", str(tmp_path / "r.yaml")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert len(capsys.readouterr().err) < 10_000
 
 
 @pytest.mark.parametrize("text", STRANGE[:-2], ids=lambda text: text[:6])

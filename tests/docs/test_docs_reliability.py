@@ -29,6 +29,19 @@ def test_every_promise_has_tests_a_figure_and_a_command_that_exist() -> None:
             assert (ROOT / path).is_file(), path
 
 
+def test_every_kind_of_fault_names_tests_that_exist_and_how_many_cases_they_are() -> None:
+    from variations import PAGE, rows, tests_in
+
+    table = rows(PAGE.read_text(encoding="utf-8"))
+    assert len(table) == 17
+    for kind, _, cell, number in table:
+        assert int(number) > 0, kind
+        assert tests_in(cell), kind
+        for file, names in tests_in(cell):
+            text = (ROOT / file).read_text(encoding="utf-8")
+            assert all(f"def {name}(" in text for name in names), (kind, file)
+
+
 def test_every_method_and_verb_has_been_killed() -> None:
     text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
     kills = {

@@ -102,8 +102,14 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
+    text = "\n".join(_bounded(line) for line in text.split("\n"))
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(text, file=sys.stderr, flush=True)
+
+
+def _bounded(line: str, *, most: int = 4000) -> str:
+    """A line of a message without its middle where that repeats a whole file."""
+    return line if len(line) <= most else f"{line[: most // 2]} … {line[-most // 2 :]}"
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ class CheckReport:
         lines.extend(f"note: {note}" for note in self.notes)
         lines.extend(f"problem: {problem}" for problem in self.problems)
         lines.extend(self.pasted)
-        lines.append("no problems" if not self.problems else f"{len(self.problems)} problems")
+        many = len(self.problems)
+        lines.append("no problems" if not many else "1 problem" if many == 1 else f"{many} problems")
         return "\n".join(lines)
 
 
