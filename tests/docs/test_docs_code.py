@@ -97,8 +97,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_source_files_named_exist_and_hold_what_is_named(page: Path) -> None:
     package = ROOT / "src" / "acclimate"
     for path, name in re.findall(r"`((?:\w+/)+\w+\.py)`(?:: `(\w+)`)?", page.read_text(encoding="utf-8")):
-        source = package / path.removeprefix("src/acclimate/")
-        assert source.is_file() or (ROOT / path).is_file(), f"{path}: no such file"
+        source = next(
+            (file for file in (package / path.removeprefix("src/acclimate/"), ROOT / path) if file.is_file()), None
+        )
+        assert source is not None, f"{path}: no such file"
         if name:
             assert re.search(rf"\b{name}\b", source.read_text(encoding="utf-8")), f"{path} has no {name}"
 
