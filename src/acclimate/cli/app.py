@@ -61,8 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict.predict_command,
     "label": data.label_command,
     "translate": data.translate_command,
-    "init": init.init_command,
     "frames": frames.frames_command,
+    "init": init.init_command,
     "check": data.check_command,
     "stats": data.stats_command,
     "report": runs.report_command,
@@ -80,6 +80,7 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """The entry point: user errors exit with 2 and one message, interruption with 130, our faults with a traceback."""
+    import logging
     import warnings
 
     from acclimate.io.faults import machine_fault
@@ -87,6 +88,7 @@ def main() -> None:
 
     guard_terminal()
     warnings.filterwarnings("ignore", module="lightning_fabric")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every precision it is given
     try:
         with stoppable():
             app()
