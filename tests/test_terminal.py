@@ -7,6 +7,7 @@ import logging
 import sys
 
 import pytest
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -42,6 +43,24 @@ def test_prints_and_logs_are_guarded_and_rich_is_let_through(monkeypatch: pytest
     assert said.count("\x1b[1m") == 1  # Rich's own bold
     assert "\x1b" not in said.replace("\x1b[1m", "").replace("\x1b[0m", "")
     assert problems.getvalue() == f"WARNING: skipped {TOLD}\n"
+
+
+def test_bars_may_move_the_cursor_while_their_texts_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", problems)
+    root = logging.getLogger()
+    before = root.handlers[:]
+    root.handlers.clear()
+    try:
+        guard_terminal()
+        console = SafeConsole(stderr=True, force_terminal=True, width=60)
+        with Live(Text("one\ntwo"), console=console, auto_refresh=False) as live:
+            live.update(Text(HOSTILE + "\nfour"), refresh=True)
+    finally:
+        root.handlers[:] = before
+    assert "\x1b[1A" in problems.getvalue()  # one line up, by Rich
+    assert r"\x1b[31m" in problems.getvalue()
+    assert r"\x1b[1A" not in problems.getvalue()
 
 
 def test_tables_are_guarded() -> None:

@@ -45,6 +45,8 @@ def adapt_command(
     from acclimate.planning.adapt import RECIPE, Wanted, drafted, kept_draft, write_draft
     from acclimate.planning.defaults import ADAPTED, CONTROL
     from acclimate.recipe.load import parse_override
+    from acclimate.report.diagnosis import diagnosis
+    from acclimate.report.reading import read_run
     from acclimate.report.terminal import print_results
     from acclimate.stages.stage import MODEL
 
@@ -92,7 +94,9 @@ def adapt_command(
     folders = {name: home / f"{number}-{name}" for number, name in enumerate(draft.recipe.stages, start=1)}
     _say(f"model:  {folders[ADAPTED] / MODEL} (the control without the target: {folders[CONTROL] / MODEL})")
     _say(f"page:   {output / 'report.html'}")
-    _say(f"use it: acclimate predict {output} FRAMES -o predictions --overlay")
+    found = diagnosis(read_run(output))
+    doubted = found.final is not None and found.safer == found.final.baseline
+    _say(f"use it: acclimate predict {folders[CONTROL] / MODEL if doubted else output} FRAMES -o predictions --overlay")
 
 
 def _say(text: str) -> None:

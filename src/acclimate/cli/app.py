@@ -88,7 +88,8 @@ def main() -> None:
 
     guard_terminal()
     warnings.filterwarnings("ignore", module="lightning_fabric")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every precision it is given
+    # it tells of every precision it is given; its own level is set when it is imported, this one's is not
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         with stoppable():
             app()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any, TextIO, cast
 
+from rich._null_file import NULL_FILE
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
@@ -56,6 +57,18 @@ class _Guarded:
 
 class SafeConsole(Console):
     """Rich's console, whose tables and bars show commands in the texts they are given instead of passing them on."""
+
+    @property
+    def file(self) -> IO[str]:
+        """Where Rich's own commands go: below what guards the stream, and below what Rich puts over that for a bar."""
+        file: Any = self._file or (sys.stderr if self.stderr else sys.stdout)
+        while (inner := getattr(file, "rich_proxied_file", None)) is not None:
+            file = inner
+        return cast(IO[str], NULL_FILE if file is None else file)
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """What is written; only Rich's own control segments stay as they are."""
