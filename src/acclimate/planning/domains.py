@@ -46,9 +46,9 @@ class Domain:
         size: (width, height), the most frequent one.
         sizes: ``WIDTHxHEIGHT`` -> of how many images looked at.
         histograms: (3, 256) counts of grey levels per channel.
-        cut: a source's margins without labels, which are left out.
         scored: the split of a target that can be scored on, with labels; None where there is none.
         remarks: what is worth knowing.
+        cut: a source's margins without labels, which are left out.
     """
 
     spec: str
@@ -57,9 +57,9 @@ class Domain:
     size: tuple[int, int]
     sizes: Counter[str]
     histograms: NDArray[np.int64]
-    cut: Cut = field(default_factory=Cut)
     scored: str | None = None
     remarks: list[str] = field(default_factory=list)
+    cut: Cut = field(default_factory=Cut)
 
 
 def spec_of(text: str) -> str | None:
