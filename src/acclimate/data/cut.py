@@ -113,7 +113,8 @@ def _rim(labelled: NDArray[np.bool_]) -> float:
 def _stretched(shares: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
     """One value per thousandth of the side: that of the row or column in which its middle lies."""
     positions = np.minimum((np.arange(steps) + 0.5) * len(shares) / steps, len(shares) - 1).astype(int)
-    return shares[positions]
+    chosen: NDArray[np.float64] = shares[positions]
+    return chosen
 
 
 def _kept(first: float, last: float, length: int) -> slice:
