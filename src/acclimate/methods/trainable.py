@@ -64,6 +64,10 @@ class StepBatch(Protocol):
         """The same batch on another device, perhaps in the channels-last memory format."""
         ...
 
+    def parts(self, count: int) -> list[Self]:
+        """The batch in so many parts of equal size, in order."""
+        ...
+
 
 AnyBatch = TypeVar("AnyBatch", bound=StepBatch)
 

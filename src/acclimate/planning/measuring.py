@@ -25,6 +25,7 @@ from acclimate.stages.stage import RunData
 from acclimate.stages.train import launched_fabric
 from acclimate.tasks import task_named
 from acclimate.training.loop import train_step
+from acclimate.training.placing import place
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.settings import TrainingSettings, resolved_precision
 
@@ -175,6 +176,7 @@ def _measure(
                     "labelled_target": None,
                     "snapshots": None,
                     "precision": precision,
+                    "compile": "off",  # minutes, for three steps
                 }
             ),
             source=labelled,
@@ -191,9 +193,7 @@ def _measure(
         fabric = launched_fabric(precision)
         reset_peak_memory()
         method = request.build_method(cache)
-        method.to(fabric.device)
-        if settings.channels_last:
-            method.network.to(memory_format=torch.channels_last)
+        place(method, request.training, fabric.device)
         method.train()
         source, target = request.batches(0, cache=cache, fabric=fabric)
         times: list[float] = []
@@ -206,6 +206,7 @@ def _measure(
                 step,
                 fabric=fabric,
                 clip=settings.clip_gradients,
+                accumulate=settings.accumulate,
             )
             if fabric.device.type == "cuda":
                 torch.cuda.synchronize()
