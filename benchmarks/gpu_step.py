@@ -51,7 +51,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU here; --device cpu --tiny tries the script")
-    torch.backends.cudnn.benchmark = True  # as the authors' loops have it
+    torch.backends.cudnn.benchmark = True  # as the authors' loops have it, and acclimate for pictures of one size
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     found: dict[str, Any] = {"device": name, "torch": torch.__version__, "rows": []}
     found["matmul_tflops"] = matmul_tflops(device, 512 if arguments.tiny else 8192)

@@ -120,7 +120,6 @@ def our_step(
     from lightning_fabric import Fabric
 
     from acclimate.methods import Setting, method_class, method_options
-    from acclimate.methods.optimizers import OptimizerSettings
     from acclimate.training.loop import train_step
     from acclimate.training.placing import place
     from acclimate.training.resources import keep_freed_memory
@@ -129,7 +128,14 @@ def our_step(
     if str(device) == "cpu":
         keep_freed_memory()
     network = built_network(case)
-    settings = TrainingSettings(optimizer=OptimizerSettings(**case.optimizer), **(training or {}))
+    settings = TrainingSettings.model_validate(
+        {
+            "optimizer": case.optimizer,
+            "source_transform": {"size": case.source},
+            "target_transform": {"size": case.target},
+            **(training or {}),
+        }
+    )
     fabric = Fabric(
         accelerator="cpu" if str(device) == "cpu" else "cuda",
         devices=1,

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 
 from acclimate.errors import UserError
 from acclimate.io.progress import progress
+from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History, Rows, packed
@@ -242,6 +243,7 @@ def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float |
     for optimizer in method.optimizers.values():
         if clip is not None:
             torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+        make_ready(optimizer)
         optimizer.step()
 
 

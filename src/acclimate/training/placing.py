@@ -61,6 +61,9 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
             "training.recompute_activations: the network has no repeated blocks of layers; set it to false, and lower "
             "the batch size or training.accumulate if memory is short"
         )
+    one_size = all(map(_of_one_size, (settings.source_transform, settings.target_transform)))
+    if device.type == "cuda" and one_size:
+        torch.backends.cudnn.benchmark = True  # tries a convolution's kernels once for each size of picture
     compiled, reason = compiles(settings, network, device)
     log.info("layers are %scompiled: %s", "" if compiled else "not ", reason)
     if compiled:
