@@ -7,7 +7,8 @@ AdvEnt on DeepLab-V2 ResNet-101 (1280x720 source, 1024x512 target, batch 1 + 1),
 on the card already. Each is timed as a plain float32 loop (`plain_steps.py`) without and with TF32, as acclimate runs
 it by default, and compiled. A row has the median time of a step, images of both domains per second, the peak of memory
 allocated, the compute that `torch.utils.flop_counter` counts in acclimate's step, and its share of the rate of a large
-bfloat16 matrix product measured at the start. Rows that would begin after ``--seconds`` are left out and said to be.
+bfloat16 matrix product measured at the start. acclimate's rows also name the kernels that took most of one step, and
+how long the card was busy in it. Rows that might not be done within ``--seconds`` are left out and said to be.
 
     python benchmarks/gpu_step.py --device cpu --tiny
 
@@ -33,7 +34,9 @@ from step_cases import Case, case, our_step, plain_step
 
 CASES = ("advent", "dacs", "mic", "vfm-uda")
 VARIANTS = ("plain", "plain, TF32", "acclimate", "acclimate, compiled")
-LONGEST = 4.0
+NEEDS = {"plain": 15, "plain, TF32": 12, "acclimate": 15, "acclimate, compiled": 60}
+"""Seconds that have to be left for a row to begin: choosing kernels takes some, compiling most."""
+LONGEST = 3.0
 """Seconds of timed steps of a row, beyond which no further step begins."""
 
 
@@ -42,7 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=at_least_one, default=15, help="timed steps of a row, after two that warm up")
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES, help="measure some of the methods")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="measure some of the ways")
-    parser.add_argument("--seconds", type=float, default=150.0, help="begin no row after so many")
+    parser.add_argument("--seconds", type=float, default=150.0, help="for all of it")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--tiny", action="store_true", help="small networks and pictures")
     parser.add_argument("--output", help="also write everything to this JSON file")
@@ -59,8 +62,10 @@ def main() -> None:
     counted: dict[str, float] = {}
     # compiling takes longest and comes last
     for variant in arguments.variants:
-        for method in arguments.only:
-            if time.monotonic() - begin > arguments.seconds:
+        # of compiled ones the two that differ most: each takes a minute
+        methods = [m for m in arguments.only if m in ("advent", "vfm-uda") or variant != "acclimate, compiled"]
+        for method in methods:
+            if time.monotonic() - begin > arguments.seconds - NEEDS[variant]:
                 row: dict[str, Any] = {"method": method, "step": variant, "left_out": "time was up"}
             else:
                 row = measured(method, variant, device, arguments, counted)
@@ -118,6 +123,8 @@ def measured(
             row["images_per_second"] = 2 * chosen.images / row["seconds"]
             row["peak_mb"] = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
             row["losses"] = {name: round(float(value), 4) for name, value in losses.items()}
+            if variant == "acclimate" and device.type == "cuda":
+                row |= busy(step)
             del step, losses
     except Exception as error:  # one row that fails must not take the others with it
         row["failed"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error) else ''}"
@@ -136,6 +143,18 @@ def median_seconds(step: Callable[[], object], steps: int, device: torch.device)
         wait(device)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
+
+
+def busy(step: Callable[[], object]) -> dict[str, Any]:
+    """How long the card computes in a step, and the kernels that take most of it, in milliseconds."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        step()
+        torch.cuda.synchronize()
+    spent = {event.key[:80]: event.self_device_time_total / 1000 for event in profiler.key_averages()}
+    most = sorted(spent, key=lambda name: -spent[name])[:12]
+    return {"busy_ms": round(sum(spent.values()), 2), "kernels": {name: round(spent[name], 2) for name in most}}
 
 
 def matmul_tflops(device: torch.device, side: int) -> float:
@@ -173,12 +192,12 @@ def forget_peak(device: torch.device) -> None:
 def print_table(rows: list[dict[str, Any]]) -> None:
     """All rows, with how many times as fast as both plain loops they are."""
     times = {(row["method"], row["step"]): row["seconds"] for row in rows if "seconds" in row}
-    print("\n| method | step | ms | images/s | peak MB | of matmul | plain / it | TF32 / it |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("\n| method | step | ms | busy ms | images/s | peak MB | of matmul | plain / it | TF32 / it |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in sorted(rows, key=lambda row: (CASES.index(row["method"]), VARIANTS.index(row["step"]))):
         method, variant = row["method"], row["step"]
         if "seconds" not in row:
-            print(f"| {method} | {variant} | {row.get('failed') or row.get('left_out')} | | | | | |")
+            print(f"| {method} | {variant} | {row.get('failed') or row.get('left_out')} | | | | | | |")
             continue
         ratios = []
         for base in VARIANTS[:2]:
@@ -187,7 +206,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         peak = f"{row['peak_mb']:,.0f}" if row["peak_mb"] else ""
         share = f"{100 * row['share_of_matmul']:.0f} %" if "share_of_matmul" in row else ""
         print(
-            f"| {method} | {variant} | {1000 * row['seconds']:.1f} | {row['images_per_second']:.1f} | {peak} | {share} "
+            f"| {method} | {variant} | {1000 * row['seconds']:.1f} | {row.get('busy_ms', '')} "
+            f"| {row['images_per_second']:.1f} | {peak} | {share} "
             f"| {ratios[0]} | {ratios[1]} |"
         )
 
