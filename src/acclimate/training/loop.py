@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol
 
@@ -170,6 +171,14 @@ def _add_row(training: Training[AnyBatch], row: dict[str, float]) -> float:
     return speed
 
 
+Watch = Callable[[str], AbstractContextManager[object]]
+
+
+def unwatched(part: str) -> AbstractContextManager[object]:
+    """Nobody looks."""
+    return nullcontext()
+
+
 def train_step(
     method: Learner[AnyBatch],
     source: AnyBatch,
@@ -180,6 +189,7 @@ def train_step(
     seed: int = 0,
     clip: float | None = None,
     accumulate: int = 1,
+    watch: Watch = unwatched,
 ) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
@@ -189,6 +199,7 @@ def train_step(
     Args:
         clip: the largest norm of an optimiser's gradients together; None: as they are.
         accumulate: parts of the batches that are gone through one after the other before the optimisers step.
+        watch: told which part of the step begins; ends with the block.
 
     Returns:
         Every term of the step, its value detached; of several parts, the mean of theirs.
@@ -213,14 +224,17 @@ def train_step(
                 _step_optimizers(method, fabric=fabric, clip=clip)
                 _forget_gradients(method)
                 continue
-            _descend(losses, parts=accumulate)
+            with watch("backward"):
+                _descend(losses, parts=accumulate)
             for name, term in losses.items():
                 value = term.value.detach() if accumulate == 1 else term.value.detach() / accumulate
                 record[name] = replace(term, value=record[name].value + value if name in record else value)
-    _step_optimizers(method, fabric=fabric, clip=clip)
+    with watch("optimisers"):
+        _step_optimizers(method, fabric=fabric, clip=clip)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
-    method.after_step(step)
+    with watch("moving averages"):
+        method.after_step(step)
     return record
 
 
