@@ -16,7 +16,11 @@ from acclimate.recipe.load import TrainStage, load_recipe
 from scripts import at_least_one, run_script
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in ("scripts", "fuzz_data", "fuzz_products"))
+SCRIPTS = sorted(
+    path
+    for path in FOLDER.glob("*.py")
+    if path.stem not in ("scripts", "fuzz_data", "fuzz_products", "plain_steps", "step_cases")
+)
 
 
 def status(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: str) -> object:

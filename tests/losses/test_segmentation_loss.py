@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch.autograd import gradcheck
 
 from acclimate.losses import cross_entropy
+from acclimate.losses.segmentation import Over, enlarged_cross_entropy
+from acclimate.models.resize import upsample
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:
@@ -99,3 +102,44 @@ def test_weights_of_zero_are_zero_gradients_however_large_the_logits() -> None:
     cross_entropy(logits, torch.tensor([[[1]]]), weights=torch.zeros(1, 1, 1), over="all").backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("over", ["valid", "all"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_enlarging_image_by_image_is_enlarging_the_batch(over: Over, weighted: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    low = torch.randn(3, 4, 5, 6, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (3, 17, 23), generator=generator)
+    labels[0, :9] = 255
+    labels[2] = 255
+    weights = torch.rand(3, 17, 23, generator=generator, dtype=torch.float64) if weighted else None
+    found, expected = low.clone().requires_grad_(), low.clone().requires_grad_()
+    loss = enlarged_cross_entropy(found, labels, weights=weights, over=over)
+    whole = cross_entropy(upsample(expected, (17, 23)), labels, weights=weights, over=over)
+    (2 * loss).backward()
+    (2 * whole).backward()
+    assert found.grad is not None
+    assert expected.grad is not None
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-13)
+    assert torch.allclose(found.grad, expected.grad, rtol=0, atol=1e-15)
+    assert found.grad[2].eq(0).all()
+    with torch.no_grad():
+        assert enlarged_cross_entropy(low, labels, weights=weights, over=over).item() == loss.item()
+
+
+def test_enlarging_holds_one_image_and_gives_half_precision_its_gradient() -> None:
+    """What is kept for the backward pass has the size of the logits, not of the pictures."""
+    low = torch.randn(2, 4, 5, 6).bfloat16().requires_grad_()
+    loss = enlarged_cross_entropy(low, torch.randint(0, 4, (2, 40, 48), generator=torch.Generator().manual_seed(0)))
+    labels = torch.randint(0, 4, (2, 40, 48), generator=torch.Generator().manual_seed(0))
+    assert loss.dtype == torch.float32
+    node = loss.grad_fn
+    assert node is not None
+    assert [tensor.shape for tensor in node.next_functions[0][0].saved_tensors] == [low.shape]  # type: ignore[union-attr]
+    loss.backward()
+    assert low.grad is not None
+    assert low.grad.dtype == torch.bfloat16
+    exact = low.detach().float().requires_grad_()
+    cross_entropy(upsample(exact, (40, 48)), labels).backward()
+    assert exact.grad is not None
+    assert torch.allclose(low.grad.float(), exact.grad, rtol=1e-2, atol=1e-6)

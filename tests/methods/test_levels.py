@@ -32,7 +32,7 @@ class DetailNetwork(ToyNetwork):
 def test_every_level_learns_its_part_of_the_labels(weight: float | None, expected: tuple[float, float | None]) -> None:
     network = DetailNetwork(weight)
     source = batch(0)
-    terms, output = make_method("source_only", network).supervised(source)
+    terms, output = make_method("source_only", network).supervised(source, enlarged=True)
     assert terms["segmentation"].weight == expected[0]
     if expected[1] is None:
         assert list(terms) == ["segmentation"]

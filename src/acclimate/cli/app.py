@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import adapt, clean, data, demo_data, doctor, frames, init, listing, models, predict, runs
+from acclimate.cli import adapt, clean, data, demo_data, doctor, frames, init, listing, models, predict, profile, runs
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -57,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "adapt": adapt.adapt_command,
     "run": runs.run_command,
     "bench": runs.bench_command,
+    "profile": profile.profile_command,
     "evaluate": models.evaluate_command,
     "predict": predict.predict_command,
     "label": data.label_command,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.errors import UserError
 
 Image = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3), 0-255."""
@@ -82,3 +83,33 @@ class Batch:
         images = images.contiguous(memory_format=memory_format)
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)  # type: ignore[call-overload]
         return Batch(images, labels, self.names)
+
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in so many parts of equal size, in order.
+
+        Raises:
+            UserError: it cannot be divided so.
+        """
+        size = part_size(len(self.names), count)
+        return [
+            Batch(
+                self.images[begin : begin + size],
+                None if self.labels is None else self.labels[begin : begin + size],
+                self.names[begin : begin + size],
+            )
+            for begin in range(0, len(self.names), size)
+        ]
+
+
+def part_size(images: int, count: int) -> int:
+    """Images in each of ``count`` equal parts of a batch.
+
+    Raises:
+        UserError: there are none.
+    """
+    if images % count:
+        raise UserError(
+            f"a batch of {images} images cannot be gone through in {count} equal parts; change training.accumulate or "
+            "the batch size"
+        )
+    return images // count

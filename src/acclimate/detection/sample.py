@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acclimate.data.sample import ImageSet
+from acclimate.data.sample import ImageSet, part_size
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,15 @@ class DetectionBatch:
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         images = self.images.to(device=device, memory_format=memory_format, non_blocking=True)  # type: ignore[call-overload]
         return DetectionBatch(images, self.boxes, self.names)
+
+    def parts(self, count: int) -> list[DetectionBatch]:
+        """The batch in so many parts of equal size, in order. Raises UserError where it cannot be divided so."""
+        size = part_size(len(self.names), count)
+        return [
+            DetectionBatch(
+                self.images[begin : begin + size],
+                None if self.boxes is None else self.boxes[begin : begin + size],
+                self.names[begin : begin + size],
+            )
+            for begin in range(0, len(self.names), size)
+        ]

@@ -25,10 +25,12 @@ MARK = ".acclimate.json"
 """The file that says that acclimate made a folder for its outputs, and which command."""
 
 FolderKind = Literal["run", "bench", "label", "translate", "predict", "frames", "store", "demo-data"]
-FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft"]
+FileKind = Literal["scores", "page", "picture", "weights", "program", "runner", "draft", "trace"]
 
 PNG_ORIGIN = b"tEXtSoftware\x00acclimate"
 """How a PNG says that acclimate drew it."""
+TRACE_ORIGIN = b'"acclimate": "profile"'
+"""How a trace says that `acclimate profile` made it."""
 _ORIGIN_LENGTH = 4096
 _NOTES = (".log", ".out", ".err", ".txt", ".md", ".pid", ".sh", ".sbatch", ".slurm")
 _NOTE_NAMES = ("log", "stdout", "stderr")
@@ -215,6 +217,14 @@ def _is_runner(path: Path) -> bool:
     return _beginning(path).startswith(b'"""Runs an exported model with numpy, Pillow and onnxruntime alone')
 
 
+def _is_trace(path: Path) -> bool:
+    # what identifies the writer stands before the events or behind them
+    with stream_of(path) as stream:
+        beginning = stream.read(_ORIGIN_LENGTH)
+        stream.seek(max(0, os.path.getsize(path) - _ORIGIN_LENGTH))
+        return TRACE_ORIGIN in beginning or TRACE_ORIGIN in stream.read()
+
+
 def _is_draft(path: Path) -> bool:
     return is_untouched_draft(text_of(path))
 
@@ -232,6 +242,7 @@ _RECOGNISERS: dict[FileKind, Callable[[Path], bool]] = {
     "program": _is_program,
     "runner": _is_runner,
     "draft": _is_draft,
+    "trace": _is_trace,
 }
 _NAMES: dict[FileKind, str] = {
     "scores": "file of scores",
@@ -241,4 +252,5 @@ _NAMES: dict[FileKind, str] = {
     "program": "export",
     "runner": "program for an export",
     "draft": "untouched draft",
+    "trace": "trace",
 }

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from acclimate.data.sample import Batch
 from acclimate.losses import class_ratio_prior, cross_entropy
-from acclimate.losses.segmentation import Over
+from acclimate.losses.segmentation import Over, enlarged_cross_entropy
 from acclimate.methods.masked_consistency import MaskedConsistency, masked
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.methods.teacher import PseudoLabels, Teacher, TeacherOptions
@@ -160,10 +160,18 @@ class Method(Trainable[Batch]):
 
     # --- the pieces methods share -------------------------------------------------------------------------------
 
-    def supervised(self, batch: Batch) -> tuple[Losses, Output]:
-        """The weighted cross-entropy of every level, and the output they came from."""
+    def supervised(self, batch: Batch, *, enlarged: bool = False) -> tuple[Losses, Output]:
+        """The weighted cross-entropy of every level, and the output they came from.
+
+        Args:
+            enlarged: give the output's logits at the labels' size, for a method that needs them for more than this;
+                else as the network gives them: no more than one image's are enlarged at a time then.
+        """
         assert batch.labels is not None
-        output = self._enlarged(batch.images, (batch.labels.shape[-2], batch.labels.shape[-1]))
+        if enlarged:
+            output = self._enlarged(batch.images, (batch.labels.shape[-2], batch.labels.shape[-1]))
+        else:
+            output = self.network(batch.images)
         terms = _cross_entropies(
             output, batch.labels, "supervised", name="segmentation", main=1.0, others=self.options.auxiliary_weight
         )
@@ -207,7 +215,7 @@ class Method(Trainable[Batch]):
             weights: (B, H, W) of each pixel; the mean is over all pixels, void ones too, as in DACS.
             weight: of the main level; other levels have ``auxiliary_weight`` of it.
         """
-        output = self._enlarged(images, (images.shape[-2], images.shape[-1]))
+        output = self.network(images)
         others = weight * self.options.auxiliary_weight
         terms = _cross_entropies(
             output, labels, "adaptation", name=name, main=weight, others=others, weights=weights, over="all"
@@ -262,7 +270,7 @@ def _cross_entropies(
     """The cross-entropy of every level whose weight is not 0; that of the main level is always there.
 
     Args:
-        output: logits at the size of the labels, or of the level's region.
+        output: logits of any size; they are enlarged to that of the labels, or of the level's region.
         labels: (B, H, W).
         role: of the terms.
         name: of the main level's loss; the others' have the level's name before it.
@@ -283,6 +291,9 @@ def _cross_entropies(
 
         loss_name = name if level_name == MAIN else f"{level_name} {name}"
         own_weights = None if weights is None else within(weights)
-        loss = cross_entropy(level.logits, within(labels), weights=own_weights, over=over)
+        own_labels = within(labels)
+        same = level.logits.shape[-2:] == own_labels.shape[-2:]
+        loss_of = cross_entropy if same else enlarged_cross_entropy
+        loss = loss_of(level.logits, own_labels, weights=own_weights, over=over)
         terms[loss_name] = Term(loss, weight, role)
     return terms

@@ -84,7 +84,7 @@ class FineGrained(Method):
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         assert target is not None
 
-        terms, output = self.supervised(source)  # Zhao et al. eq. 1
+        terms, output = self.supervised(source, enlarged=True)  # Zhao et al. eq. 1
         source_features, source_encoding = self._features(output, detach=True), self._encoding(output)
         del output  # the source's graph is freed by the backward pass that happens at the yield
         yield terms

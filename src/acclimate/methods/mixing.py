@@ -30,16 +30,20 @@ def class_masks(labels: Tensor, *, classes_of: ClassesOf = "image", void_is_clas
             batch, as the code of DAFormer and its successors does, where some of the drawn classes may be absent.
         void_is_class: count void among the classes, as all published codes do; it is pasted then, without a loss.
     """
-    masks = torch.zeros_like(labels, dtype=torch.bool)
-    everywhere = torch.unique(labels) if classes_of == "batch" else None
-    for label, mask in zip(labels, masks, strict=True):
-        classes = torch.unique(label) if everywhere is None else everywhere
-        if not void_is_class:
-            classes = classes[classes != VOID]
+    ids = torch.arange(VOID + 1)
+    here = torch.zeros(labels.shape[0], VOID + 1, dtype=torch.bool, device=labels.device)
+    # one transfer from the device for all images
+    present = here.scatter_(1, labels.flatten(1), value=True).cpu()
+    if not void_is_class:
+        present[:, VOID] = False
+    if classes_of == "batch":
+        present = present.any(dim=0).expand_as(present)
+    pasted = torch.zeros_like(present)
+    for row, chosen in zip(present, pasted, strict=True):
+        classes = ids[row]
         count = len(classes)
-        drawn = classes[torch.randperm(count, device="cpu")[: (count + 1) // 2].to(classes.device)]
-        mask |= torch.isin(label, drawn)
-    return masks
+        chosen[classes[torch.randperm(count, device="cpu")[: (count + 1) // 2]]] = True
+    return pasted.to(labels.device).gather(1, labels.flatten(1)).view_as(labels)
 
 
 def box_masks(count: int, size: tuple[int, int], *, device: torch.device | str = "cpu") -> Tensor:

@@ -62,7 +62,7 @@ class OutputAdversary(Method):
     def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         assert target is not None
 
-        terms, output = self.supervised(source)
+        terms, output = self.supervised(source, enlarged=True)
         source_maps = self._maps(output, detach=True)
         del output  # the source's graph is freed by the backward pass that happens at the yield
         yield terms

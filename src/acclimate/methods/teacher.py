@@ -152,5 +152,6 @@ def weighed(probabilities: Tensor, options: TeacherOptions) -> PseudoLabels:
         weights = sure
     else:
         weights = torch.ones_like(sure)
-    inside = options.margins.inside(labels.shape[-2], labels.shape[-1]).to(weights.device)
-    return PseudoLabels(labels, weights * inside, probability, sure.mean())
+    if options.margins != Margins():
+        weights = weights * options.margins.inside(labels.shape[-2], labels.shape[-1]).to(weights.device)
+    return PseudoLabels(labels, weights, probability, sure.mean())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
-from acclimate.methods.optimizers import OptimizerSettings, network_optimizer
+from acclimate.methods.optimizers import OptimizerSettings, lay_out_moments, network_optimizer
 
 Role = Literal["supervised", "adaptation", "adversarial", "discriminator", "figure"]
 """What a term is there for: it decides what the loop does with it and which warnings may speak of it."""
@@ -62,6 +62,10 @@ class StepBatch(Protocol):
 
     def to(self, device: object, *, channels_last: bool = False) -> Self:
         """The same batch on another device, perhaps in the channels-last memory format."""
+        ...
+
+    def parts(self, count: int) -> list[Self]:
+        """The batch in so many parts of equal size, in order."""
         ...
 
 
@@ -129,6 +133,7 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
         self.load_state_dict(state["modules"], strict=True)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            lay_out_moments(optimizer)
 
     def process_state(self) -> dict[str, Any]:
         """What each of several processes owns alone, as nested lists and dicts of tensors and numbers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from acclimate.stages.stage import RunData
 from acclimate.stages.train import launched_fabric
 from acclimate.tasks import task_named
 from acclimate.training.loop import train_step
+from acclimate.training.placing import place
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.settings import TrainingSettings, resolved_precision
 
@@ -139,8 +140,7 @@ def _measure(
     data: RunData,
     sets: dict[tuple[Any, ...], FewImages],
 ) -> StepCost:
-    task = task_named(recipe.task)
-    kind, network = task.method(stage.train), recipe.network_config(stage)
+    precision = resolved_precision(settings.precision, recipe.network_config(stage))
 
     def few(which: str, transform: Transform, *, labels: bool) -> Any:
         dataset = getattr(data, which)
@@ -152,48 +152,21 @@ def _measure(
             sets[key] = FewImages(dataset, copied_to=size, labels=labels)
         return sets[key]
 
-    on_target = kind.trains_on != "source"
-    learned, seen = settings.target_transform if on_target else settings.source_transform, settings.target_transform
-    labelled = few("target" if on_target and data.target.has_labels else "source", learned, labels=True)
-    sees_target = kind.trains_on != "pseudo-labels" and (kind.sees_target or stage.pseudo_labels is not None)
-    # a target without labels lends its pseudo-labels from the source
-    pseudo = stage.pseudo_labels is not None and data.target.has_labels
-    precision = resolved_precision(settings.precision, network)
+    training = settings.model_copy(
+        update={
+            "steps": STEPS + 1,
+            "workers": 0,
+            "precision": precision,
+            "compile": "off",  # minutes, for three steps
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
-        request = task.train_request(
-            method=stage.train,
-            options=stage.options,
-            network=network,
-            training=settings.model_copy(
-                update={
-                    "steps": STEPS + 1,
-                    "cache": False,
-                    "workers": 0,
-                    "source_portion": 1.0,
-                    "mining": None,
-                    "labelled_target": None,
-                    "snapshots": None,
-                    "precision": precision,
-                }
-            ),
-            source=labelled,
-            target=few("target", seen, labels=pseudo) if sees_target else None,
-            pseudo_labelled=pseudo,
-            class_space=data.class_space,
-            seed=0,
-            start=None,
-            input_size=recipe.prediction_size(),
-            recipe=recipe.name,
-            title="measuring",
-            scored_on=(data.target, data.source),
-        )
+        request = trial(recipe, stage, training, data, few)
         fabric = launched_fabric(precision)
         reset_peak_memory()
         method = request.build_method(cache)
-        method.to(fabric.device)
-        if settings.channels_last:
-            method.network.to(memory_format=torch.channels_last)
+        place(method, request.training, fabric.device)
         method.train()
         source, target = request.batches(0, cache=cache, fabric=fabric)
         times: list[float] = []
@@ -206,6 +179,7 @@ def _measure(
                 step,
                 fabric=fabric,
                 clip=settings.clip_gradients,
+                accumulate=settings.accumulate,
             )
             if fabric.device.type == "cuda":
                 torch.cuda.synchronize()
@@ -220,6 +194,48 @@ def _measure(
             model_bytes=_bytes_in(result.state_dict()),
             state_bytes=_bytes_in(method.method_state()),
         )
+
+
+def trial(
+    recipe: Recipe,
+    stage: TrainStage,
+    training: TrainingSettings,
+    data: RunData,
+    images: Callable[..., Any],
+) -> Any:
+    """The request of a training of which some steps are tried, as the recipe's but for what needs earlier stages.
+
+    Args:
+        recipe, stage: what is tried.
+        training: how; copies of images, mined crops, few labels and snapshots are left out.
+        data: of the run.
+        images: (``source`` or ``target``, its transform, labels=whether they are read) -> the images to read.
+    """
+    task = task_named(recipe.task)
+    kind = task.method(stage.train)
+    on_target = kind.trains_on != "source"
+    learned, seen = training.target_transform if on_target else training.source_transform, training.target_transform
+    labelled = images("target" if on_target and data.target.has_labels else "source", learned, labels=True)
+    sees_target = kind.trains_on != "pseudo-labels" and (kind.sees_target or stage.pseudo_labels is not None)
+    # a target without labels lends its pseudo-labels from the source
+    pseudo = stage.pseudo_labels is not None and data.target.has_labels
+    left_out = {"cache": False, "source_portion": 1.0, "mining": None, "labelled_target": None, "snapshots": None}
+    return task.train_request(
+        method=stage.train,
+        options=stage.options,
+        network=recipe.network_config(stage),
+        training=training.model_copy(update=left_out),
+        source=labelled,
+        target=images("target", seen, labels=pseudo) if sees_target else None,
+        pseudo_labelled=pseudo,
+        class_space=data.class_space,
+        seed=0,
+        start=None,
+        input_size=recipe.prediction_size(),
+        recipe=recipe.name,
+        title="measuring",
+        scored_on=(data.target, data.source),
+    )
 
 
 def _predict_seconds(network: Any, recipe: Recipe, data: RunData) -> float:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from pydantic import Field
@@ -17,7 +16,6 @@ from pydantic import Field
 from acclimate.data.wrappers import Translated
 from acclimate.errors import UserError
 from acclimate.io.identity import identity
-from acclimate.methods import Method
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
@@ -25,6 +23,7 @@ from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageS
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
+from acclimate.training.placing import place
 from acclimate.training.resources import keep_freed_memory, peak_memory_mb, reset_peak_memory
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
@@ -246,11 +245,7 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     reset_peak_memory()
     with fabric.rank_zero_first():  # what is computed once and kept is computed by one process
         method = request.build_method(cache)
-    method.to(fabric.device)
-    if request.training.channels_last:
-        method.network.to(memory_format=torch.channels_last)
-        if isinstance(method, Method) and method.teacher is not None:
-            method.teacher.to(memory_format=torch.channels_last)
+    place(method, request.training, fabric.device)
     snapshots = request.snapshots(method, folder, device=str(fabric.device))
 
     def batches(first_step: int) -> tuple[Iterator[Any], Iterator[Any] | None]:

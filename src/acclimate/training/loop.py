@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol
 
 import torch
 from lightning_fabric import Fabric
 
+from acclimate.errors import UserError
 from acclimate.io.progress import progress
+from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import History, Rows, packed
@@ -36,6 +39,8 @@ class LoopSettings(Protocol):
     def log_every(self) -> int: ...
     @property
     def clip_gradients(self) -> float | None: ...
+    @property
+    def accumulate(self) -> int: ...
     @property
     def tracker(self) -> TrackerName | None: ...
 
@@ -129,6 +134,7 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                     fabric=fabric,
                     seed=training.seed,
                     clip=settings.clip_gradients,
+                    accumulate=settings.accumulate,
                 )
             record = {name: term.value for name, term in terms.items()}
             ensure_finite(record, done, names=names)
@@ -165,6 +171,14 @@ def _add_row(training: Training[AnyBatch], row: dict[str, float]) -> float:
     return speed
 
 
+Watch = Callable[[str], AbstractContextManager[object]]
+
+
+def unwatched(part: str) -> AbstractContextManager[object]:
+    """Nobody looks."""
+    return nullcontext()
+
+
 def train_step(
     method: Learner[AnyBatch],
     source: AnyBatch,
@@ -174,6 +188,8 @@ def train_step(
     fabric: Fabric,
     seed: int = 0,
     clip: float | None = None,
+    accumulate: int = 1,
+    watch: Watch = unwatched,
 ) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
@@ -182,28 +198,52 @@ def train_step(
 
     Args:
         clip: the largest norm of an optimiser's gradients together; None: as they are.
+        accumulate: parts of the batches that are gone through one after the other before the optimisers step.
+        watch: told which part of the step begins; ends with the block.
 
     Returns:
-        Every term of the step, its value detached.
+        Every term of the step, its value detached; of several parts, the mean of theirs.
+
+    Raises:
+        UserError: there are several parts and the method steps its optimisers within a step.
     """
     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
     _forget_gradients(method)
     record: dict[str, Term] = {}
-    terms = method.terms(source, target, step)
-    while (losses := _next_losses(terms, fabric)) is not None:
-        if losses is STEP:
-            _step_optimizers(method, fabric=fabric, clip=clip)
-            _forget_gradients(method)
-            continue
-        weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
-        if weighted:
-            torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
-        record.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
-    _step_optimizers(method, fabric=fabric, clip=clip)
+    sources = [source] if accumulate == 1 else source.parts(accumulate)
+    targets = [target] * accumulate if accumulate == 1 or target is None else target.parts(accumulate)
+    for source_part, target_part in zip(sources, targets, strict=True):
+        terms = method.terms(source_part, target_part, step)
+        while (losses := _next_losses(terms, fabric)) is not None:
+            if losses is STEP:
+                if accumulate > 1:
+                    raise UserError(
+                        f"training.accumulate={accumulate}: this method steps its optimisers within a step, whose "
+                        "batch cannot be gone through in parts; set it to 1"
+                    )
+                _step_optimizers(method, fabric=fabric, clip=clip)
+                _forget_gradients(method)
+                continue
+            with watch("backward"):
+                _descend(losses, parts=accumulate)
+            for name, term in losses.items():
+                value = term.value.detach() if accumulate == 1 else term.value.detach() / accumulate
+                record[name] = replace(term, value=record[name].value + value if name in record else value)
+    with watch("optimisers"):
+        _step_optimizers(method, fabric=fabric, clip=clip)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
-    method.after_step(step)
+    with watch("moving averages"):
+        method.after_step(step)
     return record
+
+
+def _descend(losses: Losses, *, parts: int) -> None:
+    """Backpropagates the weighted sum of the terms that are losses, or its share of several parts'."""
+    weighted = [term.weight * term.value for term in losses.values() if term.role != "figure" and term.weight != 0]
+    if weighted:
+        total = torch.stack(weighted).sum()
+        (total if parts == 1 else total / parts).backward()  # type: ignore[no-untyped-call]
 
 
 def _forget_gradients(method: Learner[AnyBatch]) -> None:
@@ -217,6 +257,7 @@ def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float |
     for optimizer in method.optimizers.values():
         if clip is not None:
             torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+        make_ready(optimizer)
         optimizer.step()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from typing_extensions import Self
 
 from acclimate.data.sampling import Sampling
 from acclimate.data.transforms import Transform
@@ -12,6 +13,7 @@ from acclimate.errors import UserError
 from acclimate.io.identity import speed_only
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.training.labelled_target import LabelledTarget
+from acclimate.training.placing import Compile
 from acclimate.training.rounds import Mining
 from acclimate.training.schedule import Schedule
 from acclimate.training.trackers import TrackerName
@@ -55,6 +57,11 @@ class TrainingSettings(BaseModel):
         optimizer: see :class:`OptimizerSettings`.
         precision: ``bf16-mixed`` where the processor has bfloat16 instructions, else ``32-true``; ``auto`` looks.
         channels_last: memory format of images and weights; faster on CPUs and GPUs alike, same mathematics.
+        accumulate: parts that a step's batches are divided into, one after the other, for memory that holds no more;
+            gradients are the mean of theirs. A loss is then the mean over parts, and batch norm sees a part at a time.
+        compile: compile the network's layers: ``auto`` does where it pays (a GPU, pictures of one size, many steps).
+        recompute_activations: keep the inputs of the network's blocks alone and compute the rest again on the way
+            back: less memory, a third more time, the same numbers.
         source_transform, target_transform: what happens to images on their way in.
         source_portion: share of the source's images that is trained on; grows over CBST's rounds.
         labelled_target: a few labelled images of the target beside the source; see :class:`LabelledTarget`.
@@ -79,6 +86,9 @@ class TrainingSettings(BaseModel):
     optimizer: OptimizerSettings = OptimizerSettings()
     precision: Precision = "auto"
     channels_last: bool = True
+    accumulate: PositiveInt = 1
+    compile: Compile = speed_only("auto")
+    recompute_activations: bool = speed_only(False)
     source_transform: Transform = Transform()
     target_transform: Transform = Transform()
     source_portion: float = Field(default=1.0, gt=0, le=1)
@@ -90,6 +100,13 @@ class TrainingSettings(BaseModel):
     log_every: PositiveInt = speed_only(20)
     tracker: TrackerName | None = speed_only(None)
     snapshots: SnapshotSettings | None = None
+
+    @model_validator(mode="after")
+    def _batches_can_be_divided(self) -> Self:
+        for key, size in (("batch_size", self.batch_size), ("target_batch_size", self.target_batch_size)):
+            if size is not None and size % self.accumulate:
+                raise ValueError(f"accumulate divides a step's batches into {self.accumulate} parts, {key} is {size}")
+        return self
 
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``."""

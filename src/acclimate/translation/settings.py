@@ -113,6 +113,11 @@ class TranslationTraining(BaseModel):
     log_every: PositiveInt = speed_only(20)
     tracker: TrackerName | None = speed_only(None)
 
+    @property
+    def accumulate(self) -> int:
+        """A translator's batch is gone through as a whole."""
+        return 1
+
     def learning_rate_factor(self, step: int) -> float:
         """What every starting learning rate is multiplied by at ``step``."""
         return self.schedule.factor(step, steps=self.steps)

@@ -1,0 +1,106 @@
+"""Where and how a learner computes: its device, its memory format, compiled layers, activations made again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal, Protocol
+
+import torch
+
+from acclimate.errors import UserError
+from acclimate.methods.trainable import Learner
+from acclimate.models.compiled import compile_layers, recompute_activations
+from acclimate.models.network import SegmentationNetwork
+
+log = logging.getLogger(__name__)
+
+Compile = Literal["auto", "on", "off"]
+
+WORTH_COMPILING = 2_000
+"""Steps from which the minutes of compiling come back; below, ``auto`` leaves it."""
+
+
+class Sized(Protocol):
+    """A transform, as far as compiling depends on it."""
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+    @property
+    def crop(self) -> tuple[int, int] | None: ...
+
+
+class PlacingSettings(Protocol):
+    """What of a training's settings says how it computes."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def compile(self) -> Compile: ...
+    @property
+    def recompute_activations(self) -> bool: ...
+    @property
+    def source_transform(self) -> Any: ...
+    @property
+    def target_transform(self) -> Any: ...
+
+
+def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device) -> None:
+    """Moves a learner to its device and makes it compute as the settings say.
+
+    Raises:
+        UserError: the network has no blocks whose activations could be made again, or cannot be compiled.
+    """
+    learner.to(device)
+    if settings.channels_last:
+        learner.to(memory_format=torch.channels_last)
+    network = getattr(learner, "network", None)
+    if settings.recompute_activations and not (isinstance(network, torch.nn.Module) and recompute_activations(network)):
+        raise UserError(
+            "training.recompute_activations: the network has no repeated blocks of layers; set it to false, and lower "
+            "the batch size or training.accumulate if memory is short"
+        )
+    one_size = all(map(_of_one_size, (settings.source_transform, settings.target_transform)))
+    if device.type == "cuda" and one_size:
+        torch.backends.cudnn.benchmark = True  # tries a convolution's kernels once for each size of picture
+    compiled, reason = compiles(settings, network, device)
+    log.info("layers are %scompiled: %s", "" if compiled else "not ", reason)
+    if compiled:
+        teacher = getattr(getattr(learner, "teacher", None), "network", None)
+        for each in (network, teacher):
+            if isinstance(each, SegmentationNetwork):
+                compile_layers(each, required=settings.compile == "on")
+
+
+def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> tuple[bool, str]:
+    """Whether the layers are compiled, and why or why not.
+
+    Raises:
+        UserError: it was asked for and cannot be done.
+    """
+    obstacle = None
+    if not isinstance(network, SegmentationNetwork):
+        obstacle = "only networks of segmentation are"
+    elif settings.recompute_activations:
+        obstacle = "activations are made again, which compiled layers do in their own way"
+    if settings.compile == "on":
+        if obstacle is not None:
+            raise UserError(f"training.compile=on: {obstacle}; set it to auto or off")
+        return True, "as the recipe asks"
+    if settings.compile == "off":
+        return False, "as the recipe asks"
+    if obstacle is None and device.type != "cuda":
+        obstacle = "on a CPU it takes minutes and gains little"
+    if obstacle is None and torch.cuda.get_device_capability(device) < (7, 0):
+        obstacle = "this GPU is too old for it"
+    if obstacle is None and settings.steps < WORTH_COMPILING:
+        obstacle = f"fewer than {WORTH_COMPILING} steps"
+    if obstacle is None and not all(map(_of_one_size, (settings.source_transform, settings.target_transform))):
+        obstacle = "pictures differ in size"
+    return (True, "it pays on this GPU") if obstacle is None else (False, obstacle)
+
+
+def _of_one_size(transform: Sized) -> bool:
+    scaled = getattr(transform, "scale", None) is not None
+    return transform.crop is not None or (transform.size is not None and not scaled)

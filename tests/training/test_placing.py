@@ -1,0 +1,219 @@
+"""How a learner computes changes no number: activations made again, batches in parts, compiled layers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from toy import ToyNetwork, batch, make_method
+
+from acclimate.data.sample import Batch, part_size
+from acclimate.errors import UserError
+from acclimate.methods import Method, Setting, method_class, method_options
+from acclimate.methods.optimizers import OptimizerSettings
+from acclimate.models import compiled
+from acclimate.models.compiled import compile_layers, recompute_activations
+from acclimate.models.config import NetworkConfig
+from acclimate.models.registry import build_network
+from acclimate.training.loop import train_step
+from acclimate.training.placing import compiles, place
+from acclimate.training.settings import TrainingSettings
+
+FABRIC = Fabric(accelerator="cpu", devices=1)
+CPU = torch.device("cpu")
+RESIDUAL = {"name": "deeplab-v2", "backbone": "torchvision/resnet18", "batch_norm": "trained", "head": "small-aspp"}
+
+
+def images(seed: int, *, labels: bool = True, count: int = 2, side: int = 40) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 3, (count, side, side), generator=generator)
+    pictures = torch.rand(count, 3, side, side, generator=generator)
+    return Batch(pictures, ids if labels else None, [str(number) for number in range(count)])
+
+
+def dacs(network: dict[str, Any] = RESIDUAL, *, dropout: float = 0.0) -> Method:
+    torch.manual_seed(0)
+    built = build_network(NetworkConfig.parse(network), 3)
+    for module in built.modules():
+        if dropout and isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda layer, inputs, output: nn.functional.dropout(output, dropout))
+    return method_class("dacs")(
+        built,
+        options=method_options("dacs", {"masked_consistency": {}}),
+        setting=Setting(optimizer=OptimizerSettings(learning_rate=0.01)),
+    )
+
+
+def after(method: Method, settings: TrainingSettings, steps: int = 2) -> tuple[dict[str, Tensor], list[float]]:
+    """State and losses after some steps."""
+    place(method, settings, CPU)
+    method.train()
+    losses = []
+    for step in range(steps):
+        terms = train_step(method, images(step), images(step + 9, labels=False), step, fabric=FABRIC, seed=5)
+        losses += [term.value.item() for term in terms.values()]
+    return {key: value.clone() for key, value in method.state_dict().items()}, losses
+
+
+def test_activations_made_again_are_the_same_bits_running_statistics_and_dropout_included() -> None:
+    kept, kept_losses = after(dacs(dropout=0.2), TrainingSettings())
+    again, again_losses = after(dacs(dropout=0.2), TrainingSettings(recompute_activations=True))
+    assert again_losses == kept_losses
+    assert list(again) == list(kept)
+    assert [key for key in kept if not torch.equal(kept[key], again[key])] == []
+    assert any("running_mean" in key for key in kept)
+
+
+def test_activations_made_again_are_not_kept() -> None:
+    def kept_bytes(network: nn.Module) -> int:
+        stored = 0
+
+        def pack(tensor: Tensor) -> Tensor:
+            nonlocal stored
+            stored += tensor.numel() * tensor.element_size() * (not isinstance(tensor, nn.Parameter))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            network(images(0).images).logits.sum().backward()
+        return stored
+
+    torch.manual_seed(0)
+    plain = build_network(NetworkConfig.parse(RESIDUAL), 3)
+    torch.manual_seed(0)
+    frugal = build_network(NetworkConfig.parse(RESIDUAL), 3)
+    assert recompute_activations(frugal) == 8  # the basic blocks of a ResNet-18
+    with torch.no_grad():
+        assert torch.equal(plain(images(0).images).logits, frugal(images(0).images).logits)
+    assert kept_bytes(frugal) < 0.6 * kept_bytes(plain)
+    assert [name for name, _ in frugal.named_parameters()] == [name for name, _ in plain.named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("network", "blocks"),
+    [
+        ({"name": "deeplab-v2-resnet101"}, 33),
+        ({"name": "dinov2-s"}, 12),
+        ({"name": "encoder-decoder", "backbone": "timm/convnext_tiny", "decoder": "linear"}, 18),
+    ],
+    ids=["resnet101", "dinov2-s", "convnext"],
+)
+def test_blocks_are_those_of_the_architecture(network: dict[str, Any], blocks: int) -> None:
+    with torch.device("meta"):
+        built = build_network(NetworkConfig.parse(network), 3)
+        backbone = getattr(built, "backbone", built)
+    assert recompute_activations(backbone) == blocks
+
+
+def test_a_network_without_blocks_says_so() -> None:
+    with pytest.raises(UserError, match="recompute_activations: the network has no repeated blocks"):
+        place(make_method("source_only"), TrainingSettings(recompute_activations=True), CPU)
+
+
+def test_parts_of_a_batch_have_the_gradient_of_the_whole() -> None:
+    """Where every part has equally many valid pixels and batch norm looks at no batch."""
+    moved = {}
+    for parts in (1, 2, 4):
+        method = make_method("source_only", ToyNetwork(batch_norm="frozen"))
+        method.train()
+        terms = train_step(method, images(0, count=4), None, 0, fabric=FABRIC, accumulate=parts)
+        moved[parts] = torch.cat([parameter.detach().flatten() for parameter in method.network.parameters()])
+        assert terms["segmentation"].value.item() == pytest.approx(1.1, abs=0.2)
+        moved[parts] = torch.cat([moved[parts], terms["segmentation"].value.view(1)])
+    assert torch.allclose(moved[2], moved[1], rtol=0, atol=1e-6)
+    assert torch.allclose(moved[4], moved[1], rtol=0, atol=1e-6)
+    assert not torch.equal(moved[1], moved[4])
+
+
+@pytest.mark.parametrize("name", ["advent", "dacs"])
+def test_methods_of_two_domains_go_through_parts_of_both(name: str) -> None:
+    """Two parts of the same pictures move everything as one part of them does."""
+    results = []
+    for parts in (1, 2):
+        method = make_method(name, ToyNetwork(multi_level=True, batch_norm="frozen"))
+        method.train()
+        source, target = batch(0, size=(40, 56), count=1), batch(1, size=(40, 56), count=1, labels=False, domain=1)
+        doubled = [
+            Batch(
+                each.images.repeat(parts, 1, 1, 1),
+                None if each.labels is None else each.labels.repeat(parts, 1, 1),
+                each.names * parts,
+            )
+            for each in (source, target)
+        ]
+        if name == "dacs":
+            method.options = method.options.model_copy(update={"strong": None, "mixing": "none"})
+        train_step(method, *doubled, 0, fabric=FABRIC, accumulate=parts)
+        results.append(torch.cat([value.flatten().double() for value in method.state_dict().values()]))
+    assert torch.allclose(results[0], results[1], rtol=0, atol=1e-6)
+
+
+def test_parts_that_cannot_be_are_refused() -> None:
+    with pytest.raises(UserError, match="batch of 3 images cannot be gone through in 2 equal parts"):
+        images(0, count=3).parts(2)
+    with pytest.raises(ValueError, match="accumulate divides a step's batches into 2 parts, batch_size is 3"):
+        TrainingSettings(batch_size=3, accumulate=2)
+    method = make_method("adda", ToyNetwork(multi_level=False))
+    with pytest.raises(UserError, match="steps its optimisers within a step"):
+        train_step(method, images(0), images(1, labels=False), 0, fabric=FABRIC, accumulate=2)
+    assert part_size(6, 3) == 2
+
+
+SMALL = {"name": "small", "width": 16}
+
+
+def test_compiled_layers_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")  # all but the code generator
+    plain, plain_losses = after(dacs(SMALL), TrainingSettings(compile="off"))
+    method = dacs(SMALL)
+    others, losses = after(method, TrainingSettings(compile="on"))
+    assert losses == pytest.approx(plain_losses, rel=1e-5)
+    assert list(others) == list(plain)
+    assert [key for key in plain if not torch.allclose(plain[key], others[key], rtol=1e-4, atol=1e-5)] == []
+
+
+def test_what_does_not_compile_is_told_and_trains_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("no compiler here\nat all")
+
+    monkeypatch.setattr(compiled, "BACKEND", broken)
+    torch._dynamo.reset()
+    network = build_network(NetworkConfig.parse(SMALL), 3)
+    expected = network(images(0).images).logits
+    torch.manual_seed(0)
+    compile_layers(network)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(network(images(0).images).logits, expected)
+        network(images(0).images)
+    assert len([record for record in caplog.records if "does not compile here" in record.message]) == 1
+    network = build_network(NetworkConfig.parse(SMALL), 3)
+    compile_layers(network, required=True)
+    with pytest.raises(UserError, match="compile=on, but small does not compile"):
+        network(images(0).images)
+    torch._dynamo.reset()
+
+
+def test_compiling_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, gpu = build_network(NetworkConfig.parse(SMALL), 3), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    crop = {"source_transform": {"crop": (64, 64)}, "target_transform": {"size": (64, 64)}}
+
+    def ruled(device: torch.device = gpu, **changes: Any) -> tuple[bool, str]:
+        return compiles(TrainingSettings.model_validate({"steps": 5000, **crop, **changes}), network, device)
+
+    assert ruled()[0]
+    assert ruled(CPU) == (False, "on a CPU it takes minutes and gains little")
+    assert ruled(steps=100) == (False, "fewer than 2000 steps")
+    assert ruled(source_transform={}) == (False, "pictures differ in size")
+    assert ruled(target_transform={"size": (64, 64), "scale": (0.9, 1.1)}) == (False, "pictures differ in size")
+    assert ruled(CPU, compile="on") == (True, "as the recipe asks")
+    assert not ruled(compile="off")[0]
+    assert not ruled(recompute_activations=True)[0]
+    with pytest.raises(UserError, match="set it to auto or off"):
+        ruled(compile="on", recompute_activations=True)
+    assert compiles(TrainingSettings(steps=5000), nn.Linear(1, 1), gpu) == (False, "only networks of segmentation are")
