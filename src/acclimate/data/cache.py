@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.sample import Dataset, Image, Label
-from acclimate.data.transforms import Resample, resized
+from acclimate.data.transforms import RESIZERS, Reading, Resample
 from acclimate.errors import UserError
 from acclimate.io.arrays import VerifiedArray, write_array
 from acclimate.io.files import hash_of, remove_leftovers
@@ -35,7 +36,9 @@ def cached(
     size: tuple[int, int],
     folder: Path,
     resample: Resample = "bicubic",
+    reading: Reading = "exact",
     labels: bool = True,
+    gigabytes: float = math.inf,
     progress: Progress | None = None,
 ) -> Dataset:
     """The dataset with every image at one size, read from a copy in ``folder`` that is made if it is not there.
@@ -49,7 +52,10 @@ def cached(
         size: (width, height) of the copy.
         folder: where copies live; never the user's data.
         resample: how images are resized; labels take the nearest neighbour.
+        reading: how files are read and resized, see :class:`acclimate.data.transforms.Transform`.
         labels: whether to copy labels too; without, label files are never opened and the result has no labels.
+        gigabytes: that copies in ``folder`` may take together; one that would be too much is not made, which is told,
+            and the images come from the files.
         progress: told how far the building is; None: a bar on stderr.
 
     Raises:
@@ -57,13 +63,28 @@ def cached(
     """
     if labels and not dataset.has_labels:
         raise UserError(f"{dataset.spec} ({dataset.split}) has no labels to keep a resized copy of")
-    key = hash_of([_VERSION, dataset.fingerprint(), list(size), resample])
+    key = hash_of([_VERSION, dataset.fingerprint(), list(size), resample, *(["fast"] if reading == "fast" else [])])
     width, height = size
     count = len(dataset)
     remove_leftovers(folder, deep=False)
     images = Path(folder) / f"{key}-images.npy"
     label_maps = Path(folder) / f"{key}-labels.npy" if labels else None
-    copy = CachedDataset(dataset, key=key, images=images, labels=label_maps, size=size, resample=resample)
+    copy = CachedDataset(
+        dataset, key=key, images=images, labels=label_maps, size=size, resample=resample, reading=reading
+    )
+    parts = [(images, 3), *([(label_maps, 1)] if label_maps is not None else [])]
+    missing = sum(count * height * width * channels for path, channels in parts if not path.is_file()) / 1e9
+    taken = sum(path.stat().st_size for path in Path(folder).glob("*.npy")) / 1e9
+    if missing > 0 and missing + taken > gigabytes:
+        log.warning(
+            "no resized copy of %s is kept: it takes %.2g GB, beside %.2g GB of others, and training.cache_gigabytes "
+            "is %.4g; images are read from their files",
+            dataset.spec,
+            missing,
+            taken,
+            gigabytes,
+        )
+        return dataset
     _made(images, (count, height, width, 3), copy.resized_image, f"resized images of {dataset.spec}", progress)
     if label_maps is not None:
         _made(label_maps, (count, height, width), copy.resized_label, f"resized labels of {dataset.spec}", progress)
@@ -85,11 +106,13 @@ class CachedDataset(Dataset):
         labels: Path | None,
         size: tuple[int, int],
         resample: Resample,
+        reading: Reading = "exact",
     ) -> None:
         self.dataset = dataset
         self.spec, self.split, self.class_space = dataset.spec, dataset.split, dataset.class_space
         self.names, self.has_labels = dataset.names, labels is not None
         self._key, self._paths, self._size, self._resample = key, (images, labels), size, resample
+        self._reading: Reading = reading
         self._arrays: dict[Path, VerifiedArray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,7 +121,9 @@ class CachedDataset(Dataset):
 
     def resized_image(self, index: int) -> Image:
         """The image of the dataset itself at the copy's size."""
-        return resized(self.dataset.image(index), self._size, self._resample)
+        fast = self._reading == "fast"
+        image = self.dataset.reduced_image(index, self._size) if fast else self.dataset.image(index)
+        return RESIZERS[self._reading](image, self._size, self._resample)
 
     def resized_label(self, index: int) -> Label:
         """The label of the dataset itself at the copy's size."""

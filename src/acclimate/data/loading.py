@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from acclimate.data.photometric import Drawn
@@ -27,6 +27,8 @@ _PREFETCH = 4
 
 Item = tuple[Tensor, Any, str, Drawn | None]
 """An image, its annotation or None, its name, and what is still to be done to its colours."""
+Loaded = tuple[Tensor, Any, list[str], list[Drawn]]
+"""The images of a batch, their annotations (together where they are tensors, else a list), names and changes to come."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ def batches(
     items.colours_later = colours_later
     stretch = Steps(first_step, steps, batch_size, rank, world_size)
     return (
-        Batch(torch.stack(images), torch.stack(maps) if labels else None, names, changes)
+        Batch(images, maps if labels else None, names, changes)
         for images, maps, names, changes in training_stream(items, stretch, workers=workers)
     )
 
@@ -163,6 +165,11 @@ class TrainingItems(TorchDataset[Any]):
     sampler: Sampler
     colours_later: bool = False
 
+    def picture(self, index: int) -> Image:
+        """The image, as large as the transform needs it at least."""
+        image: Image = self.dataset.image(index)
+        return image
+
     def annotation(self, index: int, image: Image) -> Any:
         """What belongs to an image, as it is in the set."""
         raise NotImplementedError
@@ -171,7 +178,7 @@ class TrainingItems(TorchDataset[Any]):
         draw = self.sampler.draw(position)
         index, keep = draw.index, draw.keep
         try:
-            image = self.dataset.image(index)
+            image = self.picture(index)
             annotation = self.annotation(index, image) if self.annotated else None
         except UserError as error:
             return Failed(str(error))
@@ -189,6 +196,13 @@ class TrainingItems(TorchDataset[Any]):
 class LabelledItems(TrainingItems):
     """Images with label maps."""
 
+    def picture(self, index: int) -> Image:
+        size = getattr(self.transform, "size", None)
+        if size is not None and getattr(self.transform, "reading", "exact") == "fast":
+            image: Image = self.dataset.reduced_image(index, size)
+            return image
+        return super().picture(index)
+
     def annotation(self, index: int, image: Image) -> Label:
         """The label map; of the image's size where the transform does not change both."""
         label: Label = self.dataset.label(index)
@@ -202,9 +216,7 @@ class LabelledItems(TrainingItems):
         return label
 
 
-def training_stream(
-    items: TrainingItems, steps: Steps, *, workers: int
-) -> Iterator[tuple[list[Tensor], list[Any], list[str], list[Drawn]]]:
+def training_stream(items: TrainingItems, steps: Steps, *, workers: int) -> Iterator[Loaded]:
     """Images, annotations, names and changes to come of each step's batch; images of one batch have one size.
 
     Raises:
@@ -252,7 +264,8 @@ class Steps:
         return max(0, self.steps - self.first_step)
 
 
-def _collated(items: list[Item | Failed]) -> tuple[list[Tensor], list[Any], list[str], list[Drawn]] | Failed:
+def _collated(items: list[Item | Failed]) -> Loaded | Failed:
+    """A batch, put together where it is loaded: in a worker process it goes into shared memory without another copy."""
     good: list[Item] = []
     for item in items:
         if isinstance(item, Failed):
@@ -267,7 +280,9 @@ def _collated(items: list[Item | Failed]) -> tuple[list[Tensor], list[Any], list
             f"{second[1]}x{second[0]}; set size or crop in the transform (for instance "
             "training.target_transform.size=[640,320]), or a batch size of 1"
         )
-    return images, annotations, names, [change for change in changes if change is not None]
+    together = isinstance(annotations[0], Tensor)
+    left = [change for change in changes if change is not None]
+    return default_collate(images), default_collate(annotations) if together else annotations, names, left
 
 
 def _unchanged(item: Any) -> Any:

@@ -43,6 +43,13 @@ class ImageSet(ABC):
     def image(self, index: int) -> Image:
         """The RGB image at its native size. Raises UserError naming the file when it cannot be read."""
 
+    def reduced_image(self, index: int, size: tuple[int, int]) -> Image:
+        """The image, perhaps reduced in size while it was decoded, but at least twice ``size`` (width, height).
+
+        At its native size where the set's files know no better. Raises UserError as :meth:`image` does.
+        """
+        return self.image(index)
+
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash of what the set holds: names and contents of files (not their times), split and class space."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from acclimate.data.crops import Focus, Keep, crop_corner
 from acclimate.data.photometric import Photometric
@@ -16,6 +18,7 @@ from acclimate.data.sample import Image, Label
 from acclimate.labels import VOID, resized_label
 
 Resample = Literal["bicubic", "bilinear"]
+Reading = Literal["exact", "fast"]
 Size = tuple[PositiveInt, PositiveInt]
 """(width, height)."""
 
@@ -30,6 +33,9 @@ class Transform(BaseModel):
     Attributes:
         size: (width, height) to resize to; None: native size.
         resample: how images are resized, after Pillow with its antialiasing; labels take the nearest neighbour.
+        reading: ``exact``, or ``fast``: a JPEG is decoded at a half, a quarter or an eighth of its size, as long as
+            that is twice ``size`` or more, and images are resized by PyTorch's vector kernels. Pixels differ by a level
+            or two of 255, those of a reduced JPEG by a little more.
         scale: (smallest, largest) factor of a random rescaling, uniform.
         crop: (width, height) of a random crop; smaller images are first padded right and below, images with black and
             labels with void.
@@ -44,6 +50,7 @@ class Transform(BaseModel):
 
     size: Size | None = None
     resample: Resample = "bicubic"
+    reading: Reading = "exact"
     scale: tuple[PositiveFloat, PositiveFloat] | None = None
     crop: Size | None = None
     focus: Focus | None = None
@@ -73,14 +80,14 @@ class Transform(BaseModel):
             (3, H', W') float32 in [0, 1] and (H', W') int64.
         """
         if self.size is not None:
-            image, label = _resized_both(image, label, self.size, self.resample)
+            image, label = self._resized_both(image, label, self.size)
         if label is not None and label.shape != image.shape[:2]:
             raise ValueError(f"label {label.shape} and image {image.shape[:2]} differ in size and no size is set")
         if self.scale is not None:
             factor = rng.uniform(*self.scale)
             height, width = image.shape[:2]
             size = (max(1, round(width * factor)), max(1, round(height * factor)))
-            image, label = _resized_both(image, label, size, self.resample)
+            image, label = self._resized_both(image, label, size)
         if self.crop is not None:
             image, label = _cropped(
                 image, label, self.crop, rng, focus=self.focus, keep=keep, largest_share=self.largest_share
@@ -92,6 +99,23 @@ class Transform(BaseModel):
             tensor = self.photometric.draw(rng)(tensor)
         return tensor, None if label is None else torch.from_numpy(label.astype(np.int64))
 
+    def _resized_both(self, image: Image, label: Label | None, size: tuple[int, int]) -> tuple[Image, Label | None]:
+        resize = RESIZERS[self.reading]
+        return resize(image, size, self.resample), None if label is None else resized_label(label, size)
+
+
+def quickly_resized(image: Image, size: tuple[int, int], resample: Resample = "bicubic") -> Image:
+    """What :func:`resized` gives to a level or two of 255, in a quarter of the time.
+
+    PyTorch's kernel for 8-bit images works as Pillow's does, with vector instructions, and rounds elsewhere.
+    """
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)[None]
+    other = interpolate(pixels, size=size[::-1], mode=resample, align_corners=False, antialias=True)
+    found: Image = other[0].permute(1, 2, 0).numpy()
+    return found
+
 
 def resized(image: Image, size: tuple[int, int], resample: Resample = "bicubic") -> Image:
     """An RGB image at another size (width, height); the same array where it has that size already."""
@@ -100,18 +124,18 @@ def resized(image: Image, size: tuple[int, int], resample: Resample = "bicubic")
     return np.asarray(PILImage.fromarray(image).resize(size, _RESAMPLING[resample]))
 
 
+RESIZERS: dict[Reading, Callable[[Image, tuple[int, int], Resample], Image]] = {
+    "exact": resized,
+    "fast": quickly_resized,
+}
+
+
 def to_tensor(image: Image) -> Tensor:
     """(H, W, 3) uint8 as (3, H, W) float32 in [0, 1]."""
     height, width = image.shape[:2]
     result = np.empty((3, height, width), dtype=np.float32)
     np.divide(image.transpose(2, 0, 1), np.float32(255), out=result, dtype=np.float32)
     return torch.from_numpy(result)
-
-
-def _resized_both(
-    image: Image, label: Label | None, size: tuple[int, int], resample: Resample
-) -> tuple[Image, Label | None]:
-    return resized(image, size, resample), None if label is None else resized_label(label, size)
 
 
 def _cropped(

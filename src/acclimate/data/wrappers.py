@@ -30,6 +30,9 @@ class Subset(Dataset):
     def image(self, index: int) -> Image:
         return self.dataset.image(self.indices[index])
 
+    def reduced_image(self, index: int, size: tuple[int, int]) -> Image:
+        return self.dataset.reduced_image(self.indices[index], size)
+
     def label(self, index: int) -> Label:
         return self.dataset.label(self.indices[index])
 
@@ -71,6 +74,9 @@ class PseudoLabelled(Dataset):
 
     def image(self, index: int) -> Image:
         return self.dataset.image(index)
+
+    def reduced_image(self, index: int, size: tuple[int, int]) -> Image:
+        return self.dataset.reduced_image(index, size)
 
     def label(self, index: int) -> Label:
         path = self._path(self.names[index])

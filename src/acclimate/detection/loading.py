@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from acclimate.data.loading import Steps, TrainingItems, training_stream
 from acclimate.data.sample import Image
 from acclimate.data.sampling import Shuffled
@@ -41,7 +39,7 @@ def detection_batches(
     items = BoxedItems(dataset, transform, seed, stream, boxes, Shuffled(len(dataset), seed, stream))
     stretch = Steps(first_step, steps, batch_size, rank, world_size)
     return (
-        DetectionBatch(torch.stack(images), objects if boxes else None, names)
+        DetectionBatch(images, objects if boxes else None, names)
         for images, objects, names, _ in training_stream(items, stretch, workers=workers)
     )
 

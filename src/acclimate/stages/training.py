@@ -209,7 +209,15 @@ def _batches(
 
     def stream(dataset: Dataset, name: str, transform: Transform, size: int, labels: bool) -> Iterator[Batch]:
         if settings.cache and transform.size is not None:
-            dataset = cached(dataset, size=transform.size, folder=cache, labels=labels, resample=transform.resample)
+            dataset = cached(
+                dataset,
+                size=transform.size,
+                folder=cache,
+                labels=labels,
+                resample=transform.resample,
+                reading=transform.reading,
+                gigabytes=settings.cache_gigabytes,
+            )
         if size % fabric.world_size:
             raise UserError(f"a batch of {size} cannot be split over {fabric.world_size} processes evenly")
         return batches(

@@ -68,6 +68,7 @@ class TrainingSettings(BaseModel):
         mining: crops of both domains around classes that are rare in the pseudo-labels; see :class:`Mining`.
         cache: keep a resized copy of the images beside the finished stages, built once. Only for transforms that
             start with a resize.
+        cache_gigabytes: that such copies may take together; what would be more is read from its files.
         workers: loader processes per domain.
         checkpoint_minutes: how often the state is saved so that a killed run can go on.
         log_every: steps between rows of the history.
@@ -95,6 +96,7 @@ class TrainingSettings(BaseModel):
     labelled_target: LabelledTarget | None = None
     mining: Mining | None = None
     cache: bool = speed_only(False)
+    cache_gigabytes: PositiveFloat = speed_only(100.0)
     workers: NonNegativeInt = speed_only(0)
     checkpoint_minutes: float = speed_only(5.0, ge=0.0)
     log_every: PositiveInt = speed_only(20)

@@ -205,6 +205,11 @@ class FileDataset(Dataset):
         notice = (lambda quirk: self.noticed(quirk, item.image)) if item.label is not None else None
         return read_image(item.image, notice=notice)
 
+    def reduced_image(self, index: int, size: tuple[int, int]) -> Image:
+        item = self.listing.items[index]
+        notice = (lambda quirk: self.noticed(quirk, item.image)) if item.label is not None else None
+        return read_image(item.image, notice=notice, reduced_for=size)
+
     def label(self, index: int) -> Label:
         item = self.listing.items[index]
         if item.label is None:

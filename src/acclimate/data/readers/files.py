@@ -46,8 +46,14 @@ _SCALES = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey samples of 2 and of 4 bits with."""
 
 
-def read_image(path: Place, *, notice: Notice | None = None) -> Image:
+def read_image(path: Place, *, notice: Notice | None = None, reduced_for: tuple[int, int] | None = None) -> Image:
     """The image as RGB uint8, (H, W, 3), upright as its EXIF orientation says.
+
+    Args:
+        path: the file.
+        notice: told what is odd about it, but handled.
+        reduced_for: (width, height) that it will be resized to: a JPEG may be decoded at a half, a quarter or an eighth
+            of its size, as long as it stays twice as large as that.
 
     Raises:
         UserError: the file is missing, damaged, too large, of no format that is read, or has more than 8 bits per
@@ -63,6 +69,9 @@ def read_image(path: Place, *, notice: Notice | None = None) -> Image:
             notice(TURNED)
         if picture.width * picture.height > SLOW_PIXELS:
             _say_slow(f"{path} has {picture.width}x{picture.height} pixels")
+        if reduced_for is not None:
+            width, height = reduced_for if orientation(picture) < 5 else reduced_for[::-1]
+            picture.draft(None, (2 * width, 2 * height))  # does nothing to other formats
         turned = upright(picture)
         return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
