@@ -28,7 +28,7 @@ _PREFETCH = 4
 Item = tuple[Tensor, Any, str, Drawn | None]
 """An image, its annotation or None, its name, and what is still to be done to its colours."""
 Loaded = tuple[Tensor, Any, list[str], list[Drawn]]
-"""The images of a batch, their annotations (together where they are tensors, else a list), names and changes to come."""
+"""The images of a batch, their annotations (together where they are tensors, else a list), names, changes to come."""
 
 
 @dataclass
@@ -187,10 +187,10 @@ class TrainingItems(TorchDataset[Any]):
         transform, colours = self.transform, None
         if self.colours_later and isinstance(transform, Transform):
             transform, colours = transform.model_copy(update={"photometric": None}), transform.photometric
-        image, annotation = transform(image, annotation, generator, *wish)
+        tensor, changed = transform(image, annotation, generator, *wish)
         # the last that a transform draws, so that later is the same draw
         changes = None if colours is None else colours.draw(generator)
-        return image, annotation, self.dataset.names[index], changes
+        return tensor, changed, self.dataset.names[index], changes
 
 
 class LabelledItems(TrainingItems):
