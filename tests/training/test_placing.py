@@ -214,6 +214,6 @@ def test_compiling_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ruled(CPU, compile="always") == (True, "as the recipe asks")
     assert not ruled(compile="never")[0]
     assert not ruled(recompute_activations=True)[0]
-    with pytest.raises(UserError, match="set it to auto or off"):
+    with pytest.raises(UserError, match="set it to auto or never"):
         ruled(compile="always", recompute_activations=True)
     assert compiles(TrainingSettings(steps=5000), nn.Linear(1, 1), gpu) == (False, "only networks of segmentation are")
