@@ -185,7 +185,9 @@ class Hook:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _child(arguments: list[str], log: Path, hook: Hook | None, keeps_state: bool) -> None:
+def _child(
+    arguments: list[str], log: Path, hook: Hook | None, keeps_state: bool, prepare: Callable[[], None] | None
+) -> None:
     stream = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):
         os.dup2(stream, number)
@@ -197,6 +199,8 @@ def _child(arguments: list[str], log: Path, hook: Hook | None, keeps_state: bool
     label_passes.SECONDS_BETWEEN_SAVES = 0.0
     if keeps_state:
         checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]
+    if prepare is not None:
+        prepare()
     if hook is not None:
         sys.addaudithook(hook)
     from acclimate.cli.app import main
@@ -222,15 +226,15 @@ class Life:
             shutil.copytree(command.given, out)
         out.mkdir(parents=True, exist_ok=True)
 
-    def start(self, hook: Hook | None = None) -> Any:
-        """A run of the command in a process of its own."""
-        process = FORK.Process(target=_child, args=(self.arguments, self.log, hook, self.keeps_state))
+    def start(self, hook: Hook | None = None, prepare: Callable[[], None] | None = None) -> Any:
+        """A run of the command in a process of its own, which calls ``prepare`` first."""
+        process = FORK.Process(target=_child, args=(self.arguments, self.log, hook, self.keeps_state, prepare))
         process.start()
         return process
 
-    def to_the_end(self, hook: Hook | None = None) -> bool:
+    def to_the_end(self, hook: Hook | None = None, prepare: Callable[[], None] | None = None) -> bool:
         """Whether a run that nobody kills ends well, within :data:`PATIENCE`."""
-        process = self.start(hook)
+        process = self.start(hook, prepare)
         process.join(PATIENCE)
         if process.is_alive():
             process.kill()
