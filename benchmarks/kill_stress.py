@@ -4,10 +4,10 @@
     python benchmarks/kill_stress.py --kills 6 --only "train dacs"
 
 Each cell is one command of the command line. It runs once to its end, uninterrupted. Then it lives again and again: in
-each life it is started and killed up to six times, each time going on with what the last one left, and is let run to
-its end. The kills are: before or after one of the file operations it makes (opening to write, renaming,
-removing, making a folder), at a random time, in the middle of a file (half of it is written), again at an operation and
-at a time, and by a signal that asks it to stop (SIGTERM, SIGHUP, SIGINT), in an order of their own in each life.
+each life it is started and killed up to twelve times, each time going on with what the last one left, and is let run to
+its end. The kills are: before or after one of the file operations it makes (opening to write, renaming, removing,
+making a folder), at a random time, in the middle of a file (half of it is written), and by a signal that asks it to
+stop (SIGTERM, SIGHUP, SIGINT), in an order of their own in each life.
 
 After each life everything it leaves is compared with what the uninterrupted command leaves. A product is lost where its
 content differs or it is not there: weights and label maps bit by bit, histories, scores, and in every second life the
@@ -15,7 +15,7 @@ last state of a training with its optimisers and discriminators. A file is left 
 leaves none of that name, and every traceback is counted.
 
 A run is a fork of this process, which has imported PyTorch once and started no thread: a process of its own with its
-own memory, files and signals, which the operating system kills as any other. One kill in twenty is of a newly started
+own memory, files and signals, which the operating system kills as any other. One in thirty is a newly started
 ``python -m acclimate`` all the same.
 """
 
@@ -59,13 +59,13 @@ from scripts import at_least_one, run_script
 
 RECIPE = """
 name: stress
-source: scenes:render,images=6,size=64x32
-target: scenes:camera,images=6,size=64x32
+source: scenes:render,images=4,size=64x32
+target: scenes:camera,images=4,size=64x32
 protocol: scenes
 examine: 2
 network: {name: small, width: 16}
 training:
-  steps: 8
+  steps: 6
   batch_size: 2
   precision: 32-true
   optimizer: {learning_rate: 0.01}
@@ -78,8 +78,8 @@ stages:
 DETECTION = """
 name: stress
 task: detection
-source: scenes:camera,images=6,size=128x64
-target: scenes:fog,images=6,size=128x64
+source: scenes:camera,images=4,size=128x64
+target: scenes:fog,images=4,size=128x64
 protocol: voc07
 network: {name: light-ssd}
 training:
@@ -105,10 +105,12 @@ VERB_STAGES = {
     "checkpoint": "  given: {checkpoint: MODEL}\n  scores: {evaluate: [given], pictures: 1}\n",
 }
 """The stages with which a verb other than train is tried; a verb without an entry is named as not covered."""
-DATA = "scenes:camera,images=6,size=64x32"
-RENDERS = "scenes:render,images=6,size=64x32"
-LIFE = ("operation", "time", "half a file", "operation", "time", "signal")
-"""The kills of a life."""
+DATA = "scenes:camera,images=4,size=64x32"
+RENDERS = "scenes:render,images=4,size=64x32"
+LIFE = 2 * ("operation", "time", "half a file", "operation", "time", "signal")
+"""The kills of a life, in an order of its own."""
+REACH = 0.6
+"""How far into an uninterrupted run a kill comes at most: each start goes on from the last, so all of it is reached."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 PATIENCE = 120
 """Seconds after which a run that was asked to stop, or let go on, is said to hang."""
@@ -409,18 +411,20 @@ def _killed(
     cell: Cell, life: Life, kind: str, chance: random.Random, *, seconds: float, operations: int, renames: int
 ) -> bool:
     """Starts a life's command once more and kills it; whether it came to its end before."""
-    if kind == "time" and chance.random() < 0.15:  # 0.05 of all
+    if kind == "time" and chance.random() < 0.1:  # one in thirty of all
         killed = life.killed_newly_started(seconds, chance)
         cell.time += killed
         return not killed
     hook = None
     if kind == "operation":
-        hook = Hook(life.out, at=chance.randint(1, max(1, operations)), how=chance.choice(("before", "after")))
+        hook = Hook(
+            life.out, at=chance.randint(1, max(1, round(REACH * operations))), how=chance.choice(("before", "after"))
+        )
     elif kind == "half a file":
-        hook = Hook(life.out, at=chance.randint(1, max(1, renames)), how=kind)
+        hook = Hook(life.out, at=chance.randint(1, max(1, round(REACH * renames))), how=kind)
     process = life.start(hook)
     if hook is None:
-        process.join(chance.uniform(0.02, 0.95) * seconds)
+        process.join(chance.uniform(0.02, REACH) * seconds)
         if process.is_alive() and kind == "signal":
             os.kill(process.pid, chance.choice(SIGNALS))
             process.join(PATIENCE)
