@@ -50,7 +50,9 @@ def test_another_aspect_is_cut_and_not_squeezed() -> None:
     choice = chosen(domain((96, 96)), domain((128, 64)), CPU_ONLY, fit=RANDOM, weights=None, why="", area=128 * 64)
     training = choice.content["training"]
     assert training["target_transform"]["size"] == [128, 64]
-    assert training["source_transform"] == {"size": [128, 128], "crop": [128, 64], "flip": True}
+    source = training["source_transform"]
+    assert (source["size"], source["crop"], source["flip"]) == ([128, 128], [128, 64], True)
+    assert source["photometric"]["probability"] == 0.8  # the recipe's own is kept
 
 
 def test_alike_aspects_are_resized() -> None:

@@ -137,16 +137,14 @@ def chosen(
 def _transforms(choice: Choice, source: Domain, target: Domain, size: Size) -> None:
     native = "x".join(map(str, target.size))
     reason = f"the target's proportions ({native}), no larger than the time allows"
-    choice.set("training.target_transform", {"size": list(size), "flip": True})
-    choice.reasons["training.target_transform.size"] = reason
+    choice.set("training.target_transform.size", list(size), reason)
     ratio = (source.size[0] / source.size[1]) / (target.size[0] / target.size[1])
     if 1 / SAME_ASPECT < ratio < SAME_ASPECT:
-        choice.set("training.source_transform", {"size": list(size), "flip": True})
+        choice.set("training.source_transform.size", list(size))
         return
     cover = covering_size(source.size, size)
-    choice.set("training.source_transform", {"size": list(cover), "crop": list(size), "flip": True})
-    choice.reasons["training.source_transform.size"] = "its own proportions: nothing is squeezed"
-    choice.reasons["training.source_transform.crop"] = "what the target's pictures are like"
+    choice.set("training.source_transform.size", list(cover), "its own proportions: nothing is squeezed")
+    choice.set("training.source_transform.crop", list(size), "what the target's pictures are like")
 
 
 def set_steps(choice: Choice, fit: Fit, factor: float) -> None:
