@@ -403,7 +403,8 @@ def stress(name: str, command: Command, folder: Path, *, kills: int, seed: int) 
     text = log.read_text(errors="replace")
     cell.tracebacks = text.count("Traceback (most recent call last)")
     if cell.tracebacks:
-        print(text[text.index("Traceback (most recent call last)") :][:3000], file=sys.stderr)
+        found_at = text.index("Traceback (most recent call last)")
+        print(text[max(0, found_at - 1000) :][:4000], file=sys.stderr)
     return cell
 
 

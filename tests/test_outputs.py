@@ -17,7 +17,8 @@ from acclimate.cli.app import app
 from acclimate.data.places import places_read
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
-from acclimate.io.outputs import MARK, claim_file, claim_folder
+from acclimate.io.files import is_temporary
+from acclimate.io.outputs import MARK, claim_file, claim_folder, made_by
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
@@ -236,3 +237,18 @@ def test_leftovers_are_swept_when_a_place_is_claimed(tmp_path: Path) -> None:
         "b/deep/.mine.tmp",
         "b/deep/.x.png.acclimate-1-00000000.tmp",
     ]
+
+
+def test_a_store_whose_mark_was_never_finished_is_claimed_again(tmp_path: Path) -> None:
+    # found by a kill within the first file that a run writes
+    left = tmp_path / ".stages" / f".{MARK}.acclimate-{2**22 + 1}-0a1b2c3d.tmp"
+    left.parent.mkdir()
+    left.write_text('{"program": "acc')
+    assert is_temporary(left.name)
+    claim_folder(left.parent, "store")
+    assert made_by(left.parent) == "store"
+    assert not left.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".notes.tmp").write_text("mine")
+    with pytest.raises(UserError, match="did not write"):
+        claim_folder(tmp_path / "other", "store")

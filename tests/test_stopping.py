@@ -169,3 +169,19 @@ def test_the_third_ctrl_c_ends_at_once_even_if_the_second_was_swallowed(presses:
     )
     done = started(code, cwd=finished)
     assert (done.returncode, done.stdout.strip()) == ((0, "went on") if presses == 2 else (130, ""))
+
+
+def test_ctrl_c_while_the_program_is_imported_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow:
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "acclimate.cli.app", Slow())  # type: ignore[arg-type]
+    from acclimate.__main__ import main
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted: nothing was begun\n"

@@ -87,12 +87,12 @@ def main() -> None:
     from acclimate.io.faults import machine_fault
     from acclimate.io.terminal import guard_terminal
 
-    guard_terminal()
-    warnings.filterwarnings("ignore", module="lightning_fabric")
-    # it tells of every precision it is given; its own level is set when it is imported, this one's is not
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         with stoppable():
+            guard_terminal()
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            # it tells of every precision it is given; its own level is set when it is imported, this one's is not
+            logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
             app()
     except (Interrupted, KeyboardInterrupt) as error:
         _say(f"interrupted: {error}; run the same command again to go on".replace(": ;", ";"))
