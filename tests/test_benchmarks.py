@@ -63,7 +63,7 @@ def test_help_is_the_whole_docstring(
         ("sisc_cost", ["--network", "smal"], "did you mean 'small'"),
         ("kill_stages", ["scenes-bld"], "did you mean 'scenes-bdl'"),
         ("kill_stress", ["--only", "nothing"], "no method or verb"),
-        ("loading", ["--steps", "0"], "whole number from 1 up, not '0'"),
+        ("loading", ["--rounds", "0"], "whole number from 1 up, not '0'"),
         ("fuzz", ["--count", "many"], "whole number from 1 up, not 'many'"),
         ("selection", ["--pixels", "0"], "whole number from 1 up, not '0'"),
     ],
