@@ -130,6 +130,20 @@ def wrong_labels(folder: Path) -> dict[str, Any]:
     return {"source": spec}
 
 
+def bonnet(folder: Path) -> dict[str, Any]:
+    """A source whose lowest quarter shows the camera's own car, which is void."""
+    spec = exported(folder / "bonnet", SMALL["source"], labels=lambda position, count: position, keep=range(48))
+    for path in sorted((folder / "bonnet" / "labels").iterdir()):
+        label = np.array(Image.open(path))
+        label[-label.shape[0] // 4 :] = 255
+        Image.fromarray(label).save(path)
+    described = folder / "bonnet" / "dataset.yaml"
+    content = yaml.safe_load(described.read_text())
+    content["ids"] |= {255: "void"}
+    described.write_text(yaml.safe_dump(content, sort_keys=False))
+    return {"source": spec}
+
+
 BOTH = {"source-only": {"train": "source_only"}}
 FAILURES = (
     Failure("target at a fifth of its brightness", "colours differ", prepare=darkened),
@@ -138,6 +152,7 @@ FAILURES = (
         "aspect ratios differ",
         changes={"target": "scenes:camera,images=40,size=64x64"},
     ),
+    Failure("a bonnet without labels in the source", "source rim without labels", prepare=bonnet),
     Failure("one frame of a standing camera, 40 times", "target frames alike", prepare=standing_camera),
     Failure("12 steps of training", "weak source model", changes={"training.steps": 12}),
     Failure("40 steps: rare classes are not learnt yet", "class never predicted", changes={"training.steps": 40}),

@@ -19,7 +19,7 @@ from pathlib import Path
 from acclimate.pipeline.recipe_run import RecipeRun
 from acclimate.recipe.load import load_recipe
 from acclimate.stages.stage import Done, Stage
-from kill_stress import products, started, to_the_end
+from kill_stress import Command, Life, import_all
 from scripts import run_script
 
 PICTURES = "images=6,size=64x32"
@@ -81,12 +81,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         recipe = small(arguments.recipe, folder)
-        to_the_end(recipe, folder / "whole/run", partial(_mark_all, folder / "marks"))
+        import_all()
+        command = Command(["run", str(recipe), "-o", "OUT/run", "--store", "OUT/.stages"])
+        whole = Life(command, folder / "whole", folder / "log", keeps_state=True)
+        if not whole.to_the_end(prepare=partial(_mark_all, folder / "marks")):
+            raise SystemExit((folder / "log").read_text()[-800:])
+        life = Life(command, folder / "cut", folder / "log", keeps_state=True)
         stages = len(list((folder / "marks").glob("ended-*")))
         inside = passed = 0
         for number in range(stages):
             marks = folder / f"marks-{number}"
-            process = started(recipe, folder / "cut/run", partial(_mark_all, marks))
+            process = life.start(prepare=partial(_mark_all, marks))
             while process.is_alive() and not (marks / f"begun-{number}").exists():
                 time.sleep(0.001)
             time.sleep(chance.uniform(0.05, 0.9) * _seconds(folder / "marks", number))
@@ -95,13 +100,13 @@ def main() -> None:
             process.join()
             inside, passed = inside + (not ended), passed + ended
             print(f"stage {number + 1} of {stages}: {'already over' if ended else 'killed'}", file=sys.stderr)
-        to_the_end(recipe, folder / "cut/run")
-        wanted, found = products(folder / "whole/.stages"), products(folder / "cut/.stages")
+        ended_well = life.to_the_end()
+        wanted, found = whole.products(), life.products()
         lost = [key for key, value in wanted.items() if found.get(key) != value]
     print("| recipe | stages and scores | killed inside | over before the kill | products compared | lost |")
     print("|---|---|---|---|---|---|")
     print(f"| {arguments.recipe} | {stages} | {inside} | {passed} | {len(wanted)} | {len(lost)} |")
-    sys.exit(bool(lost))
+    sys.exit(bool(lost) or not ended_well)
 
 
 if __name__ == "__main__":

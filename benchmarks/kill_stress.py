@@ -1,51 +1,71 @@
-"""Kills every method and verb at random moments and counts what is lost: a table of kills and losses.
+"""Kills every method, verb and command, again and again, and counts what is lost: a table of kills and losses.
 
-    python benchmarks/kill_stress.py --kills 4
+    python benchmarks/kill_stress.py --kills 30
+    python benchmarks/kill_stress.py --kills 6 --only "train dacs"
 
-Each cell runs a small recipe to its end once, uninterrupted, then again with SIGKILL: half of the kills after a random
-time, half while a file is half written (writing is slowed down in the killed process alone). A cell loses where any
-product - weights, the last checkpoint with its optimisers and discriminators, history, pseudo-labels, scores - differs
-by a bit from the uninterrupted run's.
+Each cell is one command of the command line. It runs once to its end, uninterrupted. Then it lives again and again: in
+each life it is started and killed up to twelve times, each time going on with what the last one left, and is let run to
+its end. The kills are: before or after one of the file operations it makes (opening to write, renaming, removing,
+making a folder), at a random time, in the middle of a file (half of it is written), and by a signal that asks it to
+stop (SIGTERM, SIGHUP, SIGINT), in an order of their own in each life.
+
+After each life everything it leaves is compared with what the uninterrupted command leaves. A product is lost where its
+content differs or it is not there: weights and label maps bit by bit, histories, scores, and in every second life the
+last state of a training with its optimisers and discriminators. A file is left behind where the uninterrupted command
+leaves none of that name, and every traceback is counted.
+
+A run is a fork of this process, which has imported PyTorch once and started no thread: a process of its own with its
+own memory, files and signals, which the operating system kills as any other. One in thirty is a newly started
+``python -m acclimate`` all the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
+import pkgutil
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
+from safetensors import safe_open
 
+import acclimate
+from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.errors import UserError
-from acclimate.io import files
+from acclimate.io.checksums import digest_of
 from acclimate.methods import METHODS
-from acclimate.pipeline import run as pipeline
-from acclimate.recipe.load import VERBS, load_recipe
+from acclimate.recipe.load import VERBS
+from acclimate.report.template import environment
 from acclimate.stages import label_passes
 from acclimate.training import checkpoint
 from scripts import at_least_one, run_script
 
 RECIPE = """
 name: stress
-source: scenes:render,images=6,size=64x32
-target: scenes:camera,images=6,size=64x32
+source: scenes:render,images=4,size=64x32
+target: scenes:camera,images=4,size=64x32
 protocol: scenes
+examine: 2
 network: {name: small, width: 16}
 training:
-  steps: 8
+  steps: 6
   batch_size: 2
   precision: 32-true
   optimizer: {learning_rate: 0.01}
@@ -55,7 +75,24 @@ training:
   log_every: 1
 stages:
 """
-FORK = multiprocessing.get_context("fork")  # torch is imported once; each run is a process of its own all the same
+DETECTION = """
+name: stress
+task: detection
+source: scenes:camera,images=4,size=128x64
+target: scenes:fog,images=4,size=128x64
+protocol: voc07
+network: {name: light-ssd}
+training:
+  steps: 4
+  batch_size: 2
+  precision: 32-true
+  source_transform: {size: [192, 192]}
+  target_transform: {size: [192, 192]}
+  checkpoint_minutes: 0
+  log_every: 1
+stages:
+"""
+FORK = multiprocessing.get_context("fork")
 BASE = "  base: {train: source_only}\n"
 TRANSLATION = """translation:
   options: {width: 4, blocks: 1, discriminator_width: 4, pool_size: 3}
@@ -65,97 +102,190 @@ VERB_STAGES = {
     "translate": f"{BASE}  translated: {{translate: cyclegan, perceptual: base}}\n",
     "label": f"{BASE}  labels: {{label: base}}\n",
     "evaluate": f"{BASE}  scores: {{evaluate: [base], pictures: 1}}\n",
+    "checkpoint": "  given: {checkpoint: MODEL}\n  scores: {evaluate: [given], pictures: 1}\n",
 }
 """The stages with which a verb other than train is tried; a verb without an entry is named as not covered."""
+DATA = "scenes:camera,images=4,size=64x32"
+RENDERS = "scenes:render,images=4,size=64x32"
+LIFE = 2 * ("operation", "time", "half a file", "operation", "time", "signal")
+"""The kills of a life, in an order of its own."""
+REACH = 0.6
+"""How far into an uninterrupted run a kill comes at most: each start goes on from the last, so all of it is reached."""
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+PATIENCE = 120
+"""Seconds after which a run that was asked to stop, or let go on, is said to hang."""
+UNEQUAL = ("tensorboard",)
+"""Folders whose files are named by time."""
 
 
 @dataclass
 class Cell:
-    """What happened to one method or verb."""
+    """What happened to one command, and the sums of all.
+
+    Attributes:
+        operation, time, half, asked: kills at a file operation, at a random time, within a file, and by a signal.
+        compared, lost, left, tracebacks, hung: products compared, of these lost, files left behind, and so on.
+    """
 
     name: str
-    kills: int = 0
-    while_writing: int = 0
-    starts: int = 0
-    lost: int = 0
+    operation: int = 0
+    time: int = 0
+    half: int = 0
+    asked: int = 0
     compared: int = 0
+    lost: int = 0
+    left: int = 0
+    tracebacks: int = 0
+    hung: int = 0
+
+    @property
+    def kills(self) -> int:
+        return self.operation + self.time + self.half + self.asked
 
 
-def cells() -> dict[str, str]:
-    """Name of each method × verb -> its recipe."""
-    found = {}
-    for name, method in METHODS.items():
-        stages = f"  it: {{train: {name}}}\n"
-        if method.trains_on == "pseudo-labels":
-            stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
-        more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
-        found[f"train {name}"] = RECIPE.replace("width: 16", f"width: 16{more}") + stages
-    recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
-    return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
+@dataclass
+class Command:
+    """A command of the command line and what it starts from.
 
-
-def started(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> Any:
-    """Starts one run in a process of its own, whose last state is kept for comparison.
-
-    Args:
-        prepare: what the process does before it begins.
+    Attributes:
+        arguments: after ``acclimate``; ``OUT`` is where it writes to.
+        given: folder that a life begins with, copied to ``OUT``; None: with nothing.
     """
-    process = FORK.Process(target=_run, args=(recipe, output, prepare))
-    process.start()
-    return process
+
+    arguments: list[str]
+    given: Path | None = None
 
 
-def _run(recipe: Path, output: Path, prepare: Callable[[], None] | None) -> None:
+class Hook:
+    """Counts the file operations of a process below a folder, and kills it at one of them."""
+
+    def __init__(self, folder: Path, *, at: int = 0, how: str = "", count: Path | None = None) -> None:
+        self.folder, self.at, self.how, self.count = str(folder), at, how, count
+        self.seen = 0
+        self.after = False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.after:
+            os.kill(os.getpid(), signal.SIGKILL)  # the operation before this one is done
+        renames = event == "os.rename"
+        opens = event == "open" and isinstance(arguments[1], str) and any(mode in arguments[1] for mode in "wax+")
+        if not (renames or opens or event in ("os.remove", "os.mkdir", "os.rmdir")):
+            return
+        if not str(arguments[0]).startswith(self.folder) or (self.how == "half a file" and not renames):
+            return
+        self.seen += 1
+        if self.count is not None:
+            with open(os.open(self.count, os.O_CREAT | os.O_WRONLY | os.O_APPEND), "ab") as stream:
+                stream.write(b"r" if renames else b".")
+        if self.seen != self.at:
+            return
+        if self.how == "after":
+            self.after = True
+            return
+        if self.how == "half a file" and os.path.isfile(arguments[0]):
+            os.truncate(arguments[0], os.path.getsize(arguments[0]) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _child(
+    arguments: list[str], log: Path, hook: Hook | None, keeps_state: bool, prepare: Callable[[], None] | None
+) -> None:
+    stream = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(stream, number)
     os.environ["TQDM_DISABLE"] = "1"
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for the life of this process)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
-    checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]  # the last state is compared too
     label_passes.SECONDS_BETWEEN_SAVES = 0.0
+    if keeps_state:
+        checkpoint.Checkpoints.clear = lambda self: None  # type: ignore[method-assign]
     if prepare is not None:
         prepare()
-    loaded, origins = load_recipe(str(recipe))
-    pipeline.run(loaded, pipeline.Run(output=output), origins=origins)
-    os._exit(0)
+    if hook is not None:
+        sys.addaudithook(hook)
+    from acclimate.cli.app import main
+
+    sys.argv = ["acclimate", *arguments]
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
-def _slow_writing(marker: Path, after: int) -> None:
-    """The file number ``after`` is written half, slowly."""
-    replace, count = os.replace, 0
+class Life:
+    """One folder in which a command is started, killed and let end."""
 
-    def slowly(source: Any, target: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == after:
-            content = Path(source).read_bytes()
-            Path(source).write_bytes(content[: len(content) // 2])
-            marker.write_text(str(target))
-            time.sleep(60)
-        replace(source, target)
+    def __init__(self, command: Command, out: Path, log: Path, *, keeps_state: bool = False) -> None:
+        self.out, self.log, self.keeps_state = out, log, keeps_state
+        self.arguments = [part.replace("OUT", str(out)) for part in command.arguments]
+        if command.given is not None:
+            shutil.copytree(command.given, out)
+        out.mkdir(parents=True, exist_ok=True)
 
-    files.os.replace = slowly  # type: ignore[assignment]
+    def start(self, hook: Hook | None = None, prepare: Callable[[], None] | None = None) -> Any:
+        """A run of the command in a process of its own, which calls ``prepare`` first."""
+        process = FORK.Process(target=_child, args=(self.arguments, self.log, hook, self.keeps_state, prepare))
+        process.start()
+        return process
+
+    def to_the_end(self, hook: Hook | None = None, prepare: Callable[[], None] | None = None) -> bool:
+        """Whether a run that nobody kills ends well, within :data:`PATIENCE`."""
+        process = self.start(hook, prepare)
+        process.join(PATIENCE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return False
+        return bool(process.exitcode == 0)
+
+    def killed_newly_started(self, seconds: float, chance: random.Random) -> bool:
+        """Whether ``python -m acclimate`` was killed before its end."""
+        with open(self.log, "ab") as stream:
+            command = [sys.executable, "-m", "acclimate", *self.arguments]
+            process = subprocess.Popen(command, stdout=stream, stderr=stream)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(2.0, 5.0 + seconds))
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    def products(self) -> dict[str, str]:
+        """Digest of every file, and of the last state of every training where states are kept."""
+        found = {}
+        for path in sorted(self.out.rglob("*")):
+            state = path.name.startswith("state-")
+            if not path.is_file() or path.parent.name in UNEQUAL or (state and self.keeps_state):
+                continue
+            found[str(path.relative_to(self.out))] = content_of(path)
+        if self.keeps_state:
+            for folder in sorted({path.parent for path in self.out.rglob("state-*.pt")}):
+                newest = checkpoint.Checkpoints(folder).newest()
+                if newest is not None:
+                    kept = {key: value for key, value in newest.items() if key != "seconds"}
+                    found[f"{folder.relative_to(self.out)}/state"] = _digest(kept)
+        return found
 
 
-def products(store: Path) -> dict[str, str]:
-    """Digests of everything that must not depend on interruptions."""
-    found = {}
-    for path in sorted(store.rglob("*")):
-        name = str(path.relative_to(store))
-        if path.name in (
-            "model.safetensors",
-            "translator.safetensors",
-            "history.csv",
-            "manifest.json",
-            "curves.json",
-        ) or (path.suffix == ".png" and path.parent.name in ("labels", "images", "target-0", "source-0")):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif path.name == "scores.json":
-            rows = json.loads(path.read_text())["rows"]
-            found[name] = str([{k: v for k, v in row.items() if k != "peak_memory_mb"} for row in rows])
-    for folder in sorted([*store.glob("train-*"), *store.glob("translate-*")]):
-        state = checkpoint.Checkpoints(folder).newest()
-        if state is not None:
-            found[f"{folder.name}/state"] = _digest({k: v for k, v in state.items() if k != "seconds"})
-    return found
+def content_of(path: Path) -> str:
+    """Digest of what must not depend on interruptions; of pages, programs and times only that they are there."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:  # the library writes the entries of a header in any order
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            return digest_of(dict(sorted((file.metadata() or {}).items())), tensors)
+    if path.name == "scores.json":
+        rows = json.loads(path.read_text()).get("rows", [])
+        timed = ("peak_memory_mb", "train_seconds", "images_per_second")
+        return str([{key: value for key, value in row.items() if key not in timed} for row in rows])
+    if path.suffix in (".png", ".jpg", ".csv", ".npy") or path.name in ("manifest.json", "curves.json"):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return "there"
 
 
 def _digest(state: Any) -> str:
@@ -180,89 +310,219 @@ def _flat(state: Any) -> Iterator[bytes]:
         yield repr(state).encode()
 
 
-def to_the_end(recipe: Path, output: Path, prepare: Callable[[], None] | None = None) -> None:
-    """One run that nobody kills."""
-    process = started(recipe, output, prepare)
-    process.join(300)
-    if process.exitcode != 0:
-        raise SystemExit(f"{recipe}: a run that nobody killed ended with {process.exitcode}")
+def recipes() -> dict[str, str]:
+    """Name of each method and verb -> its recipe."""
+    found = {}
+    for name, method in METHODS.items():
+        stages = f"  it: {{train: {name}}}\n"
+        if method.trains_on == "pseudo-labels":
+            stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
+        more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
+        found[f"train {name}"] = RECIPE.replace("width: 16", f"width: 16{more}") + stages
+    for name in DETECTION_METHODS:
+        found[f"detection {name}"] = f"{DETECTION}  it: {{train: {name}}}\n"
+    recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
+    return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
 
-def stress(name: str, text: str, folder: Path, *, kills: int, seed: int) -> Cell:
-    """Runs one cell until it has survived ``kills`` kills, and compares what it leaves."""
+def commands(folder: Path, model: Path, run: Path) -> dict[str, Command]:
+    """Every cell by name, with what it needs made in ``folder``.
+
+    Args:
+        model: a trained checkpoint.
+        run: the folder of the run that trained it, with its store beside it.
+    """
+    found = {}
+    for number, (name, text) in enumerate(recipes().items()):
+        path = folder / f"recipe-{number}.yaml"
+        path.write_text(text.replace("MODEL", str(model)))
+        # the verb's own work is what is cut: the stage it needs is there before
+        given = None
+        if BASE in text and "width: 16," not in text:
+            given = folder / "given"
+        found[name] = Command(["run", str(path), "-o", "OUT/run", "--store", "OUT/.stages"], given)
+    small = ["--set", "options.width=4", "--set", "options.blocks=1", "--set", "options.discriminator_width=4"]
+    steps = ["--set", "training.steps=4", "--set", "training.batch_size=2", "--set", "training.checkpoint_minutes=0"]
+    sets = ["--source", RENDERS, "--target", DATA]
+    few = ["--set", "training.steps=3", "--set", "stages.base.training.steps=3", "--set", "examine=2"]
+    return found | {
+        "command label": Command(["label", str(model), "--data", DATA, "-o", "OUT/labels"]),
+        "command translate (colour match)": Command(
+            ["translate", *sets, "--translator", "histogram", "-o", "OUT/translated"]
+        ),
+        "command translate (CycleGAN)": Command(
+            ["translate", *sets, "--translator", "cyclegan", "-o", "OUT/translated", *small, *steps]
+        ),
+        "command predict": Command(["predict", str(model), str(folder / "frames"), "-o", "OUT/found", "--overlay"]),
+        "command export": Command(["export", str(model), "-o", "OUT/model.onnx"]),
+        "command report": Command(["report", str(run), "-o", "OUT/page.html"]),
+        "command evaluate": Command(
+            ["evaluate", str(model), "--data", DATA, "--split", "val", "--json", "OUT/scores.json"]
+        ),
+        "command stats": Command(["stats", DATA, "--json", "OUT/stats.json"]),
+        "command demo-data": Command(["demo-data", "OUT/demo", "--images", "4", "--size", "64x32"]),
+        "command adapt": Command(
+            ["adapt", *sets, "--weights", "none", *few, "-o", "OUT/run", "--store", "OUT/.stages"]
+        ),
+    }
+
+
+def stress(name: str, command: Command, folder: Path, *, kills: int, seed: int) -> Cell:
+    """Lives through one cell until it was killed ``kills`` times."""
     cell, chance = Cell(name), random.Random(f"{seed} {name}")
     folder.mkdir(parents=True)
-    recipe = folder / "stress.yaml"
-    recipe.write_text(text)
-    base = folder / "base.yaml"
-    if "base" in text:  # the verb's own work is what is cut: the stage it needs is there before
-        base.write_text(RECIPE + BASE)
-        to_the_end(base, folder / "base/run")
-        shutil.copytree(folder / "base/.stages", folder / "whole/.stages")
-    begin = time.monotonic()
-    to_the_end(recipe, folder / "whole/run")
-    seconds = time.monotonic() - begin
-    round_ = 0
-    while cell.kills < kills and cell.starts < 10 * kills:
-        # a new life for each two kills: one at a random time, one in the middle of a file
-        cut = folder / f"cut-{round_}"
-        round_ += 1
-        if base.exists():
-            shutil.copytree(folder / "base/.stages", cut / ".stages")
-        for writing in (True, False):
-            marker = folder / f"marker-{cell.starts}"
-            # which of the files is cut: states and checksums, histories, labels, manifests, scores, pictures
-            number = chance.randint(3, 10 if name == "evaluate" else 20)
-            process = started(recipe, cut / "run", partial(_slow_writing, marker, number) if writing else None)
-            cell.starts += 1
-            deadline = time.monotonic() + (120 if writing else chance.uniform(0.1, 0.9) * seconds)
-            while process.is_alive() and time.monotonic() < deadline and not marker.exists():
-                time.sleep(0.002)
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
-                cell.kills += 1
-                cell.while_writing += writing
-            process.join()
-        to_the_end(recipe, cut / "run")
-        wanted, found = products(folder / "whole/.stages"), products(cut / ".stages")
-        cell.compared += len(wanted)
-        cell.lost += sum(found.get(key) != value for key, value in wanted.items())
+    log = folder / "log"
+    wanted, seconds, operations, renames = {}, 0.0, 0, 0
+    for keeps_state in (False, True):
+        counted = folder / f"operations-{keeps_state}"
+        whole = Life(command, folder / f"whole-{keeps_state}", log, keeps_state=keeps_state)
+        begin = time.monotonic()
+        well = whole.to_the_end(Hook(whole.out, count=counted))
+        seconds = time.monotonic() - begin
+        wanted[keeps_state] = whole.products()
+        if not well or not wanted[keeps_state]:
+            raise SystemExit(f"{name}: a run that nobody killed did not end well: {log.read_text()[-800:]}")
+        operations, renames = counted.stat().st_size, counted.read_bytes().count(b"r")
+    lives = 0
+    while cell.kills < kills and lives < 4 * kills:
+        keeps_state = lives % 2 == 1
+        life = Life(command, folder / f"life-{lives}", log, keeps_state=keeps_state)
+        lives += 1
+        for kind in chance.sample(LIFE, len(LIFE)):
+            if _killed(cell, life, kind, chance, seconds=seconds, operations=operations, renames=renames):
+                break  # it came to its end
+        cell.hung += not life.to_the_end()
+        found = life.products()
+        cell.compared += len(wanted[keeps_state])
+        for key in sorted(wanted[keeps_state].keys() | found.keys()):
+            was, now = wanted[keeps_state].get(key), found.get(key)
+            if was != now:
+                cell.lost, cell.left = cell.lost + (was is not None), cell.left + (was is None)
+                print(f"{name}, life {lives - 1}: {key} was {was}, is {now}", file=sys.stderr)
+        shutil.rmtree(life.out)
+    text = log.read_text(errors="replace")
+    cell.tracebacks = text.count("Traceback (most recent call last)")
+    if cell.tracebacks:
+        print(text[text.index("Traceback (most recent call last)") :][:3000], file=sys.stderr)
     return cell
+
+
+def _killed(
+    cell: Cell, life: Life, kind: str, chance: random.Random, *, seconds: float, operations: int, renames: int
+) -> bool:
+    """Starts a life's command once more and kills it; whether it came to its end before."""
+    if kind == "time" and chance.random() < 0.1:  # one in thirty of all
+        killed = life.killed_newly_started(seconds, chance)
+        cell.time += killed
+        return not killed
+    hook = None
+    if kind == "operation":
+        hook = Hook(
+            life.out, at=chance.randint(1, max(1, round(REACH * operations))), how=chance.choice(("before", "after"))
+        )
+    elif kind == "half a file":
+        hook = Hook(life.out, at=chance.randint(1, max(1, round(REACH * renames))), how=kind)
+    process = life.start(hook)
+    if hook is None:
+        process.join(chance.uniform(0.02, REACH) * seconds)
+        if process.is_alive() and kind == "signal":
+            os.kill(process.pid, chance.choice(SIGNALS))
+            process.join(PATIENCE)
+            cell.asked += 1
+            if process.is_alive():
+                cell.hung += 1
+        elif process.is_alive():
+            cell.time += 1
+        if process.is_alive():
+            process.kill()
+    process.join(PATIENCE)
+    if hook is not None and process.exitcode == -signal.SIGKILL:
+        if kind == "operation":
+            cell.operation += 1
+        else:
+            cell.half += 1
+    return bool(process.exitcode == 0)
 
 
 def table(results: list[Cell]) -> str:
     """The results as Markdown."""
-    lines = ["| method × verb | kills | of these while writing | products compared | lost |", "|---|---|---|---|---|"]
+    columns: dict[str, Callable[[Cell], int]] = {
+        "kills": lambda cell: cell.kills,
+        "at a file operation": lambda cell: cell.operation,
+        "at a time": lambda cell: cell.time,
+        "within a file": lambda cell: cell.half,
+        "asked to stop": lambda cell: cell.asked,
+        "compared": lambda cell: cell.compared,
+        "lost": lambda cell: cell.lost,
+        "left behind": lambda cell: cell.left,
+        "tracebacks": lambda cell: cell.tracebacks,
+        "hung": lambda cell: cell.hung,
+    }
     total = Cell("all")
-    for cell in results:
-        lines.append(f"| {cell.name} | {cell.kills} | {cell.while_writing} | {cell.compared} | {cell.lost} |")
-        for key in ("kills", "while_writing", "compared", "lost"):
-            setattr(total, key, getattr(total, key) + getattr(cell, key))
-    lines.append(f"| all | {total.kills} | {total.while_writing} | {total.compared} | {total.lost} |")
+    for field in fields(Cell)[1:]:
+        setattr(total, field.name, sum(getattr(cell, field.name) for cell in results))
+    lines = [f"| {' | '.join(['what', *columns])} |", "|---" * (len(columns) + 1) + "|"]
+    for cell in [*results, total]:
+        lines.append(f"| {cell.name} | {' | '.join(str(value(cell)) for value in columns.values())} |")
     return "\n".join(lines)
+
+
+def prepared(folder: Path) -> dict[str, Command]:
+    """Every cell, after the model that some of them start from is trained."""
+    (folder / "frames").mkdir(parents=True)
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"frames/{number}.png")
+    (folder / "base.yaml").write_text(RECIPE + BASE)
+    base = Command(["run", str(folder / "base.yaml"), "-o", "OUT/run", "--store", "OUT/.stages"])
+    trained = Life(base, folder / "base", folder / "log")
+    if not trained.to_the_end():
+        raise SystemExit((folder / "log").read_text()[-800:])
+    shutil.copytree(folder / "base/.stages", folder / "given/.stages", symlinks=True)
+    return commands(folder, folder / "base/run/1-base/model.safetensors", folder / "base/run")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=at_least_one, default=4, help="per method and verb")
+    parser.add_argument("--kills", type=at_least_one, default=6, help="of each method, verb and command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="cells whose name contains this")
     arguments = parser.parse_args()
-    if not any(arguments.only in name for name in cells()):
-        raise UserError(f"no method or verb contains {arguments.only!r}; there are: {', '.join(cells())}")
+    known = [*recipes(), *commands_named()]
+    if not any(arguments.only in name for name in known):
+        raise UserError(f"no method, verb or command contains {arguments.only!r}; there are: {', '.join(known)}")
+    torch.set_num_threads(1)
+    import_all()
     results = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (name, text) in enumerate(cells().items()):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        for number, (name, command) in enumerate(prepared(folder / "shared").items()):
             if arguments.only in name:
-                results.append(
-                    stress(name, text, Path(folder) / str(number), kills=arguments.kills, seed=arguments.seed)
-                )
+                place = folder / str(number)
+                results.append(stress(name, command, place, kills=arguments.kills, seed=arguments.seed))
                 print(results[-1], file=sys.stderr, flush=True)
+                shutil.rmtree(place)
     print(table(results))
     if missing := set(VERBS) - {"train", *VERB_STAGES}:
         print(f"\nnot covered: {', '.join(sorted(missing))}")
-    sys.exit(any(cell.lost for cell in results))
+    sys.exit(any(cell.lost or cell.left or cell.tracebacks or cell.hung for cell in results))
+
+
+def import_all() -> None:
+    """Imports the package and compiles its pages here, once, not in every run; what an extra brings may be missing."""
+    for module in pkgutil.walk_packages(acclimate.__path__, "acclimate."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
+    for page in (Path(acclimate.__path__[0]) / "report").glob("*.html"):
+        environment().get_template(page.name)
+
+
+def commands_named() -> list[str]:
+    """The names of the cells that are single commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = commands(Path(folder), Path("model"), Path("run"))
+    return [name for name in found if name.startswith("command ")]
 
 
 if __name__ == "__main__":

@@ -171,3 +171,18 @@ def test_in_order_only_equal_sizes_share_a_batch(tmp_path: Path) -> None:
     assert [batch.indices for batch in loaded] == [[0, 1], [2], [3, 4]]
     assert [batch.images.shape[-1] for batch in loaded] == [20, 30, 20]
     assert all(batch.labels is None for batch in loaded)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_colours_changed_later_are_the_same_draw(dataset: Dataset, workers: int) -> None:
+    transform = AUGMENTED.model_copy(update={"photometric": Photometric.model_validate("strong")})
+    at_once = load(dataset, transform=transform, steps=4, workers=workers)
+    later = load(dataset, transform=transform, steps=4, workers=workers, colours_later=True)
+    assert not any(batch.changes for batch in at_once)
+    assert not same(at_once, later)
+    assert same(at_once, [batch.to("cpu") for batch in later])
+    moved = later[0].to("cpu", channels_last=True)
+    assert moved.images.is_contiguous(memory_format=torch.channels_last)
+    assert not moved.changes
+    plain = load(dataset, transform=transform.model_copy(update={"photometric": None}), steps=1, colours_later=True)
+    assert not plain[0].changes

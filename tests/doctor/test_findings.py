@@ -63,6 +63,7 @@ def test_a_healthy_model_and_healthy_sets_have_no_findings() -> None:
         ({"colour_distance": (60, 50, 41)}, "colours differ"),
         ({"colour_distance": (60, 50, 39)}, None),
         ({"colour_distance": (90, 90, 90), "translated": True}, None),
+        ({"source_rim": {"bottom": 0.183}}, "source rim without labels"),
         ({"stretches": (1.5, 1.0)}, "aspect ratios differ"),
         ({"stretches": (0.75, 1.0)}, "aspect ratios differ"),
         ({"stretches": (1.5, 1.5)}, None),

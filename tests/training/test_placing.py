@@ -167,9 +167,9 @@ SMALL = {"name": "small", "width": 16}
 
 def test_compiled_layers_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "BACKEND", "aot_eager")  # all but the code generator
-    plain, plain_losses = after(dacs(SMALL), TrainingSettings(compile="off"))
+    plain, plain_losses = after(dacs(SMALL), TrainingSettings(compile="never"))
     method = dacs(SMALL)
-    others, losses = after(method, TrainingSettings(compile="on"))
+    others, losses = after(method, TrainingSettings(compile="always"))
     assert losses == pytest.approx(plain_losses, rel=1e-5)
     assert list(others) == list(plain)
     assert [key for key in plain if not torch.allclose(plain[key], others[key], rtol=1e-4, atol=1e-5)] == []
@@ -193,7 +193,7 @@ def test_what_does_not_compile_is_told_and_trains_as_it_is(
     assert len([record for record in caplog.records if "does not compile here" in record.message]) == 1
     network = build_network(NetworkConfig.parse(SMALL), 3)
     compile_layers(network, required=True)
-    with pytest.raises(UserError, match="compile=on, but small does not compile"):
+    with pytest.raises(UserError, match="compile=always, but small does not compile"):
         network(images(0).images)
     torch._dynamo.reset()
 
@@ -211,9 +211,9 @@ def test_compiling_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ruled(steps=100) == (False, "fewer than 2000 steps")
     assert ruled(source_transform={}) == (False, "pictures differ in size")
     assert ruled(target_transform={"size": (64, 64), "scale": (0.9, 1.1)}) == (False, "pictures differ in size")
-    assert ruled(CPU, compile="on") == (True, "as the recipe asks")
-    assert not ruled(compile="off")[0]
+    assert ruled(CPU, compile="always") == (True, "as the recipe asks")
+    assert not ruled(compile="never")[0]
     assert not ruled(recompute_activations=True)[0]
-    with pytest.raises(UserError, match="set it to auto or off"):
-        ruled(compile="on", recompute_activations=True)
+    with pytest.raises(UserError, match="set it to auto or never"):
+        ruled(compile="always", recompute_activations=True)
     assert compiles(TrainingSettings(steps=5000), nn.Linear(1, 1), gpu) == (False, "only networks of segmentation are")

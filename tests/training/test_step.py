@@ -116,3 +116,10 @@ def test_a_network_referred_to_moves_along_and_is_in_no_state() -> None:
 def test_terms_of_weight_zero_are_recorded_alone() -> None:
     learner = Two({"odd": Term(torch.tensor(math.pi, requires_grad=True), 0.0)})
     assert stepped(learner)["odd"].value.item() == pytest.approx(math.pi)
+
+
+def test_a_figure_told_twice_in_a_step_is_the_last_and_of_parts_the_mean() -> None:
+    learner = Two({"share": figure(torch.tensor(0.2))}, {"share": figure(torch.tensor(0.6))})
+    assert stepped(learner)["share"].value.item() == pytest.approx(0.6)
+    two = train_step(learner, batch(0), None, 0, fabric=FABRIC, accumulate=2)
+    assert two["share"].value.item() == pytest.approx(0.6)

@@ -235,7 +235,9 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     steps: dict[str, int] = {}
     for entry in entries:
         recipe, keys = entry.recipe, dict[str, str]()
-        shared = [recipe.source, recipe.target, recipe.source_split, recipe.target_split, recipe.protocol]
+        shared: list[Any] = [recipe.source, recipe.target, recipe.source_split, recipe.target_split, recipe.protocol]
+        if recipe.source_cut is not None:
+            shared.append(recipe.source_cut.model_dump())
         for name, stage in recipe.stages.items():
             if isinstance(stage, EvaluateStage):
                 continue

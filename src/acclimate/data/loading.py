@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
+from acclimate.data.photometric import Drawn
 from acclimate.data.sample import Batch, Dataset, Image, Label
 from acclimate.data.sampling import Sampler, Shuffled, item_generator
 from acclimate.data.transforms import Resample, Transform, resized, to_tensor
@@ -24,10 +25,10 @@ from acclimate.errors import UserError
 _AUGMENTATION = 1
 _PREFETCH = 4
 
-Item = tuple[Tensor, Any, str]
-"""An image, its annotation or None, and its name."""
-Loaded = tuple[Tensor, Any, list[str]]
-"""The images of a batch, their annotations (together where they are tensors, else a list), and their names."""
+Item = tuple[Tensor, Any, str, Drawn | None]
+"""An image, its annotation or None, its name, and what is still to be done to its colours."""
+Loaded = tuple[Tensor, Any, list[str], list[Drawn]]
+"""The images of a batch, their annotations (together where they are tensors, else a list), names, changes to come."""
 
 
 @dataclass
@@ -63,6 +64,7 @@ def batches(
     world_size: int = 1,
     stream: str = "source",
     sampler: Sampler | None = None,
+    colours_later: bool = False,
 ) -> Iterator[Batch]:
     """The batches of the steps ``first_step`` to ``steps - 1`` of a training run.
 
@@ -82,6 +84,8 @@ def batches(
         stream: name of the sequence: source and target get different orders from one seed.
         sampler: which image stands at each position of the sequence, and what its crop should hold; None:
             :class:`Shuffled`, each once per epoch.
+        colours_later: leave the colours for ``Batch.to`` to change: a GPU does it in no time, where a processor needs
+            half of a small network's step for it.
 
     Raises:
         UserError: a file is at fault, labels are wanted and there are none, or images in a batch differ in size.
@@ -91,10 +95,11 @@ def batches(
             f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
         )
     items = LabelledItems(dataset, transform, seed, stream, labels, sampler or Shuffled(len(dataset), seed, stream))
+    items.colours_later = colours_later
     stretch = Steps(first_step, steps, batch_size, rank, world_size)
     return (
-        Batch(images, maps if labels else None, names)
-        for images, maps, names in training_stream(items, stretch, workers=workers)
+        Batch(images, maps if labels else None, names, changes)
+        for images, maps, names, changes in training_stream(items, stretch, workers=workers)
     )
 
 
@@ -149,6 +154,7 @@ class TrainingItems(TorchDataset[Any]):
         seed, stream: of the augmentations.
         annotated: whether annotations are read.
         sampler: which image stands where.
+        colours_later: whether colours are left for the device to change.
     """
 
     dataset: Any
@@ -157,6 +163,7 @@ class TrainingItems(TorchDataset[Any]):
     stream: str
     annotated: bool
     sampler: Sampler
+    colours_later: bool = False
 
     def picture(self, index: int) -> Image:
         """The image, as large as the transform needs it at least."""
@@ -177,7 +184,13 @@ class TrainingItems(TorchDataset[Any]):
             return Failed(str(error))
         generator = item_generator(self.seed, self.stream, _AUGMENTATION, position)
         wish = () if keep is None else (keep,)
-        return (*self.transform(image, annotation, generator, *wish), self.dataset.names[index])
+        transform, colours = self.transform, None
+        if self.colours_later and isinstance(transform, Transform):
+            transform, colours = transform.model_copy(update={"photometric": None}), transform.photometric
+        tensor, changed = transform(image, annotation, generator, *wish)
+        # the last that a transform draws, so that later is the same draw
+        changes = None if colours is None else colours.draw(generator)
+        return tensor, changed, self.dataset.names[index], changes
 
 
 class LabelledItems(TrainingItems):
@@ -204,7 +217,7 @@ class LabelledItems(TrainingItems):
 
 
 def training_stream(items: TrainingItems, steps: Steps, *, workers: int) -> Iterator[Loaded]:
-    """Images, annotations and names of each step's batch; images of one batch have one size.
+    """Images, annotations, names and changes to come of each step's batch; images of one batch have one size.
 
     Raises:
         UserError: a file is at fault, or images in a batch differ in size.
@@ -258,7 +271,7 @@ def _collated(items: list[Item | Failed]) -> Loaded | Failed:
         if isinstance(item, Failed):
             return item
         good.append(item)
-    images, annotations, names = (list(parts) for parts in zip(*good, strict=True))
+    images, annotations, names, changes = (list(parts) for parts in zip(*good, strict=True))
     sizes = {tuple(image.shape[1:]): name for image, name in zip(images, names, strict=True)}
     if len(sizes) > 1:
         (first, first_name), (second, second_name) = list(sizes.items())[:2]
@@ -268,7 +281,8 @@ def _collated(items: list[Item | Failed]) -> Loaded | Failed:
             "training.target_transform.size=[640,320]), or a batch size of 1"
         )
     together = isinstance(annotations[0], Tensor)
-    return default_collate(images), default_collate(annotations) if together else annotations, names
+    left = [change for change in changes if change is not None]
+    return default_collate(images), default_collate(annotations) if together else annotations, names, left
 
 
 def _unchanged(item: Any) -> Any:

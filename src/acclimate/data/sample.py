@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,18 +71,23 @@ class Batch:
         images: (B, 3, H, W) float32 RGB in [0, 1]; networks normalise by themselves.
         labels: (B, H, W) int64 train ids, void 255; or None where labels must not be seen.
         names: one per image.
+        changes: what is still to be done to the colours of each image, on the device it goes to; empty: nothing.
     """
 
     images: Tensor
     labels: Tensor | None
     names: list[str]
+    changes: Sequence[Callable[[Tensor], Tensor]] = ()
 
     def to(self, device: object, *, channels_last: bool = False) -> Batch:
-        """The same batch on another device, perhaps in the channels-last memory format."""
+        """The batch on another device, its colours changed, perhaps in the channels-last memory format."""
         import torch
 
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        images = self.images.to(device=device, memory_format=memory_format, non_blocking=True)  # type: ignore[call-overload]
+        images = self.images.to(device, non_blocking=True)  # type: ignore[call-overload]
+        if self.changes:
+            images = torch.stack([change(image) for change, image in zip(self.changes, images, strict=True)])
+        images = images.contiguous(memory_format=memory_format)
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)  # type: ignore[call-overload]
         return Batch(images, labels, self.names)
 

@@ -40,7 +40,7 @@ def detection_batches(
     stretch = Steps(first_step, steps, batch_size, rank, world_size)
     return (
         DetectionBatch(images, objects if boxes else None, names)
-        for images, objects, names in training_stream(items, stretch, workers=workers)
+        for images, objects, names, _ in training_stream(items, stretch, workers=workers)
     )
 
 

@@ -22,6 +22,8 @@ def open_boxed_sets(recipe: Any, source: str, target: str, *, scores: bool) -> d
     Raises:
         UserError: data cannot be read, or what is scored on has images without boxes.
     """
+    if recipe.source_cut:
+        raise UserError(f"recipe {recipe.name}: source_cut is for label maps; boxes would not be cut with the pictures")
     opened = open_boxes(source, split=recipe.source_split)
     space = opened.class_space
     evaluation = None

@@ -65,6 +65,7 @@ KINDS = {
     "colours differ": Kind("The domains' colours are far apart", "data"),
     "aspect ratios differ": Kind("The domains are stretched differently", "data"),
     "target frames alike": Kind("The target's frames are nearly all the same", "data"),
+    "source rim without labels": Kind("A margin of the source has no labels", "data"),
     "discriminator won": Kind("The discriminator has won", "training"),
     "discriminator gave up": Kind("The discriminator has given up", "training"),
     "nothing kept": Kind("Pseudo-labels cover next to nothing", "training"),

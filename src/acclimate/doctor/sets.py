@@ -38,6 +38,17 @@ def findings_in_sets(signals: SetSignals) -> Iterator[Finding]:
             "the target",
             advice="give source_transform and target_transform sizes of their pictures' own shape, then the same crop",
         )
+    if signals.source_rim:
+        sides = {side: share for side, share in signals.source_rim.model_dump().items() if share}
+        written = ", ".join(f"{side}: {share:g}" for side, share in sides.items())
+        yield Finding(
+            kind="source rim without labels",
+            severity="warning",
+            words=f"no label of the source has a class in {signals.source_rim.words()}, as where a camera car's own "
+            "bonnet is void: the network learns nothing of what the target shows there, often the road",
+            advice=f"leave that margin out, in the recipe: `source_cut: {{{written}}}`, and give source_transform a "
+            "size of the shape that remains",
+        )
     if signals.target_difference is not None and signals.target_difference < ALIKE:
         yield Finding(
             kind="target frames alike",

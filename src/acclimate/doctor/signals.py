@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acclimate.data.cut import Cut
+
 EXAMINED, SIGNALS = "examined", "signals.json"
 """The folder of a run, and the file in each of its folders, ``sets`` and ``NUMBER-STAGE``."""
 
@@ -21,6 +23,7 @@ class SetSignals(_Signals):
         stretches: by how much training makes them wider, source and target: 1 leaves shapes alone.
         target_difference: median difference of evenly spaced target frames from the one before, in grey levels.
         translated: whether the source is translated before anything is trained on it.
+        source_rim: what has no class at the sides of all the source's label maps alike.
     """
 
     colour_distance: tuple[float, float, float]
@@ -28,6 +31,7 @@ class SetSignals(_Signals):
     stretches: tuple[float, float] = (1.0, 1.0)
     target_difference: float | None = None
     translated: bool = False
+    source_rim: Cut = Cut()
 
 
 class SourceSignals(_Signals):

@@ -48,8 +48,8 @@ def compile_layers(network: SegmentationNetwork, *, required: bool = False) -> N
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if required:
                 raise UserError(
-                    f"training.compile=on, but {network.name} does not compile on this machine ({reason}); set "
-                    "training.compile=off"
+                    f"training.compile=always, but {network.name} does not compile on this machine ({reason}); set "
+                    "training.compile=never"
                 ) from error
             log.warning("%s does not compile here and trains as it is (%s)", network.name, reason)
             state["works"] = False

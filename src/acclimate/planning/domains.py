@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.cut import Cut, unlabelled_rim
 from acclimate.data.drafting.draft import draft_of
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.description import DESCRIPTION
@@ -47,6 +48,7 @@ class Domain:
         histograms: (3, 256) counts of grey levels per channel.
         scored: the split of a target that can be scored on, with labels; None where there is none.
         remarks: what is worth knowing.
+        cut: a source's margins without labels, which are left out.
     """
 
     spec: str
@@ -57,6 +59,7 @@ class Domain:
     histograms: NDArray[np.int64]
     scored: str | None = None
     remarks: list[str] = field(default_factory=list)
+    cut: Cut = field(default_factory=Cut)
 
 
 def spec_of(text: str) -> str | None:
@@ -134,6 +137,12 @@ def source_domain(spec: str, *, space: ClassSpace | None) -> Domain:
     for place in _evenly(LOOKED, len(domain.dataset)):
         seen += counted(domain.dataset, place)
     names = domain.dataset.class_space.classes
+    domain.cut = unlabelled_rim(domain.dataset, _evenly(LOOKED, len(domain.dataset)))
+    if domain.cut:
+        domain.remarks.append(f"no label of the source has a class in {domain.cut.words()}: that margin is left out")
+        width, height = domain.size
+        rows, columns = domain.cut.window(height, width)
+        domain.size = (columns.stop - columns.start, rows.stop - rows.start)
     rare = [name for index, name in enumerate(names) if 0 < seen[index] < 0.001 * seen[:255].sum()]
     if rare:
         domain.remarks.append(f"rare in the source (below 0.1 % of the pixels): {', '.join(rare)}")

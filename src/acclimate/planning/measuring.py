@@ -157,7 +157,7 @@ def _measure(
             "steps": STEPS + 1,
             "workers": 0,
             "precision": precision,
-            "compile": "off",  # minutes, for three steps
+            "compile": "never",  # minutes, for three steps
         }
     )
     with tempfile.TemporaryDirectory() as folder:

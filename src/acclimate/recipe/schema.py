@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from acclimate.data.cut import Cut
 from acclimate.data.tolerance import BadData
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
@@ -76,6 +77,7 @@ class Recipe(_Strict):
         source, target: data specs ``kind:path``; the command line can replace them.
         evaluation: spec that scores are measured on; None: the target's.
         source_split, target_split, evaluation_split: which part of each set is read.
+        source_cut: margins of the source's pictures that are left out; see :class:`acclimate.data.cut.Cut`.
         protocol: class space, subsets and resampling of the scores; the class space is also trained on.
         input_size: (width, height) networks see when predicting; None: the target transform's size.
         inference: size, mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
@@ -99,6 +101,7 @@ class Recipe(_Strict):
     source_split: str = "train"
     target_split: str = "train"
     evaluation_split: str = "val"
+    source_cut: Cut | None = None
     protocol: str | None = None
     input_size: tuple[PositiveInt, PositiveInt] | None = None
     inference: Inference = Inference()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -12,8 +13,9 @@ from acclimate.evaluation.scores import Spread
 from acclimate.report import tables
 
 
+@cache
 def environment() -> jinja2.Environment:
-    """What renders the page."""
+    """What renders the page; made once, as templates take longer to compile than to fill in."""
     made = jinja2.Environment(
         loader=jinja2.FunctionLoader(resource),
         autoescape=True,

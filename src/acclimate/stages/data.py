@@ -9,6 +9,7 @@ from typing import Any
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.class_spaces import CLASS_SPACES, class_space
+from acclimate.data.cut import without_margin
 from acclimate.data.registry import default_class_space, open_dataset, splits_of
 from acclimate.data.seen_classes import first_look
 from acclimate.data.tolerance import without_bad_files
@@ -63,7 +64,7 @@ def open_sets(recipe: Any, evaluated: Sequence[EvaluateStage]) -> RunData:
     return RunData(
         class_space=space,
         protocol=protocol,
-        source=source,
+        source=without_margin(source, recipe.source_cut),
         target=open_dataset(target_spec, split=recipe.target_split, class_space=space, tolerant=tolerant),
         evaluation=evaluation,
     )

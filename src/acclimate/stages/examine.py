@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from acclimate.data.cut import Cut, unlabelled_rim, without_margin
 from acclimate.data.registry import open_dataset
 from acclimate.data.sample import Dataset
 from acclimate.data.transforms import Transform
@@ -19,6 +20,7 @@ from acclimate.doctor.sets import findings_in_sets
 from acclimate.doctor.signals import SIGNALS, ModelSignals, SetSignals
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
+from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.progress import progress
 from acclimate.stages.evaluate import EvaluateStage, load_networks
@@ -67,6 +69,7 @@ class ExaminedSets(Stage):
             stretches=(stretches[0], stretches[1]),
             target_difference=target.difference(),
             translated=_translated(recipe),
+            source_rim=_rim(data.source, recipe.examine),
         )
         write_verified_json(place.folder / SIGNALS, signals.model_dump(mode="json"))
         _tell(findings_in_sets(signals))
@@ -150,7 +153,7 @@ class ExaminedModel(Stage):
                 except UserError:
                     continue
                 if held_out.has_labels and len(held_out):
-                    return held_out, True
+                    return without_margin(held_out, self.context.recipe.source_cut), True
         return source, False
 
 
@@ -159,6 +162,11 @@ def _tell(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.severity != "note":
             log.warning("%s", finding.sentence())
+
+
+def _rim(source: Dataset, count: int) -> Cut:
+    """What no label of the source speaks of at its sides."""
+    return unlabelled_rim(source, evenly_spaced(count, len(source))) if source.has_labels else Cut()
 
 
 def _transforms(recipe: Any) -> tuple[Transform, Transform]:

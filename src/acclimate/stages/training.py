@@ -232,6 +232,7 @@ def _batches(
             rank=fabric.global_rank,
             world_size=fabric.world_size,
             stream=name,
+            colours_later=fabric.device.type != "cpu",
             sampler=sampler if name == "source" else None,
         )
 

@@ -63,4 +63,5 @@ def joined(source: Iterator[Batch], few: Iterator[Batch]) -> Iterator[Batch]:
             torch.cat([first.images, second.images]),
             torch.cat([first.labels, second.labels]),
             [*first.names, *second.names],
+            [*first.changes, *second.changes],
         )

@@ -213,6 +213,7 @@ def train_step(
     sources = [source] if accumulate == 1 else source.parts(accumulate)
     targets = [target] * accumulate if accumulate == 1 or target is None else target.parts(accumulate)
     for source_part, target_part in zip(sources, targets, strict=True):
+        part: dict[str, Term] = {}
         terms = method.terms(source_part, target_part, step)
         while (losses := _next_losses(terms, fabric)) is not None:
             if losses is STEP:
@@ -226,9 +227,11 @@ def train_step(
                 continue
             with watch("backward"):
                 _descend(losses, parts=accumulate)
-            for name, term in losses.items():
-                value = term.value.detach() if accumulate == 1 else term.value.detach() / accumulate
-                record[name] = replace(term, value=record[name].value + value if name in record else value)
+            part.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
+        if accumulate > 1:
+            part = {name: replace(term, value=term.value / accumulate) for name, term in part.items()}
+        for name, term in part.items():
+            record[name] = replace(term, value=record[name].value + term.value) if name in record else term
     with watch("optimisers"):
         _step_optimizers(method, fabric=fabric, clip=clip)
     if fabric.world_size > 1:

@@ -14,7 +14,7 @@ from acclimate.models.network import SegmentationNetwork
 
 log = logging.getLogger(__name__)
 
-Compile = Literal["auto", "on", "off"]
+Compile = Literal["auto", "always", "never"]
 
 WORTH_COMPILING = 2_000
 """Steps from which the minutes of compiling come back; below, ``auto`` leaves it."""
@@ -70,7 +70,7 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
         teacher = getattr(getattr(learner, "teacher", None), "network", None)
         for each in (network, teacher):
             if isinstance(each, SegmentationNetwork):
-                compile_layers(each, required=settings.compile == "on")
+                compile_layers(each, required=settings.compile == "always")
 
 
 def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> tuple[bool, str]:
@@ -84,11 +84,11 @@ def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> t
         obstacle = "only networks of segmentation are"
     elif settings.recompute_activations:
         obstacle = "activations are made again, which compiled layers do in their own way"
-    if settings.compile == "on":
+    if settings.compile == "always":
         if obstacle is not None:
-            raise UserError(f"training.compile=on: {obstacle}; set it to auto or off")
+            raise UserError(f"training.compile=always: {obstacle}; set it to auto or never")
         return True, "as the recipe asks"
-    if settings.compile == "off":
+    if settings.compile == "never":
         return False, "as the recipe asks"
     if obstacle is None and device.type != "cuda":
         obstacle = "on a CPU it takes minutes and gains little"
