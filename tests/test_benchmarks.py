@@ -62,7 +62,7 @@ def test_help_is_the_whole_docstring(
         ("fine_grained_step", ["--network", "smal"], "did you mean 'small'"),
         ("sisc_cost", ["--network", "smal"], "did you mean 'small'"),
         ("kill_stages", ["scenes-bld"], "did you mean 'scenes-bdl'"),
-        ("kill_stress", ["--only", "nothing"], "no method or verb"),
+        ("kill_stress", ["--only", "nothing"], "no method, verb or command"),
         ("loading", ["--rounds", "0"], "whole number from 1 up, not '0'"),
         ("fuzz", ["--count", "many"], "whole number from 1 up, not 'many'"),
         ("selection", ["--pixels", "0"], "whole number from 1 up, not '0'"),
