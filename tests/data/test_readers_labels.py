@@ -14,7 +14,7 @@ from formats import Ids
 from PIL import Image
 
 from acclimate.data.check import check
-from acclimate.data.readers.files import TURNED, image_size, read_ids, read_image
+from acclimate.data.readers.files import TURNED, IdTable, UnknownValues, image_size, read_ids, read_image
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
 from acclimate.labels import VOID
@@ -334,3 +334,29 @@ def test_other_formats_are_refused_whatever_their_name(
     for read in (read_image, image_size, read_ids):
         with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
             read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {0: 3, 7: 0, 255: 255},
+        {raw: (raw * 7) % 256 for raw in range(256)},
+        {raw: raw for raw in range(256) if raw != 9},
+    ],
+    ids=["few", "all 256, no train id free", "all but one"],
+)
+def test_ids_of_8_bits_are_mapped_as_those_of_16(mapping: dict[int, int]) -> None:
+    """The way through a table of bytes, and that through a table of numbers."""
+    table = IdTable(mapping)
+    ids = np.random.default_rng(0).choice(sorted(mapping), size=(9, 11))
+    expected = np.vectorize(mapping.get)(ids)
+    place = Path("label.png")
+    for kind in (np.uint8, np.uint16):
+        assert np.array_equal(table.train_ids(ids.astype(kind), place, spec="folder:x"), expected)
+    others = IdTable(mapping, others=255)
+    assert np.array_equal(others.train_ids(ids.astype(np.uint8), place, spec="folder:x"), expected)
+    if 9 not in mapping:
+        ids[2, 3] = 9
+        with pytest.raises(UnknownValues, match="class id 9"):
+            table.train_ids(ids.astype(np.uint8), place, spec="folder:x")
+        assert others.train_ids(ids.astype(np.uint8), place, spec="folder:x")[2, 3] == 255

@@ -218,7 +218,7 @@ class FileDataset(Dataset):
             self._table = IdTable(self.id_mapping(), others=VOID if self.others_are_void() else None)
         ids = self.read_ids(item.label)
         label = self.refined(self._table.train_ids(ids, item.label, spec=self.spec), ids)
-        if (label == VOID).all():
+        if label.size and label.min() == VOID:
             self.noticed("labels hold no pixel of a class", item.label)
         height, width = image_size(item.image)
         if label.shape != (height, width):

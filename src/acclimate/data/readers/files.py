@@ -120,7 +120,9 @@ def read_ids(
         if inverted:
             raise UserError(f"{path} counts its samples from white; save it as a TIFF or PNG that counts from black")
         if picture.mode in ("L", "P", "1"):
-            ids: Ids = np.array(picture).astype(np.uint8) // np.uint8(_SCALES.get(samples[:3], 1))
+            ids: Ids = np.array(picture).astype(np.uint8, copy=False)
+            if (scale := _SCALES.get(samples[:3], 1)) > 1:
+                ids = ids // np.uint8(scale)
         elif picture.mode.startswith("I"):
             wide = np.array(picture)
             if wide.size and not 0 <= int(wide.min()) <= int(wide.max()) < 1 << 16:
@@ -215,7 +217,13 @@ class IdTable:
         self._table = np.full(1 << 16, _UNKNOWN if others is None else others, dtype=np.uint16)
         for raw in self.known:
             self._table[raw] = mapping[raw]
-        self._small = self._table[:256].copy()  # stays in the first-level cache
+        # 8-bit ids go through a table of bytes, in which an unknown one becomes a train id that no id is mapped to
+        small = self._table[:256]
+        free = sorted(set(range(_UNKNOWN)) - set(small.tolist()))
+        self._strange = bytes(free[:1])
+        self._bytes: bytes | None = None
+        if free or not (small == _UNKNOWN).any():
+            self._bytes = np.where(small == _UNKNOWN, free[0] if free else 0, small).astype(np.uint8).tobytes()
 
     def train_ids(self, ids: Ids, path: Place, *, spec: str) -> NDArray[np.uint8]:
         """Train ids, void 255.
@@ -223,7 +231,11 @@ class IdTable:
         Raises:
             UnknownValues: a raw id is unknown; names the file and all such ids in it.
         """
-        mapped = (self._small if ids.dtype == np.uint8 else self._table)[ids]
+        if ids.dtype == np.uint8 and self._bytes is not None:
+            translated = ids.tobytes().translate(self._bytes)
+            if not self._strange or self._strange not in translated:
+                return np.frombuffer(bytearray(translated), dtype=np.uint8).reshape(ids.shape)
+        mapped = self._table[ids]
         if mapped.size and mapped.max() == _UNKNOWN:
             strange, counts = np.unique(ids[mapped == _UNKNOWN], return_counts=True)
             why = (
