@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from acclimate.cli.app import app
 from acclimate.data.places import places_read
 from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
-from acclimate.io.outputs import MARK, claim_file, claim_folder
+from acclimate.io.outputs import MARK, FolderKind, claim_file, claim_folder
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
@@ -219,6 +220,15 @@ def test_names_that_are_no_utf_8_are_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not UTF-8"):
             claim(tmp_path / "\udcff")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_while_the_mark_is_written_leaves_a_folder_that_can_be_claimed(tmp_path: Path) -> None:
+    for kind in get_args(FolderKind):
+        home = tmp_path / kind
+        home.mkdir()
+        (home / "..acclimate.json.acclimate-1-00000000.tmp").write_text('{"progr')
+        claim_folder(home, kind)
+        assert [path.name for path in home.iterdir()] == [".acclimate.json"]
 
 
 def test_leftovers_are_swept_when_a_place_is_claimed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from acclimate.errors import UserError
-from acclimate.io.files import read_json, remove_leftovers, write_json
+from acclimate.io.files import is_temporary, read_json, remove_leftovers, write_json
 from acclimate.io.reading import parsed_json, stream_of, text_of
 
 MARK = ".acclimate.json"
@@ -161,7 +161,9 @@ def _stranger(folder: Path, kind: FolderKind) -> Path | None:
     if kind in _EARLIER and all((folder / name).is_file() for name in _EARLIER[kind]):
         return None
     if kind == "store":
-        return next((entry for entry in sorted(folder.iterdir()) if not _STAGE.fullmatch(entry.name)), None)
+        # a process killed while it wrote the mark leaves half of it, which is swept once the folder is claimed
+        strangers = (entry for entry in sorted(folder.iterdir()) if not _STAGE.fullmatch(entry.name))
+        return next((entry for entry in strangers if not is_temporary(entry.name)), None)
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
