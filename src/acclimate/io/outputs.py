@@ -161,11 +161,9 @@ def _stranger(folder: Path, kind: FolderKind) -> Path | None:
     if kind in _EARLIER and all((folder / name).is_file() for name in _EARLIER[kind]):
         return None
     if kind == "store":
-        for entry in sorted(folder.iterdir()):
-            # a command that was killed while it wrote the mark leaves the mark's temporary file, and nothing else
-            if not _STAGE.fullmatch(entry.name) and not is_temporary(entry.name):
-                return entry
-        return None
+        # a process killed while it wrote the mark leaves half of it, which is swept once the folder is claimed
+        strangers = (entry for entry in sorted(folder.iterdir()) if not _STAGE.fullmatch(entry.name))
+        return next((entry for entry in strangers if not is_temporary(entry.name)), None)
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
