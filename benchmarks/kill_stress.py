@@ -320,7 +320,8 @@ def recipes() -> dict[str, str]:
         more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
         found[f"train {name}"] = RECIPE.replace("width: 16", f"width: 16{more}") + stages
     for name in DETECTION_METHODS:
-        found[f"detection {name}"] = f"{DETECTION}  it: {{train: {name}}}\n"
+        options = ", options: {discriminator_width: 8, discriminator_layers: 4}" if name == "advent" else ""
+        found[f"detection {name}"] = f"{DETECTION}  it: {{train: {name}{options}}}\n"
     recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
     return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
 
@@ -359,7 +360,8 @@ def commands(folder: Path, model: Path, run: Path) -> dict[str, Command]:
         "command evaluate": Command(
             ["evaluate", str(model), "--data", DATA, "--split", "val", "--json", "OUT/scores.json"]
         ),
-        "command stats": Command(["stats", DATA, "--json", "OUT/stats.json"]),
+        "command stats": Command(["stats", RENDERS, "--spatial-priors", "OUT/priors.png"]),
+        "command init": Command(["init", str(folder / "frames"), "-o", "OUT/dataset.yaml"]),
         "command demo-data": Command(["demo-data", "OUT/demo", "--images", "4", "--size", "64x32"]),
         "command adapt": Command(
             ["adapt", *sets, "--weights", "none", *few, "-o", "OUT/run", "--store", "OUT/.stages"]
