@@ -165,7 +165,7 @@ class Hook:
         self.after = False
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.after:
+        if self.after and event != "os.kill":
             os.kill(os.getpid(), signal.SIGKILL)  # the operation before this one is done
         renames = event == "os.rename"
         opens = event == "open" and isinstance(arguments[1], str) and any(mode in arguments[1] for mode in "wax+")
