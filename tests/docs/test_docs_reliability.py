@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from acclimate.methods import METHODS
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,4 +53,3 @@ def test_every_method_verb_and_command_has_been_killed() -> None:
         assert int(numbers[0]) >= 25, name
         assert numbers[-4:] == ["0"] * 4, name
     assert int(rows["all"][0]) == sum(int(numbers[0]) for name, numbers in rows.items() if name != "all") >= 2000
-
