@@ -414,7 +414,8 @@ def _killed(
     cell: Cell, life: Life, kind: str, chance: random.Random, *, seconds: float, operations: int, renames: int
 ) -> bool:
     """Starts a life's command once more and kills it; whether it came to its end before."""
-    if kind == "time" and chance.random() < 0.1:  # one in thirty of all
+    # one in thirty of all; a new process clears the last state when it comes to the end
+    if kind == "time" and not life.keeps_state and chance.random() < 0.2:
         killed = life.killed_newly_started(seconds, chance)
         cell.time += killed
         return not killed
