@@ -63,6 +63,12 @@ class Dataset(ImageSet):
         """Train ids at the label's native size. Raises UserError naming the file for unknown ids or missing labels."""
 
 
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """``count`` indices spread over ``total`` items: chosen by position alone, so that no picture is hand-picked."""
+    count = min(count, total)
+    return [int((index + 0.5) * total / count) for index in range(count)]
+
+
 @dataclass
 class Batch:
     """Images a method sees at one step.

@@ -18,7 +18,7 @@ from acclimate.data.readers.description import DESCRIPTION
 from acclimate.data.readers.files import image_size
 from acclimate.data.readers.scenes import SPLITS
 from acclimate.data.registry import DATASETS, open_dataset, parse_spec
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.seen_classes import counted
 from acclimate.errors import UserError
 from acclimate.io.files import write_text
@@ -134,10 +134,10 @@ def source_domain(spec: str, *, space: ClassSpace | None) -> Domain:
             "(did you mean it as --target?)"
         )
     seen = np.zeros(256, dtype=np.int64)
-    for place in _evenly(LOOKED, len(domain.dataset)):
+    for place in evenly_spaced(LOOKED, len(domain.dataset)):
         seen += counted(domain.dataset, place)
     names = domain.dataset.class_space.classes
-    domain.cut = unlabelled_rim(domain.dataset, _evenly(LOOKED, len(domain.dataset)))
+    domain.cut = unlabelled_rim(domain.dataset, evenly_spaced(LOOKED, len(domain.dataset)))
     if domain.cut:
         domain.remarks.append(f"no label of the source has a class in {domain.cut.words()}: that margin is left out")
         width, height = domain.size
@@ -177,7 +177,7 @@ def _domain(spec: str, role: str, *, space: ClassSpace | None) -> Domain:
     split = "train" if "train" in splits or not splits else splits[0]
     dataset = open_dataset(spec, split=split, class_space=space)
     sizes: Counter[tuple[int, int]] = Counter()
-    for place in _evenly(MEASURED, len(dataset)):
+    for place in evenly_spaced(MEASURED, len(dataset)):
         if isinstance(dataset, FileDataset):
             height, width = image_size(dataset.listing.items[place].image)
         else:
@@ -194,8 +194,3 @@ def _domain(spec: str, role: str, *, space: ClassSpace | None) -> Domain:
     if len(dataset) < FEW_IMAGES:
         domain.remarks.append(f"the {role} has only {len(dataset)} images: expect little, and look at the result")
     return domain
-
-
-def _evenly(count: int, total: int) -> list[int]:
-    count = min(count, total)
-    return [int((number + 0.5) * total / count) for number in range(count)]

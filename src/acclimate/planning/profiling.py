@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
@@ -182,8 +182,7 @@ def profiled(recipe: Recipe, data: RunData, *, stage: str | None, steps: int, tr
             return dataset
         if settings.cache and transform.size is not None:
             return FewImages(dataset, copied_to=transform.size, labels=labels)
-        count = min(IMAGES, len(dataset))
-        return Subset(dataset, [int((number + 0.5) * len(dataset) / count) for number in range(count)])
+        return Subset(dataset, evenly_spaced(IMAGES, len(dataset)))
 
     all_steps = WARM_UP + 2 * steps + 1 + TRACED
     training = settings.model_copy(update={"precision": precision, "steps": max(settings.steps, all_steps)})
