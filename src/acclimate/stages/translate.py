@@ -263,8 +263,14 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
 
     def stream(name: str, dataset: Dataset, transform: Transform, first_step: int) -> Iterator[Batch]:
         if training.cache and transform.size is not None:
-            how = {"resample": transform.resample, "reading": transform.reading}
-            dataset = cached(dataset, size=transform.size, folder=cache, labels=False, **how)  # type: ignore[arg-type]
+            dataset = cached(
+                dataset,
+                size=transform.size,
+                folder=cache,
+                labels=False,
+                resample=transform.resample,
+                reading=transform.reading,
+            )
         return batches(
             dataset,
             transform=transform,
