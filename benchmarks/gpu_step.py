@@ -60,8 +60,8 @@ def main() -> None:
     found["matmul_tflops"] = matmul_tflops(device, 512 if arguments.tiny else 8192)
     print(f"{name}, torch {torch.__version__}: {found['matmul_tflops']:.1f} TFLOP/s in a bfloat16 matrix product")
     counted: dict[str, float] = {}
-    # ours and what it is compared with come first, method by method, so that little time gives whole comparisons;
-    # compiling takes longest and comes last, for the two methods that differ most
+    # ours, whose compute is counted, and what it is compared with come first, method by method, so that little time
+    # gives whole comparisons; compiling takes longest and comes last, for the two methods that differ most
     order = [(method, variant) for method in arguments.only for variant in ("acclimate", "plain, TF32")]
     order += [(method, "plain") for method in arguments.only]
     order += [(method, "acclimate, compiled") for method in arguments.only if method in ("advent", "vfm-uda")]
@@ -76,10 +76,6 @@ def main() -> None:
                 row["share_of_matmul"] = counted[method] / row["seconds"] / found["matmul_tflops"]
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
-    for row in found["rows"]:  # what was timed before the compute was counted
-        if "seconds" in row and row["method"] in counted:
-            row["tflop"] = counted[row["method"]]
-            row["share_of_matmul"] = row["tflop"] / row["seconds"] / found["matmul_tflops"]
     found["seconds"] = round(time.monotonic() - begin, 1)
     print_table(found["rows"])
     print(f"all of it took {found['seconds']} s")
