@@ -26,12 +26,14 @@ class DetectorOutput(NamedTuple):
         offsets: (B, P, 4), boxes encoded relative to the priors.
         priors: (P, 4), x0, y0, x1, y1 in pixels of the input.
         maps: the shapes of the feature maps, whose priors add up to P.
+        features: the maps themselves, (B, channels, h, w), the finest first.
     """
 
     logits: Tensor
     offsets: Tensor
     priors: Tensor
     maps: tuple[MapShape, ...]
+    features: tuple[Tensor, ...]
 
 
 class Detection(NamedTuple):
@@ -99,7 +101,7 @@ class Detector(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             full = [full_precision(feature) for feature in features]
             priors = self._anchors(ImageList(images[:1], [size]), full)[0]
-        return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes)
+        return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes, tuple(features))
 
     def loss(self, output: DetectorOutput, boxes: Sequence[Boxes]) -> dict[str, Tensor]:
         """Classification and localisation losses of SSD.
