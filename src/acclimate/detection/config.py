@@ -37,8 +37,8 @@ class DetectorConfig(BaseModel):
         backbone: of ``ssdlite``: ``torchvision/NAME`` or ``timm/NAME`` with maps at strides 8, 16 and 32; None:
             ``torchvision/mobilenet_v2``.
         channels: of every map of the pyramid of ``ssdlite``; None: 96.
-        frozen_stride: the weights that the backbone's maps up to this stride are made with stay as they are, which saves
-            half of a step with 4; None: all are trained.
+        frozen_stride: the weights that the backbone's maps up to this stride are made with stay as they are, which
+            saves half of a step with 4; None: all are trained.
         width: channels of the first convolution of ``light-ssd``.
     """
 

@@ -17,6 +17,9 @@ from acclimate.detection.sample import Boxes
 from acclimate.models.network import ParameterGroup, trainable
 from acclimate.precision import full_precision
 
+_SPARED_OVERLAP = 0.5
+_SURE = 1e4
+
 
 class DetectorOutput(NamedTuple):
     """What a detector says about a batch; P priors in the order map, row, column, anchor.
@@ -85,6 +88,13 @@ class Detector(nn.Module):
         return counts
 
     @property
+    def channels(self) -> int:
+        """Channels of the finest feature map."""
+        blocks: Any = self.ssd.head.classification_head
+        first = next(layer for layer in blocks.module_list[0].modules() if isinstance(layer, nn.Conv2d))
+        return first.in_channels
+
+    @property
     def _anchors(self) -> Any:
         return self.ssd.anchor_generator
 
@@ -103,7 +113,9 @@ class Detector(nn.Module):
             priors = self._anchors(ImageList(images[:1], [size]), full)[0]
         return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes, tuple(features))
 
-    def loss(self, output: DetectorOutput, boxes: Sequence[Boxes]) -> dict[str, Tensor]:
+    def loss(
+        self, output: DetectorOutput, boxes: Sequence[Boxes], *, spared: Sequence[Boxes] | None = None
+    ) -> dict[str, Tensor]:
         """Classification and localisation losses of SSD.
 
         A prior belongs to the ground truth it overlaps most if their IoU is at least 0.5, or if no prior overlaps that
@@ -113,6 +125,8 @@ class Detector(nn.Module):
         Args:
             output: of the batch.
             boxes: one per image, in pixels of the network's input. Difficult ones are left out.
+            spared: one per image: what may be objects. A prior that overlaps one of them by half and belongs to none of
+                ``boxes`` is neither object nor background.
 
         Returns:
             ``classification`` and ``localisation``, scalars.
@@ -130,8 +144,11 @@ class Detector(nn.Module):
             else:
                 matched.append(torch.full((len(priors),), -1, dtype=torch.int64, device=priors.device))
         with torch.autocast(priors.device.type, enabled=False):
+            logits = full_precision(output.logits)
+            if spared is not None:
+                logits = _without(logits, priors, matched, spared)
             heads = {
-                "cls_logits": full_precision(output.logits),
+                "cls_logits": logits,
                 "bbox_regression": full_precision(output.offsets),
             }
             losses = self.ssd.compute_loss(targets, heads, [priors] * count, matched)
@@ -157,3 +174,16 @@ class Detector(nn.Module):
     def parameter_groups(self) -> list[ParameterGroup]:
         """All parameters, at one learning rate."""
         return [ParameterGroup("detector", trainable(self.parameters()))]
+
+
+def _without(logits: Tensor, priors: Tensor, matched: Sequence[Tensor], spared: Sequence[Boxes]) -> Tensor:
+    """Logits in which unmatched priors on spared boxes are sure of the background: without loss, and never mined."""
+    masks = []
+    for owner, item in zip(matched, spared, strict=True):
+        mask = torch.zeros_like(owner, dtype=torch.bool)
+        if len(item):
+            mask = (box_iou(item.corners.to(priors.device), priors).amax(dim=0) >= _SPARED_OVERLAP) & (owner < 0)
+        masks.append(mask)
+    sure = logits.new_full((logits.shape[-1],), -_SURE)
+    sure[0] = 0.0
+    return torch.where(torch.stack(masks)[..., None], sure, logits)

@@ -88,8 +88,8 @@ def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
 def _wrapped(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
     if config.name == "ssd300-vgg16":
         return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
-    of = ssd.backbone.body.preprocessing if config.name == "ssdlite" else "imagenet"
-    preprocessing = PREPROCESSINGS[of]
+    body: Any = getattr(ssd.backbone, "body", None)
+    preprocessing = PREPROCESSINGS["imagenet" if body is None else body.preprocessing]
     return Detector(ssd, config, classes, mean=preprocessing.mean, std=preprocessing.std)
 
 

@@ -31,7 +31,7 @@ OF_BACKBONE = 3
 """So many of the maps are the backbone's own; the others are halved from the last."""
 
 
-class SquarePriors(DefaultBoxGenerator):
+class SquarePriors(DefaultBoxGenerator):  # type: ignore[misc] # torchvision has no types
     """SSD's priors whose sides are in proportion in pictures of any shape.
 
     Torchvision's are relative to width and height, so that a square prior of a picture twice as wide as high is twice
@@ -102,9 +102,7 @@ class PyramidFeatures(nn.Module):
         return OrderedDict((str(number), values) for number, values in enumerate(maps))
 
 
-def build_ssdlite(
-    backbone: str, classes: int, *, weights: str | None, channels: int, frozen_stride: int | None
-) -> SSD:
+def build_ssdlite(backbone: str, classes: int, *, weights: str | None, channels: int, frozen_stride: int | None) -> SSD:
     """Torchvision's SSD around the pyramid.
 
     Args:
