@@ -48,7 +48,7 @@ SOURCE, TARGET = batch(1, boxes=True), batch(2, boxes=False)
             "mean_teacher",
             [
                 ["classification", "localisation"],
-                ["pseudo-labels", "labels per picture", "uncertain per picture"],
+                ["pseudo-labels", "labels per picture", "spared per picture"],
             ],
         ),
         (

@@ -34,17 +34,19 @@ def test_as_many_boxes_pass_as_the_source_has_objects() -> None:
     for _ in range(3):
         thresholds.see(source, FOUND)
     # class 0: 0.9, 0.75, 0.6 are three in two images; class 1: 0.8 is one; class 2 is never expected
-    torch.testing.assert_close(thresholds.thresholds()[:2], torch.tensor([0.60, 0.80]))
-    assert thresholds.thresholds()[2] >= 0.99
+    torch.testing.assert_close(thresholds.passing(1.0)[:2], torch.tensor([0.60, 0.80]))
+    torch.testing.assert_close(thresholds.passing(0.6)[:2], torch.tensor([0.75, 0.80]))
+    torch.testing.assert_close(thresholds.passing(1.3)[:2], torch.tensor([0.40, 0.35]))
+    assert thresholds.passing(1.0)[2] >= 0.99
     scarce = ClassThresholds(3, least=0.3)
     scarce.see([Boxes.of([BOX] * 9, [0] * 9)], FOUND)
-    assert scarce.thresholds()[0] == pytest.approx(0.3)
+    assert scarce.passing(1.0)[0] == pytest.approx(0.3)
 
 
 def test_boxes_are_kept_uncertain_or_nothing() -> None:
-    labels = pseudo_boxes(FOUND, torch.tensor([0.7, 0.8, 1.0]), uncertain=0.1)
+    labels = pseudo_boxes(FOUND, torch.tensor([0.7, 0.8, 1.0]), uncertain=torch.tensor([0.1, 0.2, 1.0]))
     assert [item.classes.tolist() for item in labels.kept] == [[0, 1, 0], []]
-    assert [item.classes.tolist() for item in labels.uncertain] == [[0, 1], [0, 1]]
+    assert [item.classes.tolist() for item in labels.uncertain] == [[0], [0, 1]]
     assert torch.equal(labels.kept[0].corners, FOUND[0].boxes[:3])
     assert not labels.kept[0].difficult.any()
 
@@ -88,7 +90,7 @@ def teacher_method(**options: object) -> DetectionMeanTeacher:
 
 
 def test_the_students_loss_is_that_of_the_teachers_boxes() -> None:
-    made = teacher_method(thresholds="fixed", threshold=0.2, uncertain=1.0, strong=None, erased=0)
+    made = teacher_method(thresholds="fixed", threshold=0.2, strong=None, erased=0)
     terms = list(made.losses(SOURCE, TARGET, 0))[1]
     labels = made.labels(SOURCE, TARGET)
     assert sum(map(len, labels.kept)) > 0

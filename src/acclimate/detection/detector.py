@@ -61,18 +61,31 @@ class Detector(nn.Module):
         config: what it was built from.
         classes: number of classes without the background.
         mean, std: of the normalisation, RGB in [0, 1].
+        background_below: IoU with every object, difficult ones too, below which a prior is background; from there to
+            0.5 it is neither. 0.5 in SSD, where what is hardest to tell from an object is most of what is mined as
+            background.
+        body_multiple: of the learning rate, for the backbone's weights.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, ssd: SSD, config: DetectorConfig, classes: int, *, mean: Sequence[float], std: Sequence[float]
+        self,
+        ssd: SSD,
+        config: DetectorConfig,
+        classes: int,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        background_below: float = 0.5,
+        body_multiple: float = 1.0,
     ) -> None:
         super().__init__()
         self.ssd = ssd
         self.config = config
         self.classes = classes
+        self.background_below, self.body_multiple = background_below, body_multiple
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -90,8 +103,7 @@ class Detector(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the finest feature map."""
-        blocks: Any = self.ssd.head.classification_head
-        first = next(layer for layer in blocks.module_list[0].modules() if isinstance(layer, nn.Conv2d))
+        first = next(layer for layer in self.ssd.head.modules() if isinstance(layer, nn.Conv2d))
         return first.in_channels
 
     @property
@@ -145,8 +157,10 @@ class Detector(nn.Module):
                 matched.append(torch.full((len(priors),), -1, dtype=torch.int64, device=priors.device))
         with torch.autocast(priors.device.type, enabled=False):
             logits = full_precision(output.logits)
+            if self.background_below < self.ssd.proposal_matcher.high_threshold:
+                logits = _without(logits, priors, matched, boxes, overlap=self.background_below)
             if spared is not None:
-                logits = _without(logits, priors, matched, spared)
+                logits = _without(logits, priors, matched, spared, overlap=_SPARED_OVERLAP)
             heads = {
                 "cls_logits": logits,
                 "bbox_regression": full_precision(output.offsets),
@@ -172,17 +186,25 @@ class Detector(nn.Module):
         return results
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """All parameters, at one learning rate."""
-        return [ParameterGroup("detector", trainable(self.parameters()))]
+        """All parameters at one learning rate; the backbone's own, where it has been trained before, at a lower one."""
+        body: Any = getattr(self.ssd.backbone, "body", None)
+        own = set() if body is None or self.body_multiple == 1 else {id(each) for each in body.parameters()}
+        rest = [each for each in trainable(self.parameters()) if id(each) not in own]
+        groups = [ParameterGroup("detector", rest)]
+        if own:
+            groups.append(ParameterGroup("body", trainable(body.parameters()), self.body_multiple))
+        return groups
 
 
-def _without(logits: Tensor, priors: Tensor, matched: Sequence[Tensor], spared: Sequence[Boxes]) -> Tensor:
+def _without(
+    logits: Tensor, priors: Tensor, matched: Sequence[Tensor], spared: Sequence[Boxes], *, overlap: float
+) -> Tensor:
     """Logits in which unmatched priors on spared boxes are sure of the background: without loss, and never mined."""
     masks = []
     for owner, item in zip(matched, spared, strict=True):
         mask = torch.zeros_like(owner, dtype=torch.bool)
         if len(item):
-            mask = (box_iou(item.corners.to(priors.device), priors).amax(dim=0) >= _SPARED_OVERLAP) & (owner < 0)
+            mask = (box_iou(item.corners.to(priors.device), priors).amax(dim=0) >= overlap) & (owner < 0)
         masks.append(mask)
     sure = logits.new_full((logits.shape[-1],), -_SURE)
     sure[0] = 0.0

@@ -34,6 +34,8 @@ MEANS: dict[Convention, tuple[float, float, float]] = {
 CANDIDATES = 200
 BACKBONE, CHANNELS = "torchvision/mobilenet_v2", 96
 """Of ``ssdlite``, where its config does not say."""
+BACKGROUND_BELOW, BODY_MULTIPLE = 0.4, 0.1
+"""Of ``ssdlite``: see :class:`acclimate.detection.detector.Detector`."""
 
 DETECTORS: dict[str, str] = {
     "ssd300-vgg16": "SSD-300 on VGG-16 (detection; ADVENT appendix A)",
@@ -88,9 +90,20 @@ def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
 def _wrapped(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
     if config.name == "ssd300-vgg16":
         return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
-    body: Any = getattr(ssd.backbone, "body", None)
-    preprocessing = PREPROCESSINGS["imagenet" if body is None else body.preprocessing]
-    return Detector(ssd, config, classes, mean=preprocessing.mean, std=preprocessing.std)
+    if config.name == "light-ssd":
+        constants = PREPROCESSINGS["imagenet"]
+        return Detector(ssd, config, classes, mean=constants.mean, std=constants.std)
+    features: Any = ssd.backbone
+    constants = PREPROCESSINGS[features.body.preprocessing]
+    return Detector(
+        ssd,
+        config,
+        classes,
+        mean=constants.mean,
+        std=constants.std,
+        background_below=BACKGROUND_BELOW,
+        body_multiple=BODY_MULTIPLE if config.weights else 1.0,
+    )
 
 
 def _ssdlite(config: DetectorConfig, classes: int) -> Detector:

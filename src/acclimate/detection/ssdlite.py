@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
-from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
 from acclimate.errors import UserError
@@ -59,6 +58,43 @@ def _separable(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
         Conv2dNormActivation(inputs, inputs, 3, stride=stride, groups=inputs, activation_layer=nn.ReLU6),
         Conv2dNormActivation(inputs, outputs, 1, activation_layer=nn.ReLU6),
     )
+
+
+class SharedHead(nn.Module):
+    """One head for all maps of a pyramid: two separable convolutions for the classes, two for the boxes.
+
+    Group norm, because the maps that share the weights do not share their statistics.
+
+    Args:
+        channels: of every map.
+        anchors: priors per position.
+        classes: outputs per prior, the background included.
+    """
+
+    def __init__(self, channels: int, anchors: int, classes: int) -> None:
+        super().__init__()
+
+        def branch(outputs: int) -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for _ in range(2):
+                layers += [
+                    nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+                    nn.Conv2d(channels, channels, 1, bias=False),
+                    nn.GroupNorm(8, channels),
+                    nn.ReLU6(inplace=True),
+                ]
+            return nn.Sequential(*layers, nn.Conv2d(channels, anchors * outputs, 1))
+
+        self.classification, self.regression = branch(classes), branch(4)
+        self.sizes = {"cls_logits": classes, "bbox_regression": 4}
+
+    def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        """``cls_logits`` (B, P, classes) and ``bbox_regression`` (B, P, 4), in the order map, row, column, anchor."""
+        found = {}
+        for (name, size), layers in zip(self.sizes.items(), (self.classification, self.regression), strict=True):
+            values = [layers(each) for each in maps]
+            found[name] = torch.cat([each.permute(0, 2, 3, 1).reshape(len(each), -1, size) for each in values], dim=1)
+        return found
 
 
 class PyramidFeatures(nn.Module):
@@ -120,7 +156,7 @@ def build_ssdlite(backbone: str, classes: int, *, weights: str | None, channels:
         freeze_up_to(body, frozen_stride)
     features = PyramidFeatures(body, channels=channels, name=backbone)
     priors = ssdlite_priors()
-    head = SSDLiteHead(features.channels, priors.num_anchors_per_location(), classes, nn.BatchNorm2d)
+    head = SharedHead(channels, priors.num_anchors_per_location()[0], classes)
     return SSD(features, priors, (320, 320), classes, head=head)
 
 

@@ -38,15 +38,14 @@ class ClassThresholds(nn.Module):
     Args:
         classes: without the background.
         least: no threshold is lower.
-        share: of the source's frequency.
     """
 
     scores: Tensor
     expected: Tensor
 
-    def __init__(self, classes: int, *, least: float, share: float = 1.0) -> None:
+    def __init__(self, classes: int, *, least: float) -> None:
         super().__init__()
-        self.least, self.share = least, share
+        self.least = least
         self.register_buffer("scores", torch.zeros(classes, BINS))
         self.register_buffer("expected", torch.zeros(classes))
 
@@ -64,23 +63,26 @@ class ClassThresholds(nn.Module):
         self.expected.lerp_((objects / len(source)).to(self.expected.device), 1.0 - MEMORY)
         self.scores.lerp_((counted / len(found)).to(self.scores.device), 1.0 - MEMORY)
 
-    def thresholds(self) -> Tensor:
-        """(classes,): the highest multiple of 0.01, not below ``least``, that lets enough boxes pass."""
+    def passing(self, share: float) -> Tensor:
+        """(classes,): the highest multiple of 0.01, not below ``least``, that lets enough boxes pass.
+
+        Args:
+            share: how many, as a multiple of the source's objects.
+        """
         passing = self.scores.flip(1).cumsum(1).flip(1)
-        enough = passing >= self.share * self.expected[:, None]
+        enough = passing >= share * self.expected[:, None]
         places = torch.arange(BINS, device=enough.device).expand_as(enough)
         highest = torch.where(enough, places, 0).amax(dim=1)
         return (highest / BINS).clamp(min=self.least)
 
 
-def pseudo_boxes(found: Sequence[Detection], thresholds: Tensor, *, uncertain: float) -> PseudoBoxes:
-    """The detections from their class's threshold on, and those between ``uncertain`` and it."""
+def pseudo_boxes(found: Sequence[Detection], thresholds: Tensor, *, uncertain: Tensor) -> PseudoBoxes:
+    """The detections from their class's threshold on, and those from ``uncertain`` to it; both (classes,)."""
     kept: list[Boxes] = []
     doubtful: list[Boxes] = []
     for each in found:
-        sure = each.scores >= thresholds.to(each.scores.device)[each.classes]
-        doubted = ~sure & (each.scores >= uncertain)
-        for which, boxes in ((sure, kept), (doubted, doubtful)):
+        sure, doubted = (each.scores >= least.to(each.scores.device)[each.classes] for least in (thresholds, uncertain))
+        for which, boxes in ((sure, kept), (doubted & ~sure, doubtful)):
             classes = each.classes[which].cpu()
             boxes.append(Boxes(each.boxes[which].float().cpu(), classes, torch.zeros_like(classes, dtype=torch.bool)))
     return PseudoBoxes(kept, doubtful)

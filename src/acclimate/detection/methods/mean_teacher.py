@@ -34,11 +34,13 @@ class DetectionMeanTeacherOptions(DetectionOptions):
         pseudo_label_weight: of the classification loss on pseudo-labels.
         pseudo_localisation_weight: of their boxes' smooth L1. Unbiased Teacher has 0: a score does not say how well a
             box lies.
-        thresholds: ``as-source``: each class's own, which lets as many boxes per image pass as the source has objects
-            of it; ``fixed``: ``threshold`` for all.
-        threshold: the score from which a box is a label, or the least that a class's own threshold falls to.
-        uncertain: boxes with scores from here to the threshold may be objects: their priors are not learned as
-            background. 1: none are.
+        thresholds: ``as-source``: each class's own, which lets ``share`` as many boxes per image pass as the source has
+            objects of it (LabelMatch); ``fixed``: ``threshold`` for all (Unbiased Teacher 0.7, Adaptive Teacher 0.8).
+        threshold: the score from which a box is a label where thresholds are ``fixed``, else the least that they fall
+            to.
+        share: of the source's objects.
+        spared: the next boxes, up to this multiple of the source's objects, may be objects: their priors are not
+            learned as background. Not where thresholds are ``fixed``.
         strong: how the student's pictures are changed in colour and blurred; null: not at all.
         erased: grey rectangles in each of the student's pictures.
         adversarial_weight: of the domain adversary on the finest features; 0: there is none.
@@ -49,8 +51,9 @@ class DetectionMeanTeacherOptions(DetectionOptions):
     pseudo_label_weight: NonNegativeFloat = 1.0
     pseudo_localisation_weight: NonNegativeFloat = 0.0
     thresholds: Literal["as-source", "fixed"] = "as-source"
-    threshold: float = Field(default=0.3, ge=0.0, le=1.0)
-    uncertain: float = Field(default=0.1, ge=0.0, le=1.0)
+    threshold: float = Field(default=0.1, ge=0.0, le=1.0)
+    share: NonNegativeFloat = 0.7
+    spared: NonNegativeFloat = 2.0
     strong: Photometric | None = Photometric(
         brightness=0.4,
         contrast=0.4,
@@ -120,11 +123,12 @@ class DetectionMeanTeacher(DetectionMethod):
         teacher: Detector = self.teacher.network  # type: ignore[assignment]
         size = (target.images.shape[-2], target.images.shape[-1])
         found = teacher.detections(teacher(target.images), size)
-        thresholds = torch.full((teacher.classes,), self.options.threshold)
-        if self.options.thresholds == "as-source":
-            self.thresholds.see(source.boxes, found)
-            thresholds = self.thresholds.thresholds()
-        return pseudo_boxes(found, thresholds, uncertain=self.options.uncertain)
+        if self.options.thresholds == "fixed":
+            fixed = torch.full((teacher.classes,), self.options.threshold)
+            return pseudo_boxes(found, fixed, uncertain=fixed)
+        self.thresholds.see(source.boxes, found)
+        passing = self.thresholds.passing
+        return pseudo_boxes(found, passing(self.options.share), uncertain=passing(self.options.spared))
 
     def strong_view(self, images: Tensor) -> Tensor:
         """The target's pictures as the student sees them."""
@@ -144,6 +148,6 @@ class DetectionMeanTeacher(DetectionMethod):
             fooled = domain_loss(self.discriminator(output.features[0]), "source", kind="vanilla")
             self.discriminator.requires_grad_(True)
             terms["adversarial"] = Term(fooled, options.adversarial_weight, "adversarial")
-        for name, boxes in (("labels per picture", labels.kept), ("uncertain per picture", labels.uncertain)):
+        for name, boxes in (("labels per picture", labels.kept), ("spared per picture", labels.uncertain)):
             terms[name] = figure(torch.tensor(sum(map(len, boxes)) / len(boxes)))
         return terms
