@@ -71,6 +71,7 @@ FAMILIES = (
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
     Family("compare", "folder", "folder"),
+    Family("scenes-detection-rain", changes={"evaluation": "scenes:rain,images=2,size=128x64"}),
     Family("scenes-detection", changes={"evaluation": "scenes:fog,images=2,size=128x64"}),
     Family("scenes"),
     Family("demo"),

@@ -112,5 +112,6 @@ def expected_parameters(config: Any, classes: int) -> int:
 BUILT_IN: dict[str, dict[int, int]] = {
     "small": {14: 584_600},
     "light-ssd": {4: 944_214},
+    "ssdlite": {4: 1_953_942},
 }
 """Networks that no paper describes, as they are: classes -> parameters. A change here is a change of the network."""
