@@ -16,6 +16,7 @@ from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.task import (
     detector_card,
     is_detector,
+    label_with_detector,
     open_boxed_sets,
     predict_boxes,
     score_checkpoint,
@@ -120,4 +121,14 @@ def task_named(name: object) -> Task:
     return TASKS[name]
 
 
-__all__ = ["TASKS", "Task", "TaskName", "is_detector", "predict_boxes", "score_checkpoint", "task_named", "what_ships"]
+__all__ = [
+    "TASKS",
+    "Task",
+    "TaskName",
+    "is_detector",
+    "label_with_detector",
+    "predict_boxes",
+    "score_checkpoint",
+    "task_named",
+    "what_ships",
+]

@@ -12,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
+from acclimate.cli.data import label_command
 from acclimate.cli.models import evaluate_command
 from acclimate.cli.predict import predict_command
 from acclimate.detection.checkpoint import is_detector, load_detector
@@ -190,13 +191,41 @@ def test_the_commands_know_detectors(small_run: Path, tmp_path: Path, capsys: py
         evaluate_command([checkpoint], data="cityscapes:/nowhere", split="val", protocol_name="voc-area", json=None)
 
 
+def test_a_detectors_boxes_become_labels_that_the_coco_reader_reads(small_run: Path, tmp_path: Path) -> None:
+    root = city(tmp_path / "data")
+    checkpoint = small_run / "2-minent/model.safetensors"
+    detector, card = load_detector(checkpoint)
+    found = detected(detector, open_boxes(f"cityscapes:{root}").image(0), size=card.input_size)
+    levels = found.scores.sort(descending=True).values
+    high, low = round(float(levels[4]), 4), round(float(levels[9]), 4)
+    chosen = [f"threshold={high - 1e-4}", f"crowd_from={low - 1e-4}", "by_class={bicycle: 1.0}"]
+    command = {"data": f"cityscapes:{root}", "split": "train", "output": tmp_path / "labels"}
+    label_command(checkpoint, overrides=chosen, **command)  # type: ignore[arg-type]
+    pictures = root / "leftImg8bit/train"
+    again = open_boxes(f"coco:{tmp_path}/labels,images={pictures}", class_space=card.space())
+    assert list(again.names) == ["bonn/bonn_000000_000001_leftImg8bit"]
+    boxes = again.boxes(0)
+    bicycle = card.classes.index("bicycle")
+    sure = (found.scores >= high - 1e-4) & (found.classes != bicycle)
+    kept = sure | (found.scores >= low - 1e-4)
+    assert torch.equal(boxes.classes, found.classes[kept])
+    torch.testing.assert_close(boxes.corners, found.boxes[kept], rtol=0, atol=0.02)
+    assert torch.equal(boxes.difficult, ~sure[kept])
+    with pytest.raises(UserError, match="bicycle"):
+        label_command(checkpoint, overrides=["by_class={bicycel: 0.5}"], **command)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="detector"):
+        label_command(checkpoint, overrides=[], sweep=True, **command)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no image"):
+        open_boxes(f"coco:{tmp_path}/labels,images={tmp_path}")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"task": "detecting"}, "detection"),
         ({"network": {"name": "small"}}, "ssd300-vgg16"),
         ({"network": {"name": "light-ssd", "priors": "voc"}}, "priors"),
-        ({"stages": {"a": {"train": "adabn"}}}, "detection method"),
+        ({"stages": {"a": {"train": "dacs"}}}, "detection method"),
         ({"stages": {"a": {"train": "minent", "options": {"entropy_wight": 1}}}}, "entropy_weight"),
         ({"stages": {"a": {"train": "source_only"}, "b": {"label": "a"}}}, "label"),
         (

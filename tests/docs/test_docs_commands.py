@@ -15,6 +15,7 @@ from reader_workspace import write_ids, write_picture
 
 from acclimate.cli.app import app, main
 from acclimate.data.registry import DATASETS
+from acclimate.detection.labelling import BoxSelection
 from acclimate.detection.registry import BOXED_DATASETS
 from acclimate.io.plugins import names_added
 from acclimate.pseudo.thresholds import Selection
@@ -68,7 +69,9 @@ def test_command_is_understood(command: Command, workspace: Path) -> None:
         recipe = values.get("recipe") or ("demo-quick" if values["quick"] else "demo")
         load_recipe(recipe, overrides=dict(map(parse_override, values["overrides"] or [])))
     if name == "label":
-        validated(Selection, dict(map(parse_override, values["overrides"] or [])), "the selection")
+        of_boxes = command.block.page.name == "detection.md"
+        kind = BoxSelection if of_boxes else Selection
+        validated(kind, dict(map(parse_override, values["overrides"] or [])), "the selection")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from test_docs_tables import defaults
 
 from acclimate.detection.config import DetectorConfig
+from acclimate.detection.labelling import BoxSelection
 from acclimate.detection.methods.advent import DetectionAdvEntOptions
 from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionOptions
 from acclimate.detection.methods.mean_teacher import DetectionMeanTeacherOptions
@@ -29,6 +30,7 @@ FOUND = {table[0][0]: table[1:] for table in tables(ROOT / "docs" / "methods" / 
         ("option of minent", DetectionMinEntOptions, DetectionAdaptingOptions),
         ("option of mean_teacher", DetectionMeanTeacherOptions, DetectionOptions),
         ("option of advent", DetectionAdvEntOptions, DetectionAdaptingOptions),
+        ("key of a selection", BoxSelection, None),
         ("key of training", DetectionTraining, TrainingSettings),
         ("key of a transform", BoxTransform, None),
     ],

@@ -91,11 +91,21 @@ def label_command(
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
     from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
+    from acclimate.tasks import is_detector, label_with_detector
 
     checkpoint = checkpoint_named(checkpoint)
+    chosen = dict(parse_override(text) for text in overrides or ())
+    if is_detector(checkpoint):
+        if sweep:
+            raise UserError(f"{checkpoint} is a detector, and --sweep compares floors of label maps; leave it out")
+        told = label_with_detector(
+            checkpoint, data=data, split=split, selection=chosen, output=output, device=default_device()
+        )
+        print(told)
+        return
     card = read_card(checkpoint)
     space = card.space()
-    selection = validated(Selection, dict(parse_override(text) for text in overrides or ()), "the selection")
+    selection = validated(Selection, chosen, "the selection")
     request = LabelRequest(
         checkpoints=(checkpoint,),
         data=open_dataset(data, split=split, class_space=space),

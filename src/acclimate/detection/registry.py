@@ -77,7 +77,7 @@ BOXED_DATASETS: dict[str, BoxedKind] = {
     "scenes": BoxedKind("built-in street scenes with boxes: scenes:camera (clear), scenes:fog", _open_scenes),
     "cityscapes": _files(CityscapesBoxes, ("annotations", "ground_truth")),
     "foggy-cityscapes": _files(FoggyCityscapesBoxes, ("beta", "annotations", "ground_truth")),
-    "coco": _files(CocoBoxes),
+    "coco": _files(CocoBoxes, ("images",)),
     "voc": _files(VocBoxes),
     "yolo": _files(YoloBoxes),
 }

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from acclimate.data.places import places_read
 from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections, predict_boxes
+from acclimate.detection.labelling import BoxSelection, label_boxes
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
 from acclimate.detection.protocols import DETECTION_PROTOCOLS, detection_protocol
 from acclimate.detection.registry import BOXED_DATASETS, open_boxes
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
+from acclimate.io.outputs import claim_folder
+from acclimate.io.validation import validated
 
 
 def open_boxed_sets(recipe: Any, source: str, target: str, *, scores: bool) -> dict[str, Any]:
@@ -82,6 +86,24 @@ def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None,
     return row.model_copy(update={"checkpoint": str(path)})
 
 
+def label_with_detector(
+    path: Path, *, data: str, split: str, selection: dict[str, Any], output: Path, device: str
+) -> str:
+    """Writes the pseudo-labels of a detector's checkpoint for a set of images; says how many there are.
+
+    Raises:
+        UserError: the data or the selection are at fault, or the folder is taken.
+    """
+    chosen = validated(BoxSelection, selection, "the selection")
+    images = open_boxes(data, split=split, class_space=detector_card(path).space())
+    claim_folder(output, "label", reads=[path, *places_read(images)])
+    counts = label_boxes(path, images, selection=chosen, folder=output, device=device)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return (
+        f"{output / 'annotations' / images.split}.json: {sum(counts.values())} boxes on {len(images)} images ({told})"
+    )
+
+
 def what_ships(what: str) -> Iterator[tuple[str, str]]:
     """(name, one-line description) of every method, network, kind of data or protocol of detection."""
     if what == "methods":
@@ -97,6 +119,7 @@ def what_ships(what: str) -> Iterator[tuple[str, str]]:
 __all__ = [
     "detector_card",
     "is_detector",
+    "label_with_detector",
     "open_boxed_sets",
     "predict_boxes",
     "score_checkpoint",

@@ -20,11 +20,18 @@ class CocoBoxes(BoxedFiles):
 
     Boxes are [x, y, width, height]; ``iscrowd`` objects are difficult. Classes are the categories in the order of their
     ids.
+
+    Args:
+        images: the folder of the images, where it lies elsewhere.
     """
 
     kind = "coco"
     description = "images with boxes in COCO's JSON: annotations/SPLIT.json, images/SPLIT/"
     layout = "annotations/SPLIT.json (or instances_SPLIT.json) and images/SPLIT/*.jpg"
+
+    def __init__(self, path: Path, *, split: str, space: ClassSpace | None, images: Path | None = None) -> None:
+        self.images = None if images is None else Path(images).expanduser()
+        super().__init__(path, split=split, space=space)
 
     def splits(self) -> list[str]:
         return sorted(path.stem.removeprefix("instances_") for path in (self.root / "annotations").glob("*.json"))
@@ -63,10 +70,12 @@ class CocoBoxes(BoxedFiles):
 
     def _image(self, name: str) -> Path:
         homes = (self.root / "images" / self.split, self.root / "images", self.root / self.split)
-        for home in homes:
-            path = home / name
-            if path.is_file() and path.resolve().is_relative_to(self.root.resolve()):
+        for home in homes if self.images is None else (self.images,):
+            path, root = home / name, self.images or self.root
+            if path.is_file() and path.resolve().is_relative_to(root.resolve()):
                 return path
+        if self.images is not None:
+            raise UserError(f"{self.spec}: there is no image {name} in {self.images}")
         raise UserError(f"{self.spec}: there is no image {name} in images/{self.split}/, images/ or {self.split}/")
 
     def declared_size(self, index: int) -> tuple[int, int] | None:
