@@ -75,7 +75,7 @@ def _open_scenes(text: str, split: str, space: ClassSpace | None) -> BoxedDatase
 
 BOXED_DATASETS: dict[str, BoxedKind] = {
     "scenes": BoxedKind("built-in street scenes with boxes: scenes:camera (clear), scenes:fog", _open_scenes),
-    "cityscapes": _files(CityscapesBoxes, ("annotations", "ground_truth")),
+    "cityscapes": _files(CityscapesBoxes, ("annotations", "ground_truth", "fog")),
     "foggy-cityscapes": _files(FoggyCityscapesBoxes, ("beta", "annotations", "ground_truth")),
     "coco": _files(CocoBoxes, ("images",)),
     "voc": _files(VocBoxes),

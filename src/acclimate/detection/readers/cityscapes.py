@@ -12,11 +12,15 @@ from typing import Literal
 import numpy as np
 
 from acclimate.data.class_space import ClassSpace
+from acclimate.data.content import digests_of
 from acclimate.data.readers.base import folders_in
 from acclimate.data.readers.files import Ids, read_ids
+from acclimate.data.sample import Image
 from acclimate.detection.classes import CITYSCAPES_THING_IDS, CITYSCAPES_THINGS
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
+from acclimate.detection.readers.fog import camera_of, distances, with_fog
 from acclimate.errors import UserError
+from acclimate.io.files import hash_of
 from acclimate.io.reading import json_of
 
 Annotations = Literal["auto", "instances", "polygons"]
@@ -24,6 +28,8 @@ BETAS = ("0.005", "0.01", "0.02")
 IMAGE_END = "_leftImg8bit"
 INSTANCES_END, POLYGONS_END = "_gtFine_instanceIds.png", "_gtFine_polygons.json"
 SPLITS = ("train", "val", "test")
+SKY = 23
+"""Its label id."""
 
 
 def boxes_of_instances(ids: Ids) -> list[Found]:
@@ -71,6 +77,16 @@ def boxes_of_polygons(content: dict[str, object], *, where: Path | str) -> list[
     return boxes
 
 
+def _attenuation(text: str, *, spec: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise UserError(f"{spec}: fog is {text!r}; give the attenuation in 1/m, 0.02 for instance")
+    return value
+
+
 class CityscapesBoxes(BoxedFiles):
     """``leftImg8bit/SPLIT/CITY/*`` with ``gtFine/SPLIT/CITY/*_gtFine_instanceIds.png`` or ``*_polygons.json``.
 
@@ -93,10 +109,19 @@ class CityscapesBoxes(BoxedFiles):
         space: ClassSpace | None,
         annotations: Annotations = "auto",
         ground_truth: Path | None = None,
+        fog: str | None = None,
     ) -> None:
         self.annotations = annotations
         self.ground_truth = Path(ground_truth or path).expanduser() / "gtFine"
+        self.fog = None if fog is None else _attenuation(fog, spec=f"{self.kind}:{path}")
         super().__init__(path, split=split, space=space)
+        if self.fog is not None:
+            for index in range(len(self.items)):
+                for file in self._stereo(index):
+                    if not file.is_file():
+                        raise UserError(
+                            f"{self.spec}: fog needs {file}; unpack disparity and camera of Cityscapes there"
+                        )
 
     def splits(self) -> list[str]:
         return folders_in(self.root / self.images_folder, SPLITS)
@@ -119,6 +144,34 @@ class CityscapesBoxes(BoxedFiles):
         )
         paths = [base.with_name(base.name + end) for end in ends]
         return next((path for path in paths if path.is_file()), None)
+
+    def _stereo(self, index: int) -> tuple[Path, Path]:
+        """The files of an image's disparity and camera."""
+        name = self.items[index].name.partition(IMAGE_END)[0]
+        places = (f"disparity/{self.split}/{name}_disparity.png", f"camera/{self.split}/{name}_camera.json")
+        return self.root / places[0], self.root / places[1]
+
+    def image(self, index: int) -> Image:
+        clear = super().image(index)
+        if self.fog is None:
+            return clear
+        disparity, camera = self._stereo(index)
+        raw = read_ids(disparity)
+        if raw.shape != clear.shape[:2]:
+            raise UserError(
+                f"{disparity} is {raw.shape[1]}x{raw.shape[0]}, its picture {clear.shape[1]}x{clear.shape[0]}"
+            )
+        annotation = self.items[index].annotation
+        sky = read_ids(annotation) == SKY if annotation is not None and annotation.suffix == ".png" else None
+        distance = distances(raw.astype(np.uint16), camera_of(json_of(camera), where=camera), sky=sky)
+        return with_fog(clear, distance, beta=self.fog)
+
+    def fingerprint(self) -> str:
+        clear = super().fingerprint()
+        if self.fog is None:
+            return clear
+        digests = digests_of([self._stereo(index) for index in range(len(self))], f"disparities of {self.spec}")
+        return hash_of(["fog", self.fog, clear, digests])
 
     def objects(self, index: int) -> list[Found]:
         path = self.items[index].annotation
