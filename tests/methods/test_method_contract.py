@@ -25,6 +25,8 @@ RESTYLING = {"fda"}
 """Methods that change the source's images before the network sees them."""
 VIEWING = {"proda_distillation"}
 """Methods whose network sees a changed view of the target alone, with its pseudo-labels."""
+TOGETHER = {"dise"}
+"""Methods that make something of what the network says of both domains."""
 every_method = pytest.mark.parametrize("name", METHODS)
 both_levels = pytest.mark.parametrize("multi_level", [False, True])
 
@@ -87,7 +89,7 @@ def test_methods_that_do_not_look_at_the_target_need_none(name: str) -> None:
     assert_same(gradients(with_target), gradients(without))
 
 
-@every_method
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in TOGETHER])
 def test_one_domain_is_alive_at_a_time(name: str, fabric: Fabric) -> None:
     """When the network is called again, the features of its earlier call have been let go."""
     network = ToyNetwork(multi_level=True)
