@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from pydantic import Field
@@ -28,6 +29,7 @@ from acclimate.training.resources import keep_freed_memory, peak_memory_mb, rese
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
+from acclimate.training.team import ALONE, Team
 from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
 TARGET_WORK = 1.4
@@ -325,8 +327,12 @@ def launched_fabric(precision: str) -> Fabric:
     Args:
         precision: a resolved one, see :func:`acclimate.training.settings.resolved_precision`.
     """
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    world = launched_processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    if torch.cuda.is_available() and local > torch.cuda.device_count():
+        raise UserError(
+            f"{local} processes were started on a machine with {torch.cuda.device_count()} GPUs; start one for each"
+        )
     fabric = Fabric(
         accelerator="auto",
         devices=local if world > 1 else 1,
@@ -337,3 +343,18 @@ def launched_fabric(precision: str) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def launched_processes() -> int:
+    """How many processes ``--processes``, ``torchrun`` or SLURM started for this command."""
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+
+
+def launched_rank() -> int:
+    """Which of them this is, before they have met."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+def launched_team() -> Team:
+    """The processes that were started for this command: those of :func:`launched_fabric`, or this one alone."""
+    return ALONE if launched_processes() == 1 else Team(launched_fabric("32-true"))
