@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gradients import LONGEST_WAIT
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
 from acclimate.training.placing import place
@@ -34,8 +34,6 @@ from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
 TARGET_WORK = 1.4
 """What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
-LONGEST_WAIT = timedelta(days=7)
-"""How long a process waits for the others."""
 
 
 class TrainStage(StageSettings):

@@ -17,6 +17,7 @@ from acclimate.io.progress import progress
 from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gradients import GradientExchange
 from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
@@ -113,6 +114,7 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     optimizers = list(method.optimizers.values())
 
     silent = not fabric.is_global_zero
+    exchange = GradientExchange(method, fabric) if fabric.world_size > 1 else None
     with stop_request() as stop, progress(training.title, settings.steps, done=position.step, silent=silent) as bar:
         for step in range(position.step, settings.steps):
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
@@ -135,6 +137,7 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                     seed=training.seed,
                     clip=settings.clip_gradients,
                     accumulate=settings.accumulate,
+                    exchange=exchange,
                 )
             record = {name: term.value for name, term in terms.items()}
             ensure_finite(record, done, names=names)
@@ -160,6 +163,8 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                 saved_at = time.monotonic()
             if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
+    if exchange is not None:
+        exchange.close()
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
@@ -190,6 +195,7 @@ def train_step(
     clip: float | None = None,
     accumulate: int = 1,
     watch: Watch = unwatched,
+    exchange: GradientExchange | None = None,
 ) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
@@ -200,6 +206,7 @@ def train_step(
         clip: the largest norm of an optimiser's gradients together; None: as they are.
         accumulate: parts of the batches that are gone through one after the other before the optimisers step.
         watch: told which part of the step begins; ends with the block.
+        exchange: of several processes' gradients, during the backward passes; None: after them.
 
     Returns:
         Every term of the step, its value detached; of several parts, the mean of theirs.
@@ -209,6 +216,8 @@ def train_step(
     """
     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
     _forget_gradients(method)
+    if exchange is not None:
+        exchange.begin_step()
     record: dict[str, Term] = {}
     sources = [source] if accumulate == 1 else source.parts(accumulate)
     targets = [target] * accumulate if accumulate == 1 or target is None else target.parts(accumulate)
@@ -222,7 +231,7 @@ def train_step(
                         f"training.accumulate={accumulate}: this method steps its optimisers within a step, whose "
                         "batch cannot be gone through in parts; set it to 1"
                     )
-                _step_optimizers(method, fabric=fabric, clip=clip)
+                _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
                 _forget_gradients(method)
                 continue
             with watch("backward"):
@@ -233,7 +242,7 @@ def train_step(
         for name, term in part.items():
             record[name] = replace(term, value=record[name].value + term.value) if name in record else term
     with watch("optimisers"):
-        _step_optimizers(method, fabric=fabric, clip=clip)
+        _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
     with watch("moving averages"):
@@ -254,8 +263,12 @@ def _forget_gradients(method: Learner[AnyBatch]) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None) -> None:
-    if fabric.world_size > 1:
+def _step_optimizers(
+    method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None, exchange: GradientExchange | None
+) -> None:
+    if exchange is not None:
+        exchange.exchange()
+    elif fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
         if clip is not None:
