@@ -3,16 +3,17 @@
     python benchmarks/processes.py [--repeats 5] [--processes 2] [--images 48] [--size 512x256] [--width 32]
 
 A `small` network of ten classes. *Training*: so many steps of a method with two images of source and of target for each
-process, so that two processes see twice as many. *label* and *evaluate*: the stages on JPEGs with labels, from the
-loaded program to the last file. *Alongside* is the same work as in one process, in processes that know nothing of each
-other: what the machine itself gives. *Waited* is the share of the steps' time in which the exchange of gradients was
-waited for after the last backward pass. Turns are taken, ratios are medians over repeats (least to most), and labels,
-manifest and IoU of both numbers of processes have to be the same bits, else the exit status is 1.
+process, so that two processes see twice as many. *label* and *evaluate*: the stages on JPEGs, from the loaded program
+to the last file. *Alongside* is the work of one process in each of them at once, without a word between them: what the
+machine itself gives. *Waited* is the share of the steps' time in which the exchange of gradients was waited for after
+the last backward pass. The three take turns in the same processes; ratios are medians over repeats (least to most).
+Labels, manifest and IoU of both numbers of processes have to be the same bits, else the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +30,8 @@ from typing import Any
 from scripts import at_least_one, run_script
 
 METHODS = ("source_only", "advent", "dacs")
+WORK = (*METHODS, "label", "evaluate")
+HOW = ("one", "together", "alongside")
 CLASSES = tuple("abcdefghij")
 PASSED = 200
 """Megabytes that are exchanged by themselves: the gradients of DeepLab-V2 on ResNet-101."""
@@ -41,6 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=at_least_one, default=6, help="of training that are timed")
     parser.add_argument("--size", default="512x256", help="WIDTHxHEIGHT")
     parser.add_argument("--width", type=at_least_one, default=32, help="of the network")
+    parser.add_argument("--only", nargs="+", choices=WORK, default=WORK)
     parser.add_argument("--member", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.member is not None:
@@ -48,70 +53,60 @@ def main() -> None:
         return
     with TemporaryDirectory() as folder:
         write_data(Path(folder), arguments)
-        rounds = [turn(Path(folder) / str(number), arguments) for number in range(arguments.repeats)]
+        rounds = measured(Path(folder), arguments)
     print(f"{arguments.processes} processes, one thread each; load {os.getloadavg()[0]:.2f} at the end\n")
     print("| work | one, s | together, s | alongside, s | ratio | the machine's own | waited |")
     print("|---|---|---|---|---|---|---|")
-    for name in rounds[0]["one"]["seconds"]:
-        one, several, beside = (
-            [each[how]["seconds"][name] for each in rounds] for how in ("one", "several", "alongside")
-        )
+    for name in arguments.only:
+        one, several, beside = ([each[name][how] for each in rounds] for how in HOW)
         factor = arguments.processes if name in METHODS else 1  # so much more work is done
         ratios = [factor * first / second for first, second in zip(one, several, strict=True)]
         ceiling = [arguments.processes * first / second for first, second in zip(one, beside, strict=True)]
-        waited = [each["several"]["waited"].get(name) for each in rounds]
-        share = f"{100 * statistics.median(waited):.1f} %" if None not in waited else "–"
-        told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        waited = [each[name]["waited"] for each in rounds if "waited" in each[name]]
+        share = f"{100 * statistics.median(waited):.1f} %" if waited else "–"
+        told, own = (
+            f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in (ratios, ceiling)
+        )
         seconds = " | ".join(f"{statistics.median(each):.2f}" for each in (one, several, beside))
-        print(f"| {name} | {seconds} | {told} | {statistics.median(ceiling):.2f} | {share} |")
-    rates = [each["several"]["gigabytes"] for each in rounds]
+        print(f"| {name} | {seconds} | {told} | {own} | {share} |")
+    rates = [each["gigabytes"] for each in rounds]
     print(f"\n{PASSED} MB of gradients on their own: {statistics.median(rates):.2f} GB/s, as a ring passes them on")
-    same = all(each["one"]["results"] == each["several"]["results"] for each in rounds)
+    same = all(each["same"] for each in rounds)
     print(f"labels, manifest and IoU: {'the same bits' if same else 'DIFFERENT'}")
     sys.exit(0 if same else 1)
 
 
-def turn(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One process, several together, and several that know nothing of each other."""
-    folder.mkdir()
-    together = started(folder / "several", arguments.processes, arguments)
-    beside = [started(folder / f"alongside-{rank}", 1, arguments, wait=False) for rank in range(arguments.processes)]
-    for process in beside:
-        ended(process)
-    found = {"one": started(folder / "one", 1, arguments), "several": together}
-    each = [json.loads((folder / f"alongside-{rank}.json").read_text()) for rank in range(arguments.processes)]
-    slowest = {name: max(result["seconds"][name] for result in each) for name in each[0]["seconds"]}
-    return found | {"alongside": {"seconds": slowest}}
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def started(place: Path, count: int, arguments: argparse.Namespace, *, wait: bool = True) -> Any:
-    """Runs the work in so many processes; what the first of them measured, or, not waited for, the process."""
+def measured(folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What the first of the processes measured, for each repeat."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-    command = [sys.executable, __file__, "--member", str(place)]
-    for name in ("images", "steps", "size", "width"):
+    command = [sys.executable, __file__, "--member", str(folder)]
+    for name in ("images", "steps", "size", "width", "repeats"):
         command += [f"--{name}", str(getattr(arguments, name))]
-    processes = []
-    for rank in range(count):
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        if count > 1:
-            environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        )
-    if not wait:
-        return processes[0]
-    for process in processes:
-        ended(process)
-    return json.loads(place.with_suffix(".json").read_text())
-
-
-def ended(process: subprocess.Popen[str]) -> None:
-    said = process.communicate()[1]
-    if process.returncode:
-        sys.exit(said)
+    command += ["--only", *arguments.only]
+    team = []
+    for rank in range(arguments.processes):
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(arguments.processes),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
+        with open(folder / f"{rank}.txt", "w") as said:
+            team.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said))
+    for rank, process in enumerate(team):
+        if process.wait():
+            sys.exit((folder / f"{rank}.txt").read_text())
+    found: list[dict[str, Any]] = json.loads((folder / "measured.json").read_text())
+    return found
 
 
 def write_data(folder: Path, arguments: argparse.Namespace) -> None:
@@ -154,35 +149,57 @@ def network_of(arguments: argparse.Namespace) -> Any:
     return build_network(NetworkConfig.parse({"name": "small", "width": arguments.width}), len(CLASSES))
 
 
-def work(arguments: argparse.Namespace, place: Path) -> None:
+def work(arguments: argparse.Namespace, folder: Path) -> None:
     """What each process does; the first one writes down how long it took until all were done."""
     import torch
-    from lightning_fabric.utilities.seed import seed_everything
+    from lightning_fabric import Fabric
 
     from acclimate.stages.train import launched_fabric
-    from acclimate.training.team import Team
+    from acclimate.training.team import ALONE, Team
 
     torch.set_num_threads(1)
-    seed_everything(0, verbose=False)
     fabric = launched_fabric("32-true")
+    alone = Fabric(accelerator="cpu", devices=1)
     team = Team(fabric)
-    seconds: dict[str, float] = {}
-    waited: dict[str, float] = {}
-    for name in METHODS:
-        seconds[name], share = trained(name, arguments, fabric)
-        if share is not None:
-            waited[name] = share
-    results = {}
-    for name, do in (("label", labelled), ("evaluate", scored)):
-        team.meet()
-        begin = time.monotonic()
-        results[name] = do(place, team)
-        team.meet()
-        seconds[name] = time.monotonic() - begin
-    rate = passed_on(fabric)
+    rounds = []
+    for number in range(arguments.repeats):
+        found: dict[str, Any] = {}
+        for name in [each for each in METHODS if each in arguments.only]:
+            found[name] = {}
+            for how in HOW:
+                busy = how != "one" or team.first
+                do = training_of(name, arguments, fabric if how == "together" else alone, busy=busy)
+                found[name][how], waited = timed(do, team)
+                if how == "together":
+                    found[name]["waited"] = waited / found[name][how]
+        results = {}
+        stages = {"label": labelled, "evaluate": scored}
+        for name, stage in [each for each in stages.items() if each[0] in arguments.only]:
+            found[name] = {}
+            for how in HOW:
+                place = folder / f"{number}-{how}" / ("" if how == "together" else str(team.rank))
+                with_whom = team if how == "together" else ALONE
+                busy = how != "one" or team.first
+                do = functools.partial(stage, folder, place, with_whom) if busy else do_nothing
+                found[name][how], results[name, how] = timed(do, team)
+        found["same"] = all(results[name, how] == results[name, "one"] for name, how in results)
+        found["gigabytes"] = passed_on(fabric)
+        rounds.append(found)
     if team.first:
-        found = {"seconds": seconds, "waited": waited, "results": results, "gigabytes": rate}
-        place.with_suffix(".json").write_text(json.dumps(found))
+        (folder / "measured.json").write_text(json.dumps(rounds))
+
+
+def do_nothing() -> None:
+    """While another process works."""
+
+
+def timed(do: Callable[[], Any], team: Any) -> tuple[float, Any]:
+    """Seconds until all processes have done it, and what it gave here."""
+    team.meet()
+    begin = time.monotonic()
+    found = do()
+    team.meet()
+    return time.monotonic() - begin, found
 
 
 def passed_on(fabric: Any) -> float:
@@ -201,8 +218,8 @@ def passed_on(fabric: Any) -> float:
     return 2 * (fabric.world_size - 1) / fabric.world_size * PASSED / 1e3 / statistics.median(times[1:])
 
 
-def trained(name: str, arguments: argparse.Namespace, fabric: Any) -> tuple[float, float | None]:
-    """Seconds of the steps, and which share of them the exchange of gradients was waited for."""
+def training_of(name: str, arguments: argparse.Namespace, fabric: Any, *, busy: bool) -> Callable[[], Any]:
+    """Steps of a method, warmed up; they give the seconds in which gradients were waited for."""
     import torch
 
     from acclimate.data.sample import Batch
@@ -213,6 +230,8 @@ def trained(name: str, arguments: argparse.Namespace, fabric: Any) -> tuple[floa
     from acclimate.training.placing import place
     from acclimate.training.settings import TrainingSettings
 
+    if not busy:
+        return do_nothing
     width, height = map(int, arguments.size.split("x"))
     options = {"discriminator_width": 16} if name == "advent" else {}
     torch.manual_seed(0)
@@ -228,30 +247,30 @@ def trained(name: str, arguments: argparse.Namespace, fabric: Any) -> tuple[floa
     target = Batch(images[1], None, ["c", "d"]).to("cpu", channels_last=True)
     exchange = GradientExchange(learner, fabric) if fabric.world_size > 1 else None
     seen = target if method_class(name).sees_target else None
-    warm = 2
-    begin = at_begin = 0.0
-    for step in range(warm + arguments.steps):
-        if step == warm:
-            fabric.barrier()
-            begin = time.monotonic()
-            at_begin = exchange.done.waited if exchange else 0.0
-        train_step(learner, source, seen, step, fabric=fabric, exchange=exchange)
-    fabric.barrier()
-    seconds = time.monotonic() - begin
-    if exchange is None:
-        return seconds, None
-    exchange.close()
-    return seconds, (exchange.done.waited - at_begin) / seconds
+
+    def steps(count: int) -> None:
+        for step in range(count):
+            train_step(learner, source, seen, step, fabric=fabric, exchange=exchange)
+
+    def measured_steps() -> float:
+        before = exchange.done.waited if exchange else 0.0
+        steps(arguments.steps)
+        if exchange is None:
+            return 0.0
+        exchange.close()
+        return exchange.done.waited - before
+
+    steps(2)
+    return measured_steps
 
 
-def opened(place: Path) -> tuple[Path, Any]:
+def opened(folder: Path) -> tuple[Path, Any]:
     from acclimate.data.registry import open_dataset
 
-    root = place.parent.parent
-    return root / "model.safetensors", open_dataset(f"folder:{root / 'data/dataset.yaml'}", split="train")
+    return folder / "model.safetensors", open_dataset(f"folder:{folder / 'data/dataset.yaml'}", split="train")
 
 
-def labelled(place: Path, team: Any) -> str:
+def labelled(folder: Path, place: Path, team: Any) -> str:
     """Labels the set, as without labels of its own; the digest of all it leaves."""
     from acclimate.data.wrappers import Subset
     from acclimate.evaluation.inference import Inference
@@ -259,7 +278,7 @@ def labelled(place: Path, team: Any) -> str:
     from acclimate.pseudo.thresholds import Selection
     from acclimate.stages.label import LabelRequest, label
 
-    checkpoint, data = opened(place)
+    checkpoint, data = opened(folder)
     bare = Subset(data, range(len(data)))
     bare.has_labels = False
     card = read_card(checkpoint)
@@ -271,14 +290,14 @@ def labelled(place: Path, team: Any) -> str:
     return digest.hexdigest()
 
 
-def scored(place: Path, team: Any) -> Any:
+def scored(folder: Path, place: Path, team: Any) -> Any:
     """Scores the network on the set; its IoU."""
     from acclimate.evaluation.inference import ONCE
     from acclimate.models.checkpoint import read_card
     from acclimate.stages.data import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
 
-    checkpoint, data = opened(place)
+    checkpoint, data = opened(folder)
     card = read_card(checkpoint)
     protocol, space = protocol_and_classes(None, data.spec, classes=card.space())
     request = EvaluateRequest(

@@ -245,9 +245,9 @@ def label(request: LabelRequest, *, folder: Path, device: str, team: Team = ALON
             scores = count_scores(labelling, folder, kept, stop)
             thresholds = scores.thresholds(request.selection)
             selected = write_labels(labelling, thresholds, place, kept, stop)
+            write_figure(labelling, thresholds, folder / "figure.png")
             if team.first:
                 kept.remove()
-                write_figure(labelling, thresholds, folder / "figure.png")
                 if scores.judged:
                     write_curves(scores.judged, folder / "curves.json")
                 place.finish(_manifest(request, scores, thresholds[request.selection.confidence], selected))

@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
@@ -248,24 +249,28 @@ def write_labels(
 
 def write_figure(labelling: Labelling, thresholds: Mapping[Confidence, Thresholds], path: Path) -> None:
     """Writes what both confidences select of a few images, as a PNG; the images are chosen by position alone."""
-    rows = []
-    for number in evenly_spaced(FIGURE_IMAGES, len(labelling.data)):
-        scored = next(labelling.scored(range(number, number + 1)))
-        width, height = picture_size(scored.sizes[0][1], scored.sizes[0][0])
-        shown = partial(resized_label, size=(width, height))
-        picked: dict[Confidence, NDArray[np.uint8]] = {
-            name: pseudo_labels(scored.maps, thresholds[name], labelling.scoring.selection)[0].cpu().numpy()
-            for name in CONFIDENCES
-        }
-        rows.append(
-            selection_figure(
-                softmax=shown(picked["softmax"]),
-                entropy=shown(picked["entropy"]),
-                palette=labelling.class_space.palette(),
-                label=None if scored.native_labels is None else shown(scored.native_labels[0]),
-            )
-        )
-    write_stacked(path, rows)
+    chosen, team = evenly_spaced(FIGURE_IMAGES, len(labelling.data)), labelling.team
+    mine = [torch.from_numpy(np.array(_figured(labelling, thresholds, number))) for number in team.share(chosen)]
+    rows = team.in_order(mine)
+    if team.first:
+        write_stacked(path, [Image.fromarray(row.numpy()) for row in rows])
+
+
+def _figured(labelling: Labelling, thresholds: Mapping[Confidence, Thresholds], number: int) -> Image.Image:
+    """One row of the figure."""
+    scored = next(labelling.scored(range(number, number + 1)))
+    width, height = picture_size(scored.sizes[0][1], scored.sizes[0][0])
+    shown = partial(resized_label, size=(width, height))
+    picked: dict[Confidence, NDArray[np.uint8]] = {
+        name: pseudo_labels(scored.maps, thresholds[name], labelling.scoring.selection)[0].cpu().numpy()
+        for name in CONFIDENCES
+    }
+    return selection_figure(
+        softmax=shown(picked["softmax"]),
+        entropy=shown(picked["entropy"]),
+        palette=labelling.class_space.palette(),
+        label=None if scored.native_labels is None else shown(scored.native_labels[0]),
+    )
 
 
 def forget_places(folder: Path) -> None:

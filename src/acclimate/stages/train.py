@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -340,7 +341,16 @@ def launched_fabric(precision: str) -> Fabric:
         precision=precision,
     )
     fabric.launch()
+    if world > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Ends the threads that talk to the others, before the interpreter takes away what they stand on."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def launched_processes() -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -79,6 +80,19 @@ class _Seen:
     clock: int = 0
 
 
+@contextmanager
+def exchange_of(learner: Learner[Any], fabric: Fabric) -> Iterator[GradientExchange | None]:
+    """A :class:`GradientExchange` for a block; None for one process."""
+    if fabric.world_size == 1:
+        yield None
+        return
+    exchange = GradientExchange(learner, fabric)
+    try:
+        yield exchange
+    finally:
+        exchange.close()
+
+
 class GradientExchange:
     """The exchange of a learner's gradients; of all processes, with the same learner in each.
 
@@ -121,6 +135,8 @@ class GradientExchange:
         """Lets the learner go."""
         for hook in self._hooks:
             hook.remove()
+        # its threads must have ended before the process does
+        torch.distributed.destroy_process_group(self._group)
 
     def exchange(self) -> None:
         """Replaces every gradient by its mean over the processes; ends a round."""

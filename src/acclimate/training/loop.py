@@ -17,7 +17,7 @@ from acclimate.io.progress import progress
 from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.gradients import GradientExchange
+from acclimate.training.gradients import GradientExchange, exchange_of
 from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
@@ -114,8 +114,11 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     optimizers = list(method.optimizers.values())
 
     silent = not fabric.is_global_zero
-    exchange = GradientExchange(method, fabric) if fabric.world_size > 1 else None
-    with stop_request() as stop, progress(training.title, settings.steps, done=position.step, silent=silent) as bar:
+    with (
+        stop_request() as stop,
+        progress(training.title, settings.steps, done=position.step, silent=silent) as bar,
+        exchange_of(method, fabric) as exchange,
+    ):
         for step in range(position.step, settings.steps):
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
@@ -163,8 +166,6 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                 saved_at = time.monotonic()
             if stopping and not last:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
-    if exchange is not None:
-        exchange.close()
     return Fitted(seconds=position.seconds, images_per_second=position.images / max(position.seconds, 1e-9))
 
 
