@@ -60,11 +60,13 @@ def main() -> None:
     found["matmul_tflops"] = matmul_tflops(device, 512 if arguments.tiny else 8192)
     print(f"{name}, torch {torch.__version__}: {found['matmul_tflops']:.1f} TFLOP/s in a bfloat16 matrix product")
     counted: dict[str, float] = {}
-    # compiling takes longest and comes last
-    for variant in arguments.variants:
-        # of compiled ones the two that differ most: each takes a minute
-        methods = [m for m in arguments.only if m in ("advent", "vfm-uda") or variant != "acclimate, compiled"]
-        for method in methods:
+    # ours, whose compute is counted, and what it is compared with come first, method by method, so that little time
+    # gives whole comparisons; compiling takes longest and comes last, for the two methods that differ most
+    order = [(method, variant) for method in arguments.only for variant in ("acclimate", "plain, TF32")]
+    order += [(method, "plain") for method in arguments.only]
+    order += [(method, "acclimate, compiled") for method in arguments.only if method in ("advent", "vfm-uda")]
+    for method, variant in order:
+        if variant in arguments.variants:
             if time.monotonic() - begin > arguments.seconds - NEEDS[variant]:
                 row: dict[str, Any] = {"method": method, "step": variant, "left_out": "time was up"}
             else:
@@ -74,10 +76,6 @@ def main() -> None:
                 row["share_of_matmul"] = counted[method] / row["seconds"] / found["matmul_tflops"]
             found["rows"].append(row)
             print(json.dumps(row), flush=True)
-    for row in found["rows"]:  # what was timed before the compute was counted
-        if "seconds" in row and row["method"] in counted:
-            row["tflop"] = counted[row["method"]]
-            row["share_of_matmul"] = row["tflop"] / row["seconds"] / found["matmul_tflops"]
     found["seconds"] = round(time.monotonic() - begin, 1)
     print_table(found["rows"])
     print(f"all of it took {found['seconds']} s")

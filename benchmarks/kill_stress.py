@@ -47,66 +47,16 @@ from PIL import Image
 from safetensors import safe_open
 
 import acclimate
-from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.errors import UserError
 from acclimate.io.checksums import digest_of
-from acclimate.methods import METHODS
 from acclimate.recipe.load import VERBS
 from acclimate.report.template import environment
 from acclimate.stages import label_passes
 from acclimate.training import checkpoint
+from kill_cells import BASE, RECIPE, VERB_STAGES, Command, commands, commands_named, recipes
 from scripts import at_least_one, run_script
 
-RECIPE = """
-name: stress
-source: scenes:render,images=4,size=64x32
-target: scenes:camera,images=4,size=64x32
-protocol: scenes
-examine: 2
-network: {name: small, width: 16}
-training:
-  steps: 6
-  batch_size: 2
-  precision: 32-true
-  optimizer: {learning_rate: 0.01}
-  source_transform: {size: [64, 32], flip: true}
-  target_transform: {size: [64, 32]}
-  checkpoint_minutes: 0
-  log_every: 1
-stages:
-"""
-DETECTION = """
-name: stress
-task: detection
-source: scenes:camera,images=4,size=128x64
-target: scenes:fog,images=4,size=128x64
-protocol: voc07
-network: {name: light-ssd}
-training:
-  steps: 4
-  batch_size: 2
-  precision: 32-true
-  source_transform: {size: [192, 192]}
-  target_transform: {size: [192, 192]}
-  checkpoint_minutes: 0
-  log_every: 1
-stages:
-"""
 FORK = multiprocessing.get_context("fork")
-BASE = "  base: {train: source_only}\n"
-TRANSLATION = """translation:
-  options: {width: 4, blocks: 1, discriminator_width: 4, pool_size: 3}
-  training: {steps: 8, batch_size: 2, checkpoint_minutes: 0, log_every: 1}
-"""
-VERB_STAGES = {
-    "translate": f"{BASE}  translated: {{translate: cyclegan, perceptual: base}}\n",
-    "label": f"{BASE}  labels: {{label: base}}\n",
-    "evaluate": f"{BASE}  scores: {{evaluate: [base], pictures: 1}}\n",
-    "checkpoint": "  given: {checkpoint: MODEL}\n  scores: {evaluate: [given], pictures: 1}\n",
-}
-"""The stages with which a verb other than train is tried; a verb without an entry is named as not covered."""
-DATA = "scenes:camera,images=4,size=64x32"
-RENDERS = "scenes:render,images=4,size=64x32"
 LIFE = 2 * ("operation", "time", "half a file", "operation", "time", "signal")
 """The kills of a life, in an order of its own."""
 REACH = 0.6
@@ -124,7 +74,8 @@ class Cell:
 
     Attributes:
         operation, time, half, asked: kills at a file operation, at a random time, within a file, and by a signal.
-        compared, lost, left, tracebacks, hung: products compared, of these lost, files left behind, and so on.
+        compared, lost, left, tracebacks: products compared, of these lost, files left behind, and tracebacks told.
+        hung: runs that did not end in time, and last runs that did not end well.
     """
 
     name: str
@@ -143,19 +94,6 @@ class Cell:
         return self.operation + self.time + self.half + self.asked
 
 
-@dataclass
-class Command:
-    """A command of the command line and what it starts from.
-
-    Attributes:
-        arguments: after ``acclimate``; ``OUT`` is where it writes to.
-        given: folder that a life begins with, copied to ``OUT``; None: with nothing.
-    """
-
-    arguments: list[str]
-    given: Path | None = None
-
-
 class Hook:
     """Counts the file operations of a process below a folder, and kills it at one of them."""
 
@@ -165,7 +103,7 @@ class Hook:
         self.after = False
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.after:
+        if self.after and event != "os.kill":
             os.kill(os.getpid(), signal.SIGKILL)  # the operation before this one is done
         renames = event == "os.rename"
         opens = event == "open" and isinstance(arguments[1], str) and any(mode in arguments[1] for mode in "wax+")
@@ -310,65 +248,6 @@ def _flat(state: Any) -> Iterator[bytes]:
         yield repr(state).encode()
 
 
-def recipes() -> dict[str, str]:
-    """Name of each method and verb -> its recipe."""
-    found = {}
-    for name, method in METHODS.items():
-        stages = f"  it: {{train: {name}}}\n"
-        if method.trains_on == "pseudo-labels":
-            stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
-        more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
-        found[f"train {name}"] = RECIPE.replace("width: 16", f"width: 16{more}") + stages
-    for name in DETECTION_METHODS:
-        options = ", options: {discriminator_width: 8, discriminator_layers: 4}" if name == "advent" else ""
-        found[f"detection {name}"] = f"{DETECTION}  it: {{train: {name}{options}}}\n"
-    recipe = RECIPE.replace("stages:\n", f"{TRANSLATION}stages:\n")
-    return found | {verb: recipe + stages for verb, stages in VERB_STAGES.items()}
-
-
-def commands(folder: Path, model: Path, run: Path) -> dict[str, Command]:
-    """Every cell by name, with what it needs made in ``folder``.
-
-    Args:
-        model: a trained checkpoint.
-        run: the folder of the run that trained it, with its store beside it.
-    """
-    found = {}
-    for number, (name, text) in enumerate(recipes().items()):
-        path = folder / f"recipe-{number}.yaml"
-        path.write_text(text.replace("MODEL", str(model)))
-        # the verb's own work is what is cut: the stage it needs is there before
-        given = None
-        if BASE in text and "width: 16," not in text:
-            given = folder / "given"
-        found[name] = Command(["run", str(path), "-o", "OUT/run", "--store", "OUT/.stages"], given)
-    small = ["--set", "options.width=4", "--set", "options.blocks=1", "--set", "options.discriminator_width=4"]
-    steps = ["--set", "training.steps=4", "--set", "training.batch_size=2", "--set", "training.checkpoint_minutes=0"]
-    sets = ["--source", RENDERS, "--target", DATA]
-    few = ["--set", "training.steps=3", "--set", "stages.base.training.steps=3", "--set", "examine=2"]
-    return found | {
-        "command label": Command(["label", str(model), "--data", DATA, "-o", "OUT/labels"]),
-        "command translate (colour match)": Command(
-            ["translate", *sets, "--translator", "histogram", "-o", "OUT/translated"]
-        ),
-        "command translate (CycleGAN)": Command(
-            ["translate", *sets, "--translator", "cyclegan", "-o", "OUT/translated", *small, *steps]
-        ),
-        "command predict": Command(["predict", str(model), str(folder / "frames"), "-o", "OUT/found", "--overlay"]),
-        "command export": Command(["export", str(model), "-o", "OUT/model.onnx"]),
-        "command report": Command(["report", str(run), "-o", "OUT/page.html"]),
-        "command evaluate": Command(
-            ["evaluate", str(model), "--data", DATA, "--split", "val", "--json", "OUT/scores.json"]
-        ),
-        "command stats": Command(["stats", RENDERS, "--spatial-priors", "OUT/priors.png"]),
-        "command init": Command(["init", str(folder / "frames"), "-o", "OUT/dataset.yaml"]),
-        "command demo-data": Command(["demo-data", "OUT/demo", "--images", "4", "--size", "64x32"]),
-        "command adapt": Command(
-            ["adapt", *sets, "--weights", "none", *few, "-o", "OUT/run", "--store", "OUT/.stages"]
-        ),
-    }
-
-
 def stress(name: str, command: Command, folder: Path, *, kills: int, seed: int) -> Cell:
     """Lives through one cell until it was killed ``kills`` times."""
     cell, chance = Cell(name), random.Random(f"{seed} {name}")
@@ -414,7 +293,8 @@ def _killed(
     cell: Cell, life: Life, kind: str, chance: random.Random, *, seconds: float, operations: int, renames: int
 ) -> bool:
     """Starts a life's command once more and kills it; whether it came to its end before."""
-    if kind == "time" and chance.random() < 0.1:  # one in thirty of all
+    # one in thirty of all; a new process clears the last state when it comes to the end
+    if kind == "time" and not life.keeps_state and chance.random() < 0.2:
         killed = life.killed_newly_started(seconds, chance)
         cell.time += killed
         return not killed
@@ -439,6 +319,11 @@ def _killed(
         if process.is_alive():
             process.kill()
     process.join(PATIENCE)
+    if process.is_alive():
+        cell.hung += 1
+        process.kill()
+        process.join()
+        return False
     if hook is not None and process.exitcode == -signal.SIGKILL:
         if kind == "operation":
             cell.operation += 1
@@ -519,13 +404,6 @@ def import_all() -> None:
                 importlib.import_module(module.name)
     for page in (Path(acclimate.__path__[0]) / "report").glob("*.html"):
         environment().get_template(page.name)
-
-
-def commands_named() -> list[str]:
-    """The names of the cells that are single commands."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = commands(Path(folder), Path("model"), Path("run"))
-    return [name for name in found if name.startswith("command ")]
 
 
 if __name__ == "__main__":

@@ -64,11 +64,8 @@ def main() -> None:
         ceiling = [arguments.processes * first / second for first, second in zip(one, beside, strict=True)]
         waited = [each[name]["waited"] for each in rounds if "waited" in each[name]]
         share = f"{100 * statistics.median(waited):.1f} %" if waited else "–"
-        told, own = (
-            f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in (ratios, ceiling)
-        )
         seconds = " | ".join(f"{statistics.median(each):.2f}" for each in (one, several, beside))
-        print(f"| {name} | {seconds} | {told} | {own} | {share} |")
+        print(f"| {name} | {seconds} | {spread(ratios)} | {spread(ceiling)} | {share} |")
     rates = [each["gigabytes"] for each in rounds]
     print(f"\n{PASSED} MB of gradients on their own: {statistics.median(rates):.2f} GB/s, as a ring passes them on")
     same = all(each["same"] for each in rounds)

@@ -3,8 +3,11 @@
 python benchmarks/results_table.py runs/demo-seeds/results.json
 python benchmarks/results_table.py runs/scenes-detection-0 runs/scenes-detection-1 runs/scenes-detection-2
 
+python benchmarks/results_table.py runs/now/results.json --against runs/before/results.json
+
 Several files or folders of runs, of seeds that ran apart, become one table. Detection has mAP and AP.
-Gains are paired by seed: over source-only, or over the row that --baseline names.
+Gains are paired by seed: over source-only, or over the row that --baseline names, from which the share of the gap is
+told too. With --against, the rows of other results stand beside those of the same name, the difference paired by seed.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--baseline", help="the row that gains are over")
+    parser.add_argument("--against", type=Path, nargs="+", help="other results, to which these are compared row by row")
     arguments = parser.parse_args()
     results = read_together(arguments.results)
     rows = results.rows
@@ -31,14 +35,17 @@ def main() -> None:
     over = base if arguments.baseline is None else named(summaries, arguments.baseline)
     classes = [name for name, value in rows[0].iou.items() if value is not None]
 
-    print(f"| model | seeds | {rows[0].metric} | gain | share of the gap | minutes | peak MB |")
-    print("|---|---|---|---|---|---|---|")
+    if arguments.against is not None:
+        compare(summaries, summarise(read_together(arguments.against).rows))
+        return
+    beside = "" if arguments.baseline is None else f" from {arguments.baseline} |"
+    print(f"| model | seeds | {rows[0].metric} | gain | share of the gap |{beside} minutes | peak MB |")
+    print("|---|---|---|---|---|---|---|" + "---|" * bool(beside))
     for summary in summaries:
         gain = summary.difference(over) if over and summary is not over else None
-        share = ""
-        if base and top and summary not in (base, top):
-            part = share_of_gap_closed(summary.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
-            share = "" if part is None else f"{100 * part:.0f} %"
+        share = share_from(base, summary, top)
+        if beside:
+            share += f" | {share_from(over, summary, top)}"
         minutes = [row.train_seconds / 60 for row in summary.rows if row.train_seconds is not None]
         memory = [row.peak_memory_mb for row in summary.rows if row.peak_memory_mb is not None]
         print(
@@ -52,6 +59,24 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(percent(summary.iou(name)) for summary in summaries) + " |")
     machine = results.environment.get("accelerator") or results.environment.get("processor")
     print(f"\ncommit {results.environment.get('commit')}, {machine}")
+
+
+def share_from(base: Summary | None, summary: Summary, top: Summary | None) -> str:
+    """The part of the way from ``base`` to ``top`` that a row has gone, in percent; nothing for these two."""
+    if base is None or top is None or summary in (base, top):
+        return ""
+    part = share_of_gap_closed(summary.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
+    return "" if part is None else f"{100 * part:.0f} %"
+
+
+def compare(ours: Sequence[Summary], theirs: Sequence[Summary]) -> None:
+    """Prints rows that both have side by side."""
+    print("| model | against | these | difference |\n|---|---|---|---|")
+    for one in ours:
+        for other in theirs:
+            if other.name == one.name:
+                difference = signed_points(one.difference(other))
+                print(f"| {one.name} | {percent(other.miou)} | {percent(one.miou)} | {difference} |")
 
 
 def named(summaries: Sequence[Summary], name: str) -> Summary:

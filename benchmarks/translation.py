@@ -18,11 +18,10 @@ from typing import NamedTuple
 import torch
 
 from acclimate.data.registry import open_dataset
-from acclimate.data.sample import Dataset, Image
+from acclimate.data.sample import Dataset, Image, evenly_spaced
 from acclimate.data.wrappers import TRANSLATION, Translated
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
-from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.predict import predict_labels
 from acclimate.evaluation.scores import spread
 from acclimate.io.files import read_json

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(
     path
     for path in FOLDER.glob("*.py")
-    if path.stem not in ("scripts", "fuzz_data", "fuzz_products", "plain_steps", "step_cases")
+    if path.stem not in ("scripts", "fuzz_data", "fuzz_products", "kill_cells", "plain_steps", "step_cases")
 )
 
 

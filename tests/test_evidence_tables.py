@@ -70,6 +70,18 @@ def test_runs_of_one_seed_each_become_one_table(
         printed("results_table", monkeypatch, capsys, *folders, "--baseline", "advnt")
 
 
+def test_results_beside_others_and_shares_from_another_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = runs(tmp_path / "now", {"source-only": [0.2, 0.3], "augmented": [0.3, 0.3], "dacs": [0.4, 0.4]})
+    oracle = runs(tmp_path / "best", {"oracle": [0.5, 0.5]})
+    table = printed("results_table", monkeypatch, capsys, *now, *oracle, "--baseline", "augmented")
+    assert "| dacs | 2 | 40.0 ± 0.0 | +10.0 ± 0.0 | 60 % | 50 % |" in table
+    before = runs(tmp_path / "before", {"source-only": [0.1, 0.1], "minent": [0.4, 0.4]})
+    table = printed("results_table", monkeypatch, capsys, *now, "--against", *before)
+    assert table.splitlines()[2:] == ["| source-only | 10.0 ± 0.0 | 25.0 ± 7.1 | +15.0 ± 7.1 |"]
+
+
 def test_detection_has_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, value in enumerate((0.1, 0.3)):
         content = row("minent", seed, value).model_dump()

@@ -15,12 +15,11 @@ from PIL import Image
 
 from acclimate.data.class_spaces import class_space
 from acclimate.data.registry import open_dataset
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import PseudoLabelled, Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
-from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.losses import cross_entropy
 from acclimate.models.checkpoint import ModelCard, load_network, save_network
 from acclimate.models.config import NetworkConfig

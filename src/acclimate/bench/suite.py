@@ -226,6 +226,10 @@ def only_rows(recipe: Recipe, rows: Sequence[str], *, where: str = "") -> Recipe
     return recipe.model_copy(update={"stages": stages})
 
 
+SHARED = {"source", "target", "source_split", "target_split", "source_cut", "protocol"}
+"""Keys of a recipe on which every stage of it depends."""
+
+
 def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     """How many stages the recipes name, and those that differ with their training steps, for one seed.
 
@@ -235,9 +239,7 @@ def distinct_stages(entries: Sequence[Planned]) -> tuple[int, dict[str, int]]:
     steps: dict[str, int] = {}
     for entry in entries:
         recipe, keys = entry.recipe, dict[str, str]()
-        shared: list[Any] = [recipe.source, recipe.target, recipe.source_split, recipe.target_split, recipe.protocol]
-        if recipe.source_cut is not None:
-            shared.append(recipe.source_cut.model_dump())
+        shared = recipe.model_dump(mode="json", include=SHARED)
         for name, stage in recipe.stages.items():
             if isinstance(stage, EvaluateStage):
                 continue

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.sample import Dataset, Image, Label
-from acclimate.data.transforms import RESIZERS, Reading, Resample
+from acclimate.data.transforms import RESIZERS, Reading, Resample, picture_for
 from acclimate.errors import UserError
 from acclimate.io.arrays import VerifiedArray, write_array
 from acclimate.io.files import hash_of, remove_leftovers
@@ -121,8 +121,7 @@ class CachedDataset(Dataset):
 
     def resized_image(self, index: int) -> Image:
         """The image of the dataset itself at the copy's size."""
-        fast = self._reading == "fast"
-        image = self.dataset.reduced_image(index, self._size) if fast else self.dataset.image(index)
+        image = picture_for(self.dataset, index, size=self._size, reading=self._reading)
         return RESIZERS[self._reading](image, self._size, self._resample)
 
     def resized_label(self, index: int) -> Label:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,16 +43,19 @@ class Cut(BaseModel):
         return self
 
     def __bool__(self) -> bool:
-        return any((self.left, self.top, self.right, self.bottom))
+        return bool(self.sides())
 
     def window(self, height: int, width: int) -> tuple[slice, slice]:
         """Rows and columns that stay, at least one of each."""
         return _kept(self.top, self.bottom, height), _kept(self.left, self.right, width)
 
+    def sides(self) -> dict[str, float]:
+        """Side -> its share, of those at which something is left out."""
+        return {side: share for side, share in self.model_dump().items() if share}
+
     def words(self) -> str:
         """``18.3 % at the bottom``, side by side."""
-        sides = (("left", self.left), ("top", self.top), ("right", self.right), ("bottom", self.bottom))
-        return ", ".join(f"{100 * share:.3g} % at the {side}" for side, share in sides if share)
+        return ", ".join(f"{100 * share:.3g} % at the {side}" for side, share in self.sides().items())
 
 
 class CutPictures(Dataset):
@@ -83,21 +88,33 @@ def without_margin(dataset: Dataset, cut: Cut | None) -> Dataset:
 def unlabelled_rim(dataset: Dataset, indices: list[int]) -> Cut:
     """What has no class at the sides of all of these label maps alike: what a network is never told about.
 
-    Labels that cannot be read are passed over. Sides of pictures of different sizes are compared as shares of them.
+    Labels that cannot be read are passed over.
+    """
+
+    def label(index: int) -> Label | None:
+        try:
+            return dataset.label(index)
+        except UserError:
+            return None
+
+    return rim_of(label(index) for index in indices)
+
+
+def rim_of(labels: Iterable[Label | None]) -> Cut:
+    """The rim of label maps (H, W), whose sides are compared as shares of their own; None: one that cannot be read.
 
     Returns:
-        Shares rounded up to thousandths; 0 at sides that are labelled, or where nothing is.
+        Shares in thousandths; 0 at sides that are labelled, or where nothing is.
     """
     steps = 1000
-    rows, columns = np.zeros(steps), np.zeros(steps)
-    for index in indices:
-        try:
-            known = dataset.label(index) != VOID
-        except UserError:
-            continue
-        rows += _stretched(known.mean(axis=1), steps)
-        columns += _stretched(known.mean(axis=0), steps)
-    limit = LABELLED * max(1, len(indices))
+    rows, columns, count = np.zeros(steps), np.zeros(steps), 0
+    for label in labels:
+        count += 1
+        if label is not None:
+            known = label != VOID
+            rows += _stretched(known.mean(axis=1), steps)
+            columns += _stretched(known.mean(axis=0), steps)
+    limit = LABELLED * max(1, count)
     if rows.max(initial=0.0) <= limit:
         return Cut()
     top, bottom = (_rim(rows[::step] > limit) for step in (1, -1))

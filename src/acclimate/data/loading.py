@@ -94,8 +94,8 @@ def batches(
         raise UserError(
             f"{dataset.spec} ({dataset.split}) has no labels to train on; `acclimate check` says what is there"
         )
-    items = LabelledItems(dataset, transform, seed, stream, labels, sampler or Shuffled(len(dataset), seed, stream))
-    items.colours_later = colours_later
+    sampler = sampler or Shuffled(len(dataset), seed, stream)
+    items = LabelledItems(dataset, transform, seed, stream, labels, sampler, colours_later)
     stretch = Steps(first_step, steps, batch_size, rank, world_size)
     return (
         Batch(images, maps if labels else None, names, changes)
@@ -165,11 +165,6 @@ class TrainingItems(TorchDataset[Any]):
     sampler: Sampler
     colours_later: bool = False
 
-    def picture(self, index: int) -> Image:
-        """The image, as large as the transform needs it at least."""
-        image: Image = self.dataset.image(index)
-        return image
-
     def annotation(self, index: int, image: Image) -> Any:
         """What belongs to an image, as it is in the set."""
         raise NotImplementedError
@@ -177,31 +172,27 @@ class TrainingItems(TorchDataset[Any]):
     def __getitem__(self, position: int) -> Item | Failed:
         draw = self.sampler.draw(position)
         index, keep = draw.index, draw.keep
+        transform = self.transform
         try:
-            image = self.picture(index)
+            image: Image
+            if isinstance(transform, Transform):
+                image = transform.picture(self.dataset, index)
+            else:
+                image = self.dataset.image(index)
             annotation = self.annotation(index, image) if self.annotated else None
         except UserError as error:
             return Failed(str(error))
         generator = item_generator(self.seed, self.stream, _AUGMENTATION, position)
         wish = () if keep is None else (keep,)
-        transform, colours = self.transform, None
-        if self.colours_later and isinstance(transform, Transform):
-            transform, colours = transform.model_copy(update={"photometric": None}), transform.photometric
-        tensor, changed = transform(image, annotation, generator, *wish)
-        # the last that a transform draws, so that later is the same draw
-        changes = None if colours is None else colours.draw(generator)
-        return tensor, changed, self.dataset.names[index], changes
+        name = self.dataset.names[index]
+        if self.colours_later and isinstance(transform, Transform) and transform.photometric is not None:
+            arranged = transform.arranged(image, annotation, generator, *wish)
+            return (*arranged, name, transform.photometric.draw(generator))
+        return (*transform(image, annotation, generator, *wish), name, None)
 
 
 class LabelledItems(TrainingItems):
     """Images with label maps."""
-
-    def picture(self, index: int) -> Image:
-        size = getattr(self.transform, "size", None)
-        if size is not None and getattr(self.transform, "reading", "exact") == "fast":
-            image: Image = self.dataset.reduced_image(index, size)
-            return image
-        return super().picture(index)
 
     def annotation(self, index: int, image: Image) -> Label:
         """The label map; of the image's size where the transform does not change both."""

@@ -63,6 +63,12 @@ class Dataset(ImageSet):
         """Train ids at the label's native size. Raises UserError naming the file for unknown ids or missing labels."""
 
 
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """``count`` indices spread over ``total`` items: chosen by position alone, so that no picture is hand-picked."""
+    count = min(count, total)
+    return [int((index + 0.5) * total / count) for index in range(count)]
+
+
 @dataclass
 class Batch:
     """Images a method sees at one step.
@@ -97,15 +103,21 @@ class Batch:
         Raises:
             UserError: it cannot be divided so.
         """
-        size = part_size(len(self.names), count)
         return [
             Batch(
-                self.images[begin : begin + size],
-                None if self.labels is None else self.labels[begin : begin + size],
-                self.names[begin : begin + size],
+                self.images[part],
+                None if self.labels is None else self.labels[part],
+                self.names[part],
+                self.changes[part],
             )
-            for begin in range(0, len(self.names), size)
+            for part in equal_parts(len(self.names), count)
         ]
+
+
+def equal_parts(images: int, count: int) -> list[slice]:
+    """Where each of ``count`` equal parts of a batch lies. Raises UserError as :func:`part_size` does."""
+    size = part_size(images, count)
+    return [slice(begin, begin + size) for begin in range(0, images, size)]
 
 
 def part_size(images: int, count: int) -> int:

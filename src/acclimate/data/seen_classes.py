@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.readers.base import FileDataset
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, Label
 from acclimate.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,12 @@ FIRST_LOOK = 64
 
 def counted(dataset: Dataset, index: int) -> Counts:
     """Pixels by train id of one label, shape (256,)."""
-    counts: Counts = np.bincount(dataset.label(index).ravel(), minlength=256)
+    return pixels_of(dataset.label(index))
+
+
+def pixels_of(label: Label) -> Counts:
+    """Pixels by train id of a label map, shape (256,)."""
+    counts: Counts = np.bincount(label.ravel(), minlength=256)
     return counts
 
 

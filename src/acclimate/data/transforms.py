@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from acclimate.data.crops import Focus, Keep, crop_corner
 from acclimate.data.photometric import Photometric
-from acclimate.data.sample import Image, Label
+from acclimate.data.sample import Image, ImageSet, Label
 from acclimate.labels import VOID, resized_label
 
 Resample = Literal["bicubic", "bilinear"]
@@ -79,6 +79,13 @@ class Transform(BaseModel):
         Returns:
             (3, H', W') float32 in [0, 1] and (H', W') int64.
         """
+        tensor, changed = self.arranged(image, label, rng, keep)
+        return tensor if self.photometric is None else self.photometric.draw(rng)(tensor), changed
+
+    def arranged(
+        self, image: Image, label: Label | None, rng: np.random.Generator, keep: Keep | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """All but the photometric changes, which are drawn last and may be made elsewhere."""
         if self.size is not None:
             image, label = self._resized_both(image, label, self.size)
         if label is not None and label.shape != image.shape[:2]:
@@ -94,10 +101,11 @@ class Transform(BaseModel):
             )
         if self.flip and rng.random() < 0.5:
             image, label = image[:, ::-1], label[:, ::-1] if label is not None else None
-        tensor = to_tensor(image)
-        if self.photometric is not None:
-            tensor = self.photometric.draw(rng)(tensor)
-        return tensor, None if label is None else torch.from_numpy(label.astype(np.int64))
+        return to_tensor(image), None if label is None else torch.from_numpy(label.astype(np.int64))
+
+    def picture(self, dataset: ImageSet, index: int) -> Image:
+        """An image of a set, as large as :attr:`size` needs it at least."""
+        return picture_for(dataset, index, size=self.size, reading=self.reading)
 
     def _resized_both(self, image: Image, label: Label | None, size: tuple[int, int]) -> tuple[Image, Label | None]:
         resize = RESIZERS[self.reading]
@@ -122,6 +130,13 @@ def resized(image: Image, size: tuple[int, int], resample: Resample = "bicubic")
     if (image.shape[1], image.shape[0]) == size:
         return image
     return np.asarray(PILImage.fromarray(image).resize(size, _RESAMPLING[resample]))
+
+
+def picture_for(dataset: ImageSet, index: int, *, size: tuple[int, int] | None, reading: Reading) -> Image:
+    """An image of a set that is to be resized to ``size``; ``fast``: perhaps reduced while it is decoded."""
+    if reading == "fast" and size is not None:
+        return dataset.reduced_image(index, size)
+    return dataset.image(index)
 
 
 RESIZERS: dict[Reading, Callable[[Image, tuple[int, int], Resample], Image]] = {

@@ -12,7 +12,7 @@ import torch
 from PIL import Image as PILImage
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.sample import Image
+from acclimate.data.sample import Image, evenly_spaced
 from acclimate.data.transforms import resized, to_tensor
 from acclimate.detection.average_precision import DetectionScores
 from acclimate.detection.checkpoint import load_detector
@@ -21,7 +21,7 @@ from acclimate.detection.drawing import SHOWN_SCORE, drawn
 from acclimate.detection.protocols import DetectionProtocol
 from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError
-from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
+from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.files import write_json

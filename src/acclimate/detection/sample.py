@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acclimate.data.sample import ImageSet, part_size
+from acclimate.data.sample import ImageSet, equal_parts
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,7 @@ class DetectionBatch:
 
     def parts(self, count: int) -> list[DetectionBatch]:
         """The batch in so many parts of equal size, in order. Raises UserError where it cannot be divided so."""
-        size = part_size(len(self.names), count)
         return [
-            DetectionBatch(
-                self.images[begin : begin + size],
-                None if self.boxes is None else self.boxes[begin : begin + size],
-                self.names[begin : begin + size],
-            )
-            for begin in range(0, len(self.names), size)
+            DetectionBatch(self.images[part], None if self.boxes is None else self.boxes[part], self.names[part])
+            for part in equal_parts(len(self.names), count)
         ]

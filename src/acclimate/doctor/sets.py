@@ -39,8 +39,7 @@ def findings_in_sets(signals: SetSignals) -> Iterator[Finding]:
             advice="give source_transform and target_transform sizes of their pictures' own shape, then the same crop",
         )
     if signals.source_rim:
-        sides = {side: share for side, share in signals.source_rim.model_dump().items() if share}
-        written = ", ".join(f"{side}: {share:g}" for side, share in sides.items())
+        written = ", ".join(f"{side}: {share:g}" for side, share in signals.source_rim.sides().items())
         yield Finding(
             kind="source rim without labels",
             severity="warning",

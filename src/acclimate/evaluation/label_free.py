@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import views
 from acclimate.labels import VOID
@@ -180,9 +180,8 @@ def sampled_class_ratios(dataset: Dataset, *, classes: int, labels: int = SOURCE
     if not dataset.has_labels:
         return None
     counts: NDArray[np.int64] = np.zeros(classes, dtype=np.int64)
-    chosen = min(labels, len(dataset))
-    for position in range(chosen):
-        label = dataset.label(int((position + 0.5) * len(dataset) / chosen))
+    for index in evenly_spaced(labels, len(dataset)):
+        label = dataset.label(index)
         counts += np.bincount(label[label != VOID].ravel(), minlength=classes)[:classes]
     total = int(counts.sum())
     return torch.from_numpy(counts / total) if total else None

@@ -12,12 +12,6 @@ PICTURE_WIDTH = 480
 """Pixels; wide enough to compare models by eye, small enough for a page with many pictures."""
 
 
-def evenly_spaced(count: int, total: int) -> list[int]:
-    """``count`` indices spread over ``total`` items: chosen by position alone, so that no picture is hand-picked."""
-    count = min(count, total)
-    return [int((index + 0.5) * total / count) for index in range(count)]
-
-
 def picture_size(width: int, height: int) -> tuple[int, int]:
     """(width, height) of a picture for the report: never larger than the image."""
     if width <= PICTURE_WIDTH:

@@ -33,18 +33,17 @@ def compile_layers(network: SegmentationNetwork, *, required: bool = False) -> N
     """
     as_it_is = network.segment
     compiled: Any = torch.compile(as_it_is, dynamic=False, backend=BACKEND)
-    state = {"works": True}
+    works = True
 
     def segment(images: Tensor) -> Output:
-        if not network.training or not state["works"]:
+        nonlocal works
+        if not network.training or not works:
             return as_it_is(images)
         try:
             output: Output = compiled(images)
-        except UserError:
+        except (UserError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if required:
                 raise UserError(
@@ -52,7 +51,7 @@ def compile_layers(network: SegmentationNetwork, *, required: bool = False) -> N
                     "training.compile=never"
                 ) from error
             log.warning("%s does not compile here and trains as it is (%s)", network.name, reason)
-            state["works"] = False
+            works = False
             return as_it_is(images)
         return output
 

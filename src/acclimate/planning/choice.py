@@ -113,8 +113,9 @@ def chosen(
     choice.set("source", source.spec)
     choice.set("target", target.spec, "its images alone: labels are never trained on")
     if source.cut:
-        sides = {side: share for side, share in source.cut.model_dump().items() if share}
-        choice.set("source_cut", sides, "no label has a class there, and the network would learn nothing of it")
+        choice.set(
+            "source_cut", source.cut.sides(), "no label has a class there, and the network would learn nothing of it"
+        )
     if source.split != "train":
         choice.set("source_split", source.split, "the only split to train on")
     if target.split != "train":

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.cut import Cut, unlabelled_rim
+from acclimate.data.cut import Cut, rim_of
 from acclimate.data.drafting.draft import draft_of
 from acclimate.data.readers.base import FileDataset
 from acclimate.data.readers.description import DESCRIPTION
 from acclimate.data.readers.files import image_size
 from acclimate.data.readers.scenes import SPLITS
 from acclimate.data.registry import DATASETS, open_dataset, parse_spec
-from acclimate.data.sample import Dataset
-from acclimate.data.seen_classes import counted
+from acclimate.data.sample import Dataset, evenly_spaced
+from acclimate.data.seen_classes import pixels_of
 from acclimate.errors import UserError
 from acclimate.io.files import write_text
 from acclimate.io.outputs import claim_file, is_untouched_draft
@@ -133,11 +133,10 @@ def source_domain(spec: str, *, space: ClassSpace | None) -> Domain:
             f"the source {spec} ({domain.split}) has no labels to learn from; a source is pictures with label maps "
             "(did you mean it as --target?)"
         )
-    seen = np.zeros(256, dtype=np.int64)
-    for place in _evenly(LOOKED, len(domain.dataset)):
-        seen += counted(domain.dataset, place)
+    labels = [domain.dataset.label(place) for place in evenly_spaced(LOOKED, len(domain.dataset))]
+    seen = sum(map(pixels_of, labels), start=np.zeros(256, dtype=np.int64))
     names = domain.dataset.class_space.classes
-    domain.cut = unlabelled_rim(domain.dataset, _evenly(LOOKED, len(domain.dataset)))
+    domain.cut = rim_of(labels)
     if domain.cut:
         domain.remarks.append(f"no label of the source has a class in {domain.cut.words()}: that margin is left out")
         width, height = domain.size
@@ -177,7 +176,7 @@ def _domain(spec: str, role: str, *, space: ClassSpace | None) -> Domain:
     split = "train" if "train" in splits or not splits else splits[0]
     dataset = open_dataset(spec, split=split, class_space=space)
     sizes: Counter[tuple[int, int]] = Counter()
-    for place in _evenly(MEASURED, len(dataset)):
+    for place in evenly_spaced(MEASURED, len(dataset)):
         if isinstance(dataset, FileDataset):
             height, width = image_size(dataset.listing.items[place].image)
         else:
@@ -194,8 +193,3 @@ def _domain(spec: str, role: str, *, space: ClassSpace | None) -> Domain:
     if len(dataset) < FEW_IMAGES:
         domain.remarks.append(f"the {role} has only {len(dataset)} images: expect little, and look at the result")
     return domain
-
-
-def _evenly(count: int, total: int) -> list[int]:
-    count = min(count, total)
-    return [int((number + 0.5) * total / count) for number in range(count)]

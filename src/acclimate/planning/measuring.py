@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acclimate.data.sample import Dataset, Image, Label
+from acclimate.data.sample import Dataset, Image, Label, evenly_spaced
 from acclimate.data.transforms import Transform, resized
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.predict import predict_labels
@@ -62,8 +62,7 @@ class FewImages(Dataset):
     """
 
     def __init__(self, dataset: Dataset, *, copied_to: tuple[int, int] | None, labels: bool) -> None:
-        count = min(IMAGES, len(dataset))
-        places = [int((number + 0.5) * len(dataset) / count) for number in range(count)]
+        places = evenly_spaced(IMAGES, len(dataset))
         self.spec, self.split, self.class_space = dataset.spec, dataset.split, dataset.class_space
         self.names = [dataset.names[place] for place in places]
         self.has_labels = labels and dataset.has_labels
@@ -73,7 +72,7 @@ class FewImages(Dataset):
         if copied_to is not None:
             self._images = [resized(image, copied_to) for image in self._images]
             self._labels = [resized_label(label, copied_to) for label in self._labels]
-        self.seconds = (time.monotonic() - begin) / count
+        self.seconds = (time.monotonic() - begin) / len(places)
 
     def image(self, index: int) -> Image:
         return self._images[index]

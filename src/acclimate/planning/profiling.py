@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
@@ -24,10 +25,10 @@ from acclimate.planning.measuring import FewImages, trial
 from acclimate.recipe.load import Recipe, TrainStage
 from acclimate.stages.stage import RunData
 from acclimate.stages.train import launched_fabric
-from acclimate.training.loop import train_step, unwatched
+from acclimate.training.loop import Watch, train_step, unwatched
 from acclimate.training.placing import compiles, place
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
-from acclimate.training.settings import resolved_precision
+from acclimate.training.settings import TrainingSettings, resolved_precision
 
 WARM_UP, TRACED = 2, 2
 """Steps that are not timed, and steps in the trace."""
@@ -158,6 +159,55 @@ class Activations:
         return tensor
 
 
+@dataclass
+class Steps:
+    """Steps of a training, one after the other.
+
+    Attributes:
+        method, source, target: what learns, and the batches of both domains; None: it does not look at the target.
+        settings: of the training.
+        fabric: where.
+        domains: while a step goes on, the domain of the images at an address in memory.
+        taken: steps so far.
+    """
+
+    method: Any
+    source: Iterator[Any]
+    target: Iterator[Any] | None
+    settings: TrainingSettings
+    fabric: Fabric
+    domains: dict[int, str] = field(default_factory=dict)
+    taken: int = 0
+
+    def take(self, watch: Watch = unwatched) -> int:
+        """One more step, whose parts ``watch`` is told of; how many images it saw."""
+        with watch("load source images"):
+            loaded = {"source": next(self.source)}
+        if self.target is not None:
+            with watch("load target images"):
+                loaded["target"] = next(self.target)
+        with watch("copy to the device"):
+            moved = {
+                domain: batch.to(self.fabric.device, channels_last=self.settings.channels_last)
+                for domain, batch in loaded.items()
+            }
+        self.domains.update({batch.images.data_ptr(): domain for domain, batch in moved.items()})
+        with watch(OTHER):
+            train_step(
+                self.method,
+                moved["source"],
+                moved.get("target"),
+                self.taken,
+                fabric=self.fabric,
+                clip=self.settings.clip_gradients,
+                accumulate=self.settings.accumulate,
+                watch=watch,
+            )
+        self.domains.clear()
+        self.taken += 1
+        return sum(len(batch.names) for batch in moved.values())
+
+
 def profiled(recipe: Recipe, data: RunData, *, stage: str | None, steps: int, trace: Path) -> Profile:
     """Takes some steps of one training of a recipe; its initial weights and images of the data stand for all others.
 
@@ -182,8 +232,7 @@ def profiled(recipe: Recipe, data: RunData, *, stage: str | None, steps: int, tr
             return dataset
         if settings.cache and transform.size is not None:
             return FewImages(dataset, copied_to=transform.size, labels=labels)
-        count = min(IMAGES, len(dataset))
-        return Subset(dataset, [int((number + 0.5) * len(dataset) / count) for number in range(count)])
+        return Subset(dataset, evenly_spaced(IMAGES, len(dataset)))
 
     all_steps = WARM_UP + 2 * steps + 1 + TRACED
     training = settings.model_copy(update={"precision": precision, "steps": max(settings.steps, all_steps)})
@@ -195,53 +244,26 @@ def profiled(recipe: Recipe, data: RunData, *, stage: str | None, steps: int, tr
         place(method, request.training, device)
         method.train()
         source, target = request.batches(0, cache=Path(folder), fabric=fabric)
+        running = Steps(method, source, target, settings, fabric)
         reset_peak_memory()
-        taken = 0
-
-        def step(watch: Any = unwatched) -> int:
-            nonlocal taken
-            with watch("load source images"):
-                loaded = [next(source)]
-            if target is not None:
-                with watch("load target images"):
-                    loaded.append(next(target))
-            with watch("copy to the device"):
-                moved = [batch.to(device, channels_last=settings.channels_last) for batch in loaded]
-            domains.update({batch.images.data_ptr(): domain for batch, domain in zip(moved, _DOMAINS, strict=False)})
-            with watch(OTHER):
-                train_step(
-                    method,
-                    moved[0],
-                    moved[1] if len(moved) > 1 else None,
-                    taken,
-                    fabric=fabric,
-                    clip=settings.clip_gradients,
-                    accumulate=settings.accumulate,
-                    watch=watch,
-                )
-            domains.clear()
-            taken += 1
-            return sum(len(batch.names) for batch in moved)
-
-        domains: dict[int, str] = {}
         for _ in range(WARM_UP):
-            step()
+            running.take()
         times, count = [], 0
         for _ in range(steps):
             begin = time.perf_counter()
-            count = step()
+            count = running.take()
             _wait(device)
             times.append(time.perf_counter() - begin)
         peak = peak_memory_mb()
         clock = Clock(device)
-        _watch_modules(method, clock, domains, stack)
+        _watch_modules(method, clock, running.domains, stack)
         for _ in range(steps):
-            step(clock)
+            running.take(clock)
         spent = [Part(part, 1000 * clock.seconds[part] / steps, clock.calls[part] / steps) for part in _order(clock)]
         memory = _memory(method, device)
-        memory["activations kept for the way back"] = _activations(method, step)
+        memory["activations kept for the way back"] = _activations(method, running.take)
         memory["peak of " + ("the GPU" if device.type == "cuda" else "this process")] = peak
-        _trace(lambda: step(clock), device, trace, Path(folder) / "trace.json")
+        _trace(lambda: running.take(clock), device, trace, Path(folder) / "trace.json")
     compiled, reason = compiles(request.training, method.network, device)
     remarks = [
         f"{machine_in_words()}, {torch.get_num_threads()} threads, {precision}"
@@ -250,9 +272,6 @@ def profiled(recipe: Recipe, data: RunData, *, stage: str | None, steps: int, tr
     ]
     title = f"{recipe.name}, {name}: {chosen.train}, {network.name}, {count} images a step"
     return Profile(title, remarks, 1000 * statistics.median(times), count, spent, memory)
-
-
-_DOMAINS = ("source", "target")
 
 
 def _training(recipe: Recipe, stage: str | None) -> tuple[str, TrainStage]:

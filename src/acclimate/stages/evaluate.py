@@ -11,14 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.inference import Inference, Resample
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities, sampled_class_ratios
-from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.protocols import Protocol
 from acclimate.evaluation.scores import Row, read_scores, score_row, write_scores

@@ -11,7 +11,7 @@ from typing import Any
 
 from acclimate.data.cut import Cut, unlabelled_rim, without_margin
 from acclimate.data.registry import open_dataset
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import Translated
 from acclimate.doctor.findings import BASELINE, Finding
@@ -20,7 +20,6 @@ from acclimate.doctor.sets import findings_in_sets
 from acclimate.doctor.signals import SIGNALS, ModelSignals, SetSignals
 from acclimate.errors import UserError
 from acclimate.evaluation.inference import Inference
-from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.progress import progress
 from acclimate.stages.evaluate import EvaluateStage, load_networks

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
-from acclimate.data.sample import Dataset, Label
+from acclimate.data.sample import Dataset, Label, evenly_spaced
 from acclimate.data.wrappers import Subset
-from acclimate.evaluation.pictures import evenly_spaced, picture_size
+from acclimate.evaluation.pictures import picture_size
 from acclimate.io.panels import write_stacked
 from acclimate.io.progress import progress
 from acclimate.labels import resized_label

@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.doctor.signals import SourceSignals, TargetSignals
 from acclimate.errors import UserError
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.label_free import label_free_scores, predicted_probabilities
-from acclimate.evaluation.pictures import evenly_spaced
 from acclimate.evaluation.predict import predict_labels
 from acclimate.labels import VOID, resized_label
 from acclimate.models.network import SegmentationNetwork

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from acclimate.data.class_space import ClassSpace
-from acclimate.data.sample import Dataset
+from acclimate.data.sample import Dataset, evenly_spaced
 from acclimate.evaluation.inference import Inference
-from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
+from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.io.checksums import write_verified_json
 from acclimate.labels import resized_label

@@ -23,11 +23,11 @@ from pydantic import Field
 
 from acclimate.data.cache import cached
 from acclimate.data.loading import batches
-from acclimate.data.sample import Batch, Dataset, Image
+from acclimate.data.sample import Batch, Dataset, Image, evenly_spaced
 from acclimate.data.transforms import Transform
 from acclimate.data.wrappers import TRANSLATION, Translated, translated_path, untranslated
 from acclimate.errors import UserError
-from acclimate.evaluation.pictures import evenly_spaced, picture_size, save_picture
+from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.io.checksums import read_verified_json, write_verified_json
 from acclimate.io.files import hash_of, hash_of_file, write_bytes
 from acclimate.io.identity import identity
@@ -265,8 +265,14 @@ def _train(request: TranslateRequest, *, folder: Path, cache: Path, fabric: Fabr
 
     def stream(name: str, dataset: Dataset, transform: Transform, first_step: int) -> Iterator[Batch]:
         if training.cache and transform.size is not None:
-            how = {"resample": transform.resample, "reading": transform.reading}
-            dataset = cached(dataset, size=transform.size, folder=cache, labels=False, **how)  # type: ignore[arg-type]
+            dataset = cached(
+                dataset,
+                size=transform.size,
+                folder=cache,
+                labels=False,
+                resample=transform.resample,
+                reading=transform.reading,
+            )
         return batches(
             dataset,
             transform=transform,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from acclimate.data.sample import Batch, Dataset
+from acclimate.data.sample import Batch, Dataset, evenly_spaced
 from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
 
@@ -40,7 +40,7 @@ class LabelledTarget(BaseModel):
                 f"training.labelled_target.images={self.images} is more than the {len(target)} images of {target.spec} "
                 f"({target.split})"
             )
-        return Subset(target, [int((index + 0.5) * len(target) / self.images) for index in range(self.images)])
+        return Subset(target, evenly_spaced(self.images, len(target)))
 
 
 def joined(source: Iterator[Batch], few: Iterator[Batch]) -> Iterator[Batch]:

@@ -219,36 +219,49 @@ def train_step(
     _forget_gradients(method)
     if exchange is not None:
         exchange.begin_step()
-    record: dict[str, Term] = {}
-    sources = [source] if accumulate == 1 else source.parts(accumulate)
-    targets = [target] * accumulate if accumulate == 1 or target is None else target.parts(accumulate)
+    sources = source.parts(accumulate)
+    targets = [None] * accumulate if target is None else target.parts(accumulate)
+    parts = []
     for source_part, target_part in zip(sources, targets, strict=True):
         part: dict[str, Term] = {}
         terms = method.terms(source_part, target_part, step)
         while (losses := _next_losses(terms, fabric)) is not None:
             if losses is STEP:
-                if accumulate > 1:
-                    raise UserError(
-                        f"training.accumulate={accumulate}: this method steps its optimisers within a step, whose "
-                        "batch cannot be gone through in parts; set it to 1"
-                    )
+                _expect_whole_batches(accumulate)
                 _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
                 _forget_gradients(method)
                 continue
             with watch("backward"):
                 _descend(losses, parts=accumulate)
             part.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
-        if accumulate > 1:
-            part = {name: replace(term, value=term.value / accumulate) for name, term in part.items()}
-        for name, term in part.items():
-            record[name] = replace(term, value=record[name].value + term.value) if name in record else term
+        parts.append(part)
     with watch("optimisers"):
         _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
     with watch("moving averages"):
         method.after_step(step)
-    return record
+    return _mean(parts)
+
+
+def _mean(parts: list[dict[str, Term]]) -> dict[str, Term]:
+    """The terms of a step, each the mean over the parts of its batches."""
+    if len(parts) == 1:
+        return parts[0]
+    mean: dict[str, Term] = {}
+    for part in parts:
+        for name, term in part.items():
+            share = term.value / len(parts)
+            mean[name] = replace(term, value=mean[name].value + share if name in mean else share)
+    return mean
+
+
+def _expect_whole_batches(accumulate: int) -> None:
+    if accumulate > 1:
+        raise UserError(
+            f"training.accumulate={accumulate}: this method steps its optimisers within a step, whose batch cannot be "
+            "gone through in parts; set it to 1"
+        )
 
 
 def _descend(losses: Losses, *, parts: int) -> None:

@@ -21,15 +21,6 @@ WORTH_COMPILING = 2_000
 """Steps from which the minutes of compiling come back; below, ``auto`` leaves it."""
 
 
-class Sized(Protocol):
-    """A transform, as far as compiling depends on it."""
-
-    @property
-    def size(self) -> tuple[int, int] | None: ...
-    @property
-    def crop(self) -> tuple[int, int] | None: ...
-
-
 class PlacingSettings(Protocol):
     """What of a training's settings says how it computes."""
 
@@ -67,8 +58,7 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
             "training.recompute_activations: the network has no repeated blocks of layers; set it to false, and lower "
             "the batch size or training.accumulate if memory is short"
         )
-    one_size = all(map(_of_one_size, (settings.source_transform, settings.target_transform)))
-    if device.type == "cuda" and one_size:
+    if device.type == "cuda" and _of_one_size(settings):
         torch.backends.cudnn.benchmark = True  # tries a convolution's kernels once for each size of picture
     compiled, reason = compiles(settings, network, device)
     log.info("layers are %scompiled: %s", "" if compiled else "not ", reason)
@@ -102,11 +92,16 @@ def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> t
         obstacle = "this GPU is too old for it"
     if obstacle is None and settings.steps < WORTH_COMPILING:
         obstacle = f"fewer than {WORTH_COMPILING} steps"
-    if obstacle is None and not all(map(_of_one_size, (settings.source_transform, settings.target_transform))):
+    if obstacle is None and not _of_one_size(settings):
         obstacle = "pictures differ in size"
     return (True, "it pays on this GPU") if obstacle is None else (False, obstacle)
 
 
-def _of_one_size(transform: Sized) -> bool:
-    scaled = getattr(transform, "scale", None) is not None
-    return transform.crop is not None or (transform.size is not None and not scaled)
+def _of_one_size(settings: PlacingSettings) -> bool:
+    """Whether all pictures of a domain enter the network at one size."""
+
+    def fixed(transform: Any) -> bool:
+        scaled = getattr(transform, "scale", None) is not None  # a detector's transform has none
+        return transform.crop is not None or (transform.size is not None and not scaled)
+
+    return fixed(settings.source_transform) and fixed(settings.target_transform)

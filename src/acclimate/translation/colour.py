@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.data.sample import Image
+from acclimate.data.sample import Image, evenly_spaced
 
 LEVELS = 256
 SAMPLED = 200
@@ -37,8 +37,7 @@ def channel_histograms(images: Iterable[Image]) -> NDArray[np.int64]:
 
 def sampled_images(dataset: Pictures, *, count: int = SAMPLED) -> Iterable[Image]:
     """At most ``count`` images of a set, evenly spaced."""
-    count = min(count, len(dataset))
-    return (dataset.image(int((index + 0.5) * len(dataset) / count)) for index in range(count))
+    return (dataset.image(index) for index in evenly_spaced(count, len(dataset)))
 
 
 def wasserstein(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acclimate.data.cache import in_parallel
 from acclimate.data.readers.files import read_ids
+from acclimate.data.sample import evenly_spaced
 from acclimate.errors import UserError
 from acclimate.io.images import opened
 
@@ -53,8 +54,7 @@ class Values:
 
 def values_in(paths: Sequence[Path]) -> Values:
     """The ids or colours of label files, told by the first that can be read."""
-    count = min(LOOKED, len(paths))
-    chosen = [paths[int((number + 0.5) * len(paths) / count)] for number in range(count)]
+    chosen = [paths[place] for place in evenly_spaced(LOOKED, len(paths))]
     result = Values(colours=bool(chosen) and _drawn_in_colours(chosen[0]))
 
     def counted(index: int) -> tuple[NDArray[np.integer], NDArray[np.integer]] | UserError:
@@ -64,7 +64,7 @@ def values_in(paths: Sequence[Path]) -> Values:
             return error
         return np.unique(numbers, return_counts=True)
 
-    for each in in_parallel(counted, count):
+    for each in in_parallel(counted, len(chosen)):
         if isinstance(each, UserError):
             result.problems.append(str(each))
             continue

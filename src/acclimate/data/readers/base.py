@@ -201,14 +201,15 @@ class FileDataset(Dataset):
         return label
 
     def image(self, index: int) -> Image:
-        item = self.listing.items[index]
-        notice = (lambda quirk: self.noticed(quirk, item.image)) if item.label is not None else None
-        return read_image(item.image, notice=notice)
+        return self._image(index)
 
     def reduced_image(self, index: int, size: tuple[int, int]) -> Image:
+        return self._image(index, reduced_for=size)
+
+    def _image(self, index: int, *, reduced_for: tuple[int, int] | None = None) -> Image:
         item = self.listing.items[index]
         notice = (lambda quirk: self.noticed(quirk, item.image)) if item.label is not None else None
-        return read_image(item.image, notice=notice, reduced_for=size)
+        return read_image(item.image, notice=notice, reduced_for=reduced_for)
 
     def label(self, index: int) -> Label:
         item = self.listing.items[index]
