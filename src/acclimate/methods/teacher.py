@@ -53,6 +53,8 @@ class TeacherOptions(BaseModel):
         confidence: how the share of sure pixels weighs the loss: one weight per ``batch`` (as published), per
             ``image``, or 0 and 1 per ``pixel``; ``none``: every pixel counts fully.
         margins: see :class:`Margins`; none as a default, Cityscapes' are 15 and 120 of 512 rows.
+        result: which of the two is the adapted model: the ``student`` (as published), whose running statistics saw
+            source, mixed and masked pictures, or the ``teacher``, whose own ones saw the target as it is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +67,7 @@ class TeacherOptions(BaseModel):
     threshold: float = Field(default=0.968, ge=0.0, le=1.0)
     confidence: Literal["batch", "image", "pixel", "none"] = "batch"
     margins: Margins = Margins()
+    result: Literal["student", "teacher"] = "student"
 
 
 class PseudoLabels(NamedTuple):
