@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.methods import METHODS
@@ -73,11 +75,18 @@ class Command:
     given: Path | None = None
 
 
+def fields(method: Any) -> Mapping[str, Any]:
+    """The options of a method by name."""
+    found: Mapping[str, Any] = method.Options.model_fields
+    return found
+
+
 def recipes() -> dict[str, str]:
     """Name of each method and verb -> its recipe."""
     found = {}
     for name, method in METHODS.items():
-        stages = f"  it: {{train: {name}}}\n"
+        narrow = ", ".join(f"{key}: 4" for key in ("translator_width", "perceptual_width") if key in fields(method))
+        stages = f"  it: {{train: {name}, options: {{{narrow}}}}}\n" if narrow else f"  it: {{train: {name}}}\n"
         if method.trains_on == "pseudo-labels":
             stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
         more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())
