@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -78,3 +83,80 @@ def test_no_objects_and_no_detections() -> None:
     assert scores.average_precision("area").mean is None
     scores.add(Boxes.of([A], [1]), detection())
     assert scores.average_precision("voc07").by_class == (None, 0.0)
+
+
+def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]], DetectionScores]:
+    """Ground truth and results as COCO's files hold them, and ours of the same; quarters of pixels, which are exact."""
+    rng = np.random.default_rng(seed)
+    classes, images = 4, 6
+    truth: dict[str, Any] = {
+        "images": [{"id": number} for number in range(images)],
+        "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
+        "annotations": [],
+    }
+    found: list[dict[str, Any]] = []
+    scores = DetectionScores(classes)
+    for image in range(images):
+        # class 3 has no object anywhere; one image of two has a crowd
+        count = int(rng.integers(0, 9))
+        corner, size = rng.integers(0, 240, (count, 2)) / 4, rng.integers(20, 120, (count, 2)) / 4
+        kinds, crowds = rng.choice([0, 1, 3], count), rng.random(count) < 0.15
+        for place in range(count):
+            box = [*corner[place], *size[place]]
+            truth["annotations"].append(
+                {
+                    "id": len(truth["annotations"]) + 1,
+                    "image_id": image,
+                    "category_id": int(kinds[place]) + 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": int(crowds[place]),
+                }
+            )
+        many = int(rng.integers(0, 130)) if image == 0 else int(rng.integers(0, 30))
+        of = rng.integers(0, max(1, count), many)
+        near = (corner[of], size[of]) if count else (np.zeros((many, 2)), np.ones((many, 2)))
+        at, wide = (
+            near[0] + rng.integers(-24, 25, (many, 2)) / 4,
+            np.maximum(1, near[1] + rng.integers(-16, 17, (many, 2)) / 4),
+        )
+        named = np.where(rng.random(many) < 0.8, kinds[of] if count else 0, rng.integers(0, classes, many))
+        sure = rng.permutation(4096)[:many] / 4096
+        found += [
+            {"image_id": image, "category_id": int(named[i]) + 1, "bbox": [*at[i], *wide[i]], "score": float(sure[i])}
+            for i in range(many)
+        ]
+        ends = np.concatenate([at, at + wide], axis=1)
+        scores.add(
+            Boxes.of(np.concatenate([corner, corner + size], axis=1).tolist(), kinds.tolist(), crowds.tolist()),
+            Detection(torch.tensor(ends).float(), torch.tensor(named), torch.tensor(sure).float()),
+        )
+    return truth, found, scores
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_coco_style_is_that_of_pycocotools_itself(seed: int) -> None:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth, found, scores = random_case(seed)
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground = COCO()
+        ground.dataset = truth
+        ground.createIndex()
+        evaluation = COCOeval(ground, ground.loadRes(found), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    result = scores.average_precision("coco")
+    assert 0.01 < evaluation.stats[0] < 0.99
+    assert result.mean == pytest.approx(evaluation.stats[0], abs=1e-6)
+    by_class = evaluation.eval["precision"][:, :, :, 0, 2].mean(axis=(0, 1))
+    assert [-1 if value is None else value for value in result.by_class] == pytest.approx(by_class.tolist(), abs=1e-6)
+
+
+def test_coco_style_by_hand() -> None:
+    """One object and one detection of IoU 0.72: right at 0.5 to 0.7, five of ten."""
+    scores = DetectionScores(1)
+    scores.add(Boxes.of([[0.0, 0.0, 10.0, 10.0]], [0]), detection(([0.0, 0.0, 10.0, 7.2], 0, 0.9)))
+    assert scores.average_precision("coco").mean == pytest.approx(0.5)

@@ -174,6 +174,72 @@ def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
         open_boxes(f"voc:{tmp_path}")
 
 
+def yolo(root: Path, *, exported: bool = False) -> Path:
+    pictures, texts = ("train/images", "train/labels") if exported else ("images/train", "labels/train")
+    for name in ("a", "b", "c"):
+        picture(root / pictures / f"{name}.jpg")
+    (root / texts).mkdir(parents=True)
+    # 12 x 8: a box of 3 x 4 around (4.5, 4); an outline; a box that reaches out by 0.6 pixels
+    (root / texts / "a.txt").write_text("1 0.375 0.5 0.25 0.5\n\n0 0.5 0.25 0.75 0.25 0.75 0.5\n1 0.95 0.5 0.2 0.25\n")
+    (root / texts / "b.txt").write_text("")
+    if exported:
+        (root / "data.yaml").write_text("names: [dog, car]\nnc: 2\ntrain: train/images\n")
+    else:
+        (root / "classes.txt").write_text("dog\ncar\n")
+    return root
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_yolo(tmp_path: Path, exported: bool) -> None:
+    data = open_boxes(f"yolo:{yolo(tmp_path, exported=exported)}")
+    assert list(data.names) == ["a", "b", "c"]
+    assert data.has_labels
+    assert data.class_space.classes == ("dog", "car")
+    boxes = data.boxes(0)
+    expected = torch.tensor([[3.0, 2.0, 6.0, 6.0], [6.0, 2.0, 9.0, 4.0], [10.2, 3.0, 12.0, 5.0]])
+    torch.testing.assert_close(boxes.corners, expected)
+    assert boxes.classes.tolist() == [1, 0, 1]
+    assert [len(data.boxes(place)) for place in (1, 2)] == [0, 0]
+    assert len(data.fingerprint()) > 8
+
+
+def test_yolo_names_by_number_and_pictures_alone(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("names: {0: cat, 1: bus}\n")
+    assert open_boxes(f"yolo:{root}").class_space.classes == ("cat", "bus")
+    picture(root / "images/val/d.jpg")
+    assert not open_boxes(f"yolo:{root}", split="val").has_labels
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("1 96 64 20 20", "no fractions"),
+        ("7 0.5 0.5 0.1 0.1", "from 0 to 1"),
+        ("car 0.5 0.5 0.1 0.1", r"a\.txt, line 1"),
+        ("1 0.5 0.5 0.1", "3 numbers"),
+        ("1 nan 0.5 0.1 0.1", "no fractions"),
+    ],
+)
+def test_yolo_lines_that_are_no_object(tmp_path: Path, line: str, words: str) -> None:
+    root = yolo(tmp_path)
+    (root / "labels/train/a.txt").write_text(line)
+    with pytest.raises(UserError, match=words):
+        open_boxes(f"yolo:{root}").boxes(0)
+
+
+@pytest.mark.parametrize("content", ["names: 3", "[]", "names: [1, 2]", "names: {a: b}"])
+def test_yolo_names_that_are_none(tmp_path: Path, content: str) -> None:
+    root = yolo(tmp_path)
+    (root / "data.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"data\.yaml"):
+        open_boxes(f"yolo:{root}")
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").unlink()
+    with pytest.raises(UserError, match=r"none of data\.yaml"):
+        open_boxes(f"yolo:{root}")
+
+
 def test_no_common_class_is_an_error(tmp_path: Path) -> None:
     root = coco(tmp_path)
     path = root / "annotations/train.json"

@@ -42,7 +42,15 @@ SOURCE, TARGET = batch(1, boxes=True), batch(2, boxes=False)
     [
         ("source_only", [["classification", "localisation"]]),
         ("oracle", [["classification", "localisation"]]),
+        ("adabn", [["classification", "localisation"]]),
         ("minent", [["classification", "localisation"], ["entropy"]]),
+        (
+            "mean_teacher",
+            [
+                ["classification", "localisation"],
+                ["pseudo-labels", "labels per picture", "spared per picture"],
+            ],
+        ),
         (
             "advent",
             [
@@ -112,6 +120,22 @@ def test_a_discriminator_that_knows_nothing_costs_log_two() -> None:
     for terms in parts[1:]:
         for value in (term.value for term in terms.values()):
             assert value.item() == pytest.approx(math.log(2))
+
+
+def test_adabn_moves_running_statistics_by_the_target_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    detector = build_detector(DetectorConfig(name="ssdlite", channels=16), 3)
+    made = DETECTION_METHODS["adabn"](
+        detector, options=DETECTION_METHODS["adabn"].Options(), setting=DetectionSetting(OptimizerSettings())
+    )
+    steps = made.losses(SOURCE, TARGET, 0)
+    next(steps)
+    mean = next(value for name, value in detector.named_buffers() if name.endswith("running_mean"))
+    after_source = mean.clone()
+    assert list(steps) == []
+    first = detector.ssd.backbone.body.features[0][0]  # type: ignore[union-attr, index]
+    seen = first((TARGET.images - detector.mean) / detector.std).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(mean, 0.9 * after_source + 0.1 * seen)
 
 
 def test_localisation_weight() -> None:

@@ -74,6 +74,50 @@ def test_options_of_the_other_detector_are_refused() -> None:
         validated(DetectorConfig, {"width": 16}, "network")
 
 
+@pytest.fixture(scope="module")
+def ssdlite() -> Detector:
+    torch.manual_seed(0)
+    return build_detector(DetectorConfig(name="ssdlite", frozen_stride=4), 4)
+
+
+def test_ssdlites_priors_are_square_in_pictures_of_any_shape(ssdlite: Detector) -> None:
+    ssdlite.eval()
+    with torch.no_grad():
+        output = ssdlite(torch.rand(1, 3, 64, 256))
+    assert [(each.height, each.width) for each in output.maps] == [(8, 32), (4, 16), (2, 8), (1, 4), (1, 2)]
+    assert output.logits.shape == (1, 6 * (256 + 64 + 16 + 4 + 2), 5)
+    sizes = output.priors[:, 2:] - output.priors[:, :2]
+    side = 0.06 * 128  # the root of 64 x 256
+    expected = torch.tensor([[side, side], [side * 2**0.5] * 2, [side * 2**0.5, side / 2**0.5]])
+    torch.testing.assert_close(sizes[:3], expected)
+    centres = (output.priors[:, :2] + output.priors[:, 2:]) / 2
+    torch.testing.assert_close(centres[6 * 33], torch.tensor([12.0, 12.0]))
+
+
+def test_ssdlite_freezes_what_its_maps_up_to_a_stride_are_made_with(ssdlite: Detector) -> None:
+    frozen = {name for name, parameter in ssdlite.named_parameters() if not parameter.requires_grad}
+    blocks = {int(name.split("features.")[1].split(".")[0]) for name in frozen}
+    assert blocks == {0, 1, 2, 3}
+    assert all(p.requires_grad for p in build_detector(DetectorConfig(name="ssdlite"), 4).parameters())
+
+
+@pytest.mark.parametrize(("backbone", "ours"), [("torchvision/resnet18", True), ("timm/vit_tiny_patch16_224", False)])
+def test_ssdlite_takes_any_backbone_with_maps_at_strides_8_16_and_32(backbone: str, ours: bool) -> None:
+    config = DetectorConfig(name="ssdlite", backbone=backbone, channels=16)
+    if not ours:
+        with pytest.raises(UserError, match="8, 32 is missing"):
+            build_detector(config, 2)
+        return
+    detector = build_detector(config, 2).eval()
+    with torch.no_grad():
+        assert detector(torch.rand(1, 3, 64, 64)).logits.shape == (1, 6 * (64 + 16 + 4 + 1 + 1), 3)
+    again = build_detector(config, 2, initialised=False)
+    again.load_state_dict(detector.state_dict())
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(images).offsets, detector(images).offsets)
+
+
 def test_loss_against_a_direct_computation() -> None:
     torch.manual_seed(1)
     detector = build_detector(DetectorConfig(name="light-ssd"), 3)

@@ -10,6 +10,7 @@ from test_docs_tables import defaults
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.methods.advent import DetectionAdvEntOptions
 from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionOptions
+from acclimate.detection.methods.mean_teacher import DetectionMeanTeacherOptions
 from acclimate.detection.methods.minent import DetectionMinEntOptions
 from acclimate.detection.networks import DETECTORS
 from acclimate.detection.registry import BOXED_DATASETS
@@ -26,6 +27,7 @@ FOUND = {table[0][0]: table[1:] for table in tables(ROOT / "docs" / "methods" / 
         ("option of every method", DetectionOptions, None),
         ("option of minent and advent", DetectionAdaptingOptions, DetectionOptions),
         ("option of minent", DetectionMinEntOptions, DetectionAdaptingOptions),
+        ("option of mean_teacher", DetectionMeanTeacherOptions, DetectionOptions),
         ("option of advent", DetectionAdvEntOptions, DetectionAdaptingOptions),
         ("key of training", DetectionTraining, TrainingSettings),
         ("key of a transform", BoxTransform, None),

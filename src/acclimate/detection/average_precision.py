@@ -14,10 +14,15 @@ import numpy as np
 from acclimate.detection.detector import Detection
 from acclimate.detection.sample import Boxes
 
-Style = Literal["voc07", "area"]
+Style = Literal["voc07", "area", "coco"]
 """``voc07``: the mean of the interpolated precision at recalls 0, 0.1, ..., 1. ``area``: the area under the
-interpolated precision over recall (VOC from 2010 on). Interpolated: the highest precision at that recall or beyond."""
+interpolated precision over recall (VOC from 2010 on). ``coco``: the mean at recalls 0, 0.01, ..., 1, over the IoUs 0.5,
+0.55, ..., 0.95, of the 100 most certain detections of each class and image. Interpolated: the highest precision at that
+recall or beyond."""
 
+COCO_IOUS = np.linspace(0.5, 0.95, 10)
+COCO_RECALLS = np.linspace(0.0, 1.0, 101)
+COCO_DETECTIONS = 100
 _EASY, _DIFFICULT = 1.0, 1e12
 
 
@@ -39,7 +44,7 @@ class DetectionScores:
 
     Args:
         classes: number of classes.
-        iou: least IoU of a correct detection.
+        iou: least IoU of a correct detection; the style ``coco`` has its own ten.
     """
 
     def __init__(self, classes: int, *, iou: float = 0.5) -> None:
@@ -52,7 +57,8 @@ class DetectionScores:
         """Adds an image; both in pixels of the same size.
 
         A detection takes the object of its class it overlaps most among those still free (COCO's matching, most
-        certain detections first). One that only fits a difficult object counts neither as right nor as wrong.
+        certain detections first). One that only fits a difficult object counts neither as right nor as wrong; in the
+        style ``coco`` difficult objects are crowds, of which a detection need only lie within.
         """
         self._images += 1
         for (x0, y0, x1, y1), place, difficult in zip(
@@ -90,13 +96,13 @@ class DetectionScores:
             if each["area"] == _EASY:
                 counts[each["category_id"] - 1] += 1
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = self._evaluated()
+            evaluation = self._evaluated(style)
             values = [
                 self._class_ap(evaluation, place, count, style) if count else None for place, count in enumerate(counts)
             ]
         return AveragePrecision(tuple(values))
 
-    def _evaluated(self) -> Any:
+    def _evaluated(self, style: Style) -> Any:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
 
@@ -106,22 +112,26 @@ class DetectionScores:
         for content in (self._truths, self._found):
             coco = COCO()
             coco.dataset = {"images": images, "categories": categories, "annotations": copy.deepcopy(content)}
+            for each in coco.dataset["annotations"] if style == "coco" else []:
+                each["iscrowd"], each["area"] = int(each["area"] == _DIFFICULT), _EASY
             coco.createIndex()
             sets.append(coco)
         evaluation = COCOeval(*sets, iouType="bbox")
         parameters = evaluation.params
-        parameters.iouThrs = np.array([self.iou])
+        parameters.iouThrs = COCO_IOUS if style == "coco" else np.array([self.iou])
         parameters.areaRng, parameters.areaRngLbl = [[0, 2 * _EASY]], ["all"]
-        parameters.maxDets = [max(1, len(self._found))]
+        parameters.maxDets = [COCO_DETECTIONS if style == "coco" else max(1, len(self._found))]
         evaluation.evaluate()
         return evaluation
 
     def _class_ap(self, evaluation: Any, place: int, count: int, style: Style) -> float:
         parameters = copy.copy(evaluation.params)
-        if style == "voc07":
+        if style == "coco":
+            parameters.recThrs = COCO_RECALLS
+        elif style == "voc07":
             parameters.recThrs = np.linspace(0.0, 1.0, 11)
         else:  # precision changes only where recall does, at multiples of 1 / count: their mean is the area
             parameters.recThrs = np.arange(1, count + 1) / count
         evaluation.accumulate(parameters)
-        precision: Sequence[float] = evaluation.eval["precision"][0, :, place, 0, 0]
+        precision: Sequence[float] = evaluation.eval["precision"][:, :, place, 0, 0]
         return float(np.mean(precision))

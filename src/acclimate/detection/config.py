@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,23 +10,35 @@ from typing_extensions import Self
 
 from acclimate.io.identity import file_named
 
-DetectorName = Literal["ssd300-vgg16", "light-ssd"]
+DetectorName = Literal["ssd300-vgg16", "ssdlite", "light-ssd"]
 Priors = Literal["coco", "voc"]
 Convention = Literal["torchvision", "ssd.pytorch"]
+DETECTOR_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "ssd300-vgg16": ("priors", "convention", "weights"),
+    "ssdlite": ("backbone", "channels", "frozen_stride", "weights"),
+    "light-ssd": ("width",),
+}
+"""Which options each detector has."""
 
 
 class DetectorConfig(BaseModel):
     """A detector's name and options.
 
     Attributes:
-        name: ``ssd300-vgg16`` as published, or ``light-ssd``, a compact one for the built-in scenes.
+        name: ``ssd300-vgg16`` as published; ``ssdlite``, depthwise separable heads on a pyramid over a backbone; or
+            ``light-ssd``, a compact one that is trained from scratch.
         priors: sizes of the priors of ``ssd300-vgg16``: those for COCO (21 to 315 pixels; what the code behind ADVENT's
             detector takes for 9 outputs) or for VOC (30 to 315).
         convention: whose normalisation and selection of detections ``ssd300-vgg16`` follows. ``torchvision``: RGB means
             subtracted from RGB, 400 candidates per class, 200 detections per image. ``ssd.pytorch``: means in BGR order
             subtracted from RGB images, as that code does, and 200 candidates per class without a bound per image.
-        weights: ``imagenet`` (torchvision's, of VGG-16's convolutions), the path of a safetensors file with the same
-            keys, or None for random ones.
+        weights: ``imagenet`` (of VGG-16's convolutions, or of the backbone), the path of a safetensors file with the
+            same keys, or None for random ones.
+        backbone: of ``ssdlite``: ``torchvision/NAME`` or ``timm/NAME`` with maps at strides 8, 16 and 32; None:
+            ``torchvision/mobilenet_v2``.
+        channels: of every map of the pyramid of ``ssdlite``; None: 96.
+        frozen_stride: the weights that the backbone's maps up to this stride are made with stay as they are, which
+            saves half of a step with 4; None: all are trained.
         width: channels of the first convolution of ``light-ssd``.
     """
 
@@ -36,10 +49,13 @@ class DetectorConfig(BaseModel):
     convention: Convention = "torchvision"
     weights: str | None = file_named(None)
     width: Annotated[int, Field(ge=8, le=128)] | None = None
+    backbone: str | None = None
+    channels: Annotated[int, Field(ge=8, le=512)] | None = None
+    frozen_stride: Literal[2, 4, 8, 16] | None = None
 
     @model_validator(mode="after")
     def _no_option_of_another_detector(self) -> Self:
-        for key in ("width",) if self.name == "ssd300-vgg16" else ("priors", "convention", "weights"):
+        for key in type(self).model_fields.keys() - {"name", *DETECTOR_OPTIONS[self.name]}:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"detector {self.name!r} has no option {key!r}; remove it or choose another network")
         return self

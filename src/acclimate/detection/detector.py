@@ -17,6 +17,9 @@ from acclimate.detection.sample import Boxes
 from acclimate.models.network import ParameterGroup, trainable
 from acclimate.precision import full_precision
 
+_SPARED_OVERLAP = 0.5
+_SURE = 1e4
+
 
 class DetectorOutput(NamedTuple):
     """What a detector says about a batch; P priors in the order map, row, column, anchor.
@@ -26,12 +29,14 @@ class DetectorOutput(NamedTuple):
         offsets: (B, P, 4), boxes encoded relative to the priors.
         priors: (P, 4), x0, y0, x1, y1 in pixels of the input.
         maps: the shapes of the feature maps, whose priors add up to P.
+        features: the maps themselves, (B, channels, h, w), the finest first.
     """
 
     logits: Tensor
     offsets: Tensor
     priors: Tensor
     maps: tuple[MapShape, ...]
+    features: tuple[Tensor, ...]
 
 
 class Detection(NamedTuple):
@@ -56,18 +61,31 @@ class Detector(nn.Module):
         config: what it was built from.
         classes: number of classes without the background.
         mean, std: of the normalisation, RGB in [0, 1].
+        background_below: IoU with every object, difficult ones too, below which a prior is background; from there to
+            0.5 it is neither. 0.5 in SSD, where what is hardest to tell from an object is most of what is mined as
+            background.
+        body_multiple: of the learning rate, for the backbone's weights.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, ssd: SSD, config: DetectorConfig, classes: int, *, mean: Sequence[float], std: Sequence[float]
+        self,
+        ssd: SSD,
+        config: DetectorConfig,
+        classes: int,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        background_below: float = 0.5,
+        body_multiple: float = 1.0,
     ) -> None:
         super().__init__()
         self.ssd = ssd
         self.config = config
         self.classes = classes
+        self.background_below, self.body_multiple = background_below, body_multiple
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -81,6 +99,12 @@ class Detector(nn.Module):
         """Priors at each position, map by map."""
         counts: list[int] = self._anchors.num_anchors_per_location()
         return counts
+
+    @property
+    def channels(self) -> int:
+        """Channels of the finest feature map."""
+        first = next(layer for layer in self.ssd.head.modules() if isinstance(layer, nn.Conv2d))
+        return first.in_channels
 
     @property
     def _anchors(self) -> Any:
@@ -99,9 +123,11 @@ class Detector(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             full = [full_precision(feature) for feature in features]
             priors = self._anchors(ImageList(images[:1], [size]), full)[0]
-        return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes)
+        return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes, tuple(features))
 
-    def loss(self, output: DetectorOutput, boxes: Sequence[Boxes]) -> dict[str, Tensor]:
+    def loss(
+        self, output: DetectorOutput, boxes: Sequence[Boxes], *, spared: Sequence[Boxes] | None = None
+    ) -> dict[str, Tensor]:
         """Classification and localisation losses of SSD.
 
         A prior belongs to the ground truth it overlaps most if their IoU is at least 0.5, or if no prior overlaps that
@@ -111,6 +137,8 @@ class Detector(nn.Module):
         Args:
             output: of the batch.
             boxes: one per image, in pixels of the network's input. Difficult ones are left out.
+            spared: one per image: what may be objects. A prior that overlaps one of them by half and belongs to none of
+                ``boxes`` is neither object nor background.
 
         Returns:
             ``classification`` and ``localisation``, scalars.
@@ -128,8 +156,13 @@ class Detector(nn.Module):
             else:
                 matched.append(torch.full((len(priors),), -1, dtype=torch.int64, device=priors.device))
         with torch.autocast(priors.device.type, enabled=False):
+            logits = full_precision(output.logits)
+            if self.background_below < self.ssd.proposal_matcher.high_threshold:
+                logits = _without(logits, priors, matched, boxes, overlap=self.background_below)
+            if spared is not None:
+                logits = _without(logits, priors, matched, spared, overlap=_SPARED_OVERLAP)
             heads = {
-                "cls_logits": full_precision(output.logits),
+                "cls_logits": logits,
                 "bbox_regression": full_precision(output.offsets),
             }
             losses = self.ssd.compute_loss(targets, heads, [priors] * count, matched)
@@ -153,5 +186,26 @@ class Detector(nn.Module):
         return results
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """All parameters, at one learning rate."""
-        return [ParameterGroup("detector", trainable(self.parameters()))]
+        """All parameters at one learning rate; the backbone's own, where it has been trained before, at a lower one."""
+        body: Any = getattr(self.ssd.backbone, "body", None)
+        own = set() if body is None or self.body_multiple == 1 else {id(each) for each in body.parameters()}
+        rest = [each for each in trainable(self.parameters()) if id(each) not in own]
+        groups = [ParameterGroup("detector", rest)]
+        if own:
+            groups.append(ParameterGroup("body", trainable(body.parameters()), self.body_multiple))
+        return groups
+
+
+def _without(
+    logits: Tensor, priors: Tensor, matched: Sequence[Tensor], spared: Sequence[Boxes], *, overlap: float
+) -> Tensor:
+    """Logits in which unmatched priors on spared boxes are sure of the background: without loss, and never mined."""
+    masks = []
+    for owner, item in zip(matched, spared, strict=True):
+        mask = torch.zeros_like(owner, dtype=torch.bool)
+        if len(item):
+            mask = (box_iou(item.corners.to(priors.device), priors).amax(dim=0) >= overlap) & (owner < 0)
+        masks.append(mask)
+    sure = logits.new_full((logits.shape[-1],), -_SURE)
+    sure[0] = 0.0
+    return torch.where(torch.stack(masks)[..., None], sure, logits)

@@ -1,4 +1,4 @@
-"""The discriminator of stacked self-information maps."""
+"""The discriminators of stacked self-information maps and of features."""
 
 from __future__ import annotations
 
@@ -37,4 +37,29 @@ class MapDiscriminator(nn.Module):
         for convolution in self.convolutions[:-1]:
             maps = nn.functional.leaky_relu(convolution(maps), _SLOPE, inplace=True)
         logits: Tensor = self.convolutions[-1](maps)
+        return logits
+
+
+class FeatureDiscriminator(nn.Module):
+    """Which domain every position of a feature map is of: three 3x3 convolutions (Adaptive Teacher).
+
+    Forward: (B, channels, H, W) to logits (B, 1, H, W).
+
+    Args:
+        channels: of its input.
+        width: channels of the first convolution; the second has half.
+    """
+
+    def __init__(self, channels: int, *, width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+            nn.Conv2d(width, width // 2, 3, padding=1),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+            nn.Conv2d(width // 2, 1, 3, padding=1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.layers(features)
         return logits

@@ -1,4 +1,4 @@
-"""The detectors by name: SSD-300 on VGG-16, and a light one for the built-in scenes."""
+"""The detectors by name: SSD-300 on VGG-16, SSDLite on any backbone, and a light one trained from scratch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from torchvision.ops import Conv2dNormActivation
 
 from acclimate.detection.config import Convention, DetectorConfig, Priors
 from acclimate.detection.detector import Detector
+from acclimate.detection.ssdlite import build_ssdlite, ssdlite_priors
+from acclimate.models.preprocessing import PREPROCESSINGS
 from acclimate.models.weights import IMAGENET, downloaded, load_backbone, read_tensors
 
 ASPECT_RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
@@ -30,9 +32,14 @@ MEANS: dict[Convention, tuple[float, float, float]] = {
     "ssd.pytorch": (104 / 255, 117 / 255, 123 / 255),
 }
 CANDIDATES = 200
+BACKBONE, CHANNELS = "torchvision/mobilenet_v2", 96
+"""Of ``ssdlite``, where its config does not say."""
+BACKGROUND_BELOW, BODY_MULTIPLE = 0.4, 0.1
+"""Of ``ssdlite``: see :class:`acclimate.detection.detector.Detector`."""
 
 DETECTORS: dict[str, str] = {
     "ssd300-vgg16": "SSD-300 on VGG-16 (detection; ADVENT appendix A)",
+    "ssdlite": "SSDLite on a feature pyramid over an ImageNet backbone, MobileNetV2 by default (detection)",
     "light-ssd": "a compact single-shot detector for the built-in scenes, trained from scratch (detection)",
 }
 """Name and one line of description of every detector."""
@@ -50,7 +57,7 @@ def build_detector(config: DetectorConfig, classes: int, *, initialised: bool = 
     Raises:
         UserError: weights that cannot be had.
     """
-    make = _ssd300 if config.name == "ssd300-vgg16" else _light
+    make = {"ssd300-vgg16": _ssd300, "ssdlite": _ssdlite, "light-ssd": _light}[config.name]
     if initialised:
         return make(config, classes)
     with torch.device("meta"):
@@ -75,13 +82,39 @@ def _ssd300(config: DetectorConfig, classes: int) -> Detector:
 def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
     if config.name == "ssd300-vgg16":
         return DefaultBoxGenerator(ASPECT_RATIOS, scales=PRIOR_SCALES[config.priors], steps=STEPS)
+    if config.name == "ssdlite":
+        return ssdlite_priors()
     return DefaultBoxGenerator(LIGHT_RATIOS, scales=LIGHT_SCALES, steps=LIGHT_STEPS)
 
 
 def _wrapped(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
     if config.name == "ssd300-vgg16":
         return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
-    return Detector(ssd, config, classes, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    if config.name == "light-ssd":
+        constants = PREPROCESSINGS["imagenet"]
+        return Detector(ssd, config, classes, mean=constants.mean, std=constants.std)
+    features: Any = ssd.backbone
+    constants = PREPROCESSINGS[features.body.preprocessing]
+    return Detector(
+        ssd,
+        config,
+        classes,
+        mean=constants.mean,
+        std=constants.std,
+        background_below=BACKGROUND_BELOW,
+        body_multiple=BODY_MULTIPLE if config.weights else 1.0,
+    )
+
+
+def _ssdlite(config: DetectorConfig, classes: int) -> Detector:
+    ssd = build_ssdlite(
+        config.backbone or BACKBONE,
+        classes + 1,
+        weights=config.weights,
+        channels=config.channels or CHANNELS,
+        frozen_stride=config.frozen_stride,
+    )
+    return _wrapped(ssd, config, classes)
 
 
 def _load_vgg(extractor: Any, weights: str) -> None:

@@ -16,7 +16,7 @@ class DetectionProtocol:
     Attributes:
         name: how recipes and results refer to it.
         style: see :data:`Style`.
-        iou: least IoU of a correct detection.
+        iou: least IoU of a correct detection; of ``coco`` the first of ten.
         description: one line.
     """
 
@@ -39,6 +39,7 @@ DETECTION_PROTOCOLS: dict[str, DetectionProtocol] = {
     for each in (
         DetectionProtocol("voc07", "voc07", description="detection: 11-point AP at IoU 0.5 (Pascal VOC 2007)"),
         DetectionProtocol("voc-area", "area", description="detection: area under precision-recall at IoU 0.5"),
+        DetectionProtocol("coco", "coco", description="detection: AP over the IoUs 0.5 to 0.95 (COCO)"),
     )
 }
 """Protocols by name."""

@@ -14,6 +14,7 @@ from acclimate.detection.readers.cityscapes import CityscapesBoxes, FoggyCitysca
 from acclimate.detection.readers.coco import CocoBoxes
 from acclimate.detection.readers.scenes import SMALLEST, ScenesBoxes
 from acclimate.detection.readers.voc import VocBoxes
+from acclimate.detection.readers.yolo import YoloBoxes
 from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError, unknown
 
@@ -78,6 +79,7 @@ BOXED_DATASETS: dict[str, BoxedKind] = {
     "foggy-cityscapes": _files(FoggyCityscapesBoxes, ("beta", "annotations", "ground_truth")),
     "coco": _files(CocoBoxes),
     "voc": _files(VocBoxes),
+    "yolo": _files(YoloBoxes),
 }
 """Kinds of sets with boxes by name."""
 

@@ -153,6 +153,11 @@ class Method(Trainable[Batch]):
             assert target is not None
             yield self.masked_consistency(target, self.options.masked_consistency)
 
+    def result(self) -> SegmentationNetwork:
+        """The student, or the teacher where its options say so."""
+        teacher = self.teacher
+        return self.network if teacher is None or teacher.options.result == "student" else teacher.network
+
     def after_step(self, step: int) -> None:
         self._taught = None
         if self.teacher is not None:

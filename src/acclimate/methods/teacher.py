@@ -1,6 +1,7 @@
 """The mean teacher: a moving average of the network whose predictions on the target are the labels the network learns.
 
-Tarvainen and Valpola's average as DACS, DAFormer, HRDA, MIC and VFM-UDA use it for segmentation.
+Tarvainen and Valpola's average as DACS, DAFormer, HRDA, MIC and VFM-UDA use it for segmentation, and Unbiased and
+Adaptive Teacher for detection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from typing_extensions import Self
 
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
@@ -36,8 +38,8 @@ class Margins(BaseModel):
         return rows[:, None] & columns[None, :]
 
 
-class TeacherOptions(BaseModel):
-    """How a teacher follows its student, and how far its labels are trusted.
+class AverageOptions(BaseModel):
+    """How a moving average follows its student.
 
     Attributes:
         decay: alpha of the moving average, at most; 0.99 in DACS, 0.999 (a memory of a thousand steps) in DAFormer and
@@ -47,12 +49,6 @@ class TeacherOptions(BaseModel):
             own.
         batch_norm: ``batch``: the teacher normalises with the target batch's own statistics, which adapts it for free;
             ``average``: with running statistics, which ``average_buffers`` then follow the student's.
-        flip: labels are the mean of the prediction and of the mirrored one for the mirrored image (VFM-UDA).
-        threshold: the confidence from which a pixel counts as sure (0.968 published, for networks that are confident
-            after 40,000 steps; small ones and short trainings need about 0.9).
-        confidence: how the share of sure pixels weighs the loss: one weight per ``batch`` (as published), per
-            ``image``, or 0 and 1 per ``pixel``; ``none``: every pixel counts fully.
-        margins: see :class:`Margins`; none as a default, Cityscapes' are 15 and 120 of 512 rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,10 +57,27 @@ class TeacherOptions(BaseModel):
     ramp: bool = True
     average_buffers: bool = False
     batch_norm: Literal["batch", "average"] = "batch"
+
+
+class TeacherOptions(AverageOptions):
+    """How a teacher of segmentation follows its student, and how far its labels are trusted.
+
+    Attributes:
+        flip: labels are the mean of the prediction and of the mirrored one for the mirrored image (VFM-UDA).
+        threshold: the confidence from which a pixel counts as sure (0.968 published, for networks that are confident
+            after 40,000 steps; small ones and short trainings need about 0.9).
+        confidence: how the share of sure pixels weighs the loss: one weight per ``batch`` (as published), per
+            ``image``, or 0 and 1 per ``pixel``; ``none``: every pixel counts fully.
+        margins: see :class:`Margins`; none as a default, Cityscapes' are 15 and 120 of 512 rows.
+        result: which of the two is the adapted model: the ``student`` (as published), whose running statistics saw
+            source, mixed and masked pictures, or the ``teacher``, whose own ones saw the target as it is.
+    """
+
     flip: bool = False
     threshold: float = Field(default=0.968, ge=0.0, le=1.0)
     confidence: Literal["batch", "image", "pixel", "none"] = "batch"
     margins: Margins = Margins()
+    result: Literal["student", "teacher"] = "student"
 
 
 class PseudoLabels(NamedTuple):
@@ -83,20 +96,20 @@ class PseudoLabels(NamedTuple):
     kept_share: Tensor
 
 
-class Teacher(nn.Module):
-    """A copy of a network that follows it as a moving average of its weights and is never trained itself.
+class Average(nn.Module):
+    """A copy of a network, of any task, that follows it as a moving average of its weights and is never trained itself.
 
     Its weights are part of the method's state; how far the average has come follows from the step number alone, so that
     a resumed training goes on exactly.
     """
 
-    def __init__(self, student: SegmentationNetwork, options: TeacherOptions) -> None:
+    def __init__(self, student: nn.Module, options: AverageOptions) -> None:
         super().__init__()
         self.options = options
         self.network = deepcopy(student).requires_grad_(False)
         self.train()
 
-    def train(self, mode: bool = True) -> Teacher:
+    def train(self, mode: bool = True) -> Self:
         """Whatever the mode: batch norm as the options say, all else (dropout, stochastic depth) as in evaluation."""
         self.training = mode
         self.network.train(self.options.batch_norm == "batch")
@@ -122,6 +135,16 @@ class Teacher(nn.Module):
                     mine.lerp_(other, 1.0 - alpha)
                 else:
                     mine.copy_(other)
+
+
+class Teacher(Average):
+    """The moving average of a segmentation network, and what it says of target images."""
+
+    options: TeacherOptions
+    network: SegmentationNetwork
+
+    def __init__(self, student: SegmentationNetwork, options: TeacherOptions) -> None:
+        super().__init__(student, options)
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:

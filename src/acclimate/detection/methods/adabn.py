@@ -1,0 +1,28 @@
+"""The control of detection: source-only training whose batch-norm statistics see the target, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from acclimate.detection.methods.base import DetectionMethod
+from acclimate.detection.sample import DetectionBatch
+from acclimate.methods.trainable import Losses
+
+
+class DetectionAdaBN(DetectionMethod):
+    """SSD's loss on the source and a forward pass of each target batch without any loss.
+
+    Only running statistics notice the target; a detector without batch norm (``light-ssd``) learns what source-only
+    does.
+    """
+
+    name = "adabn"
+    summary = "source-only whose batch-norm statistics also see the target; the control"
+
+    def losses(self, source: DetectionBatch, target: DetectionBatch | None, step: int) -> Iterator[Losses]:
+        assert target is not None
+        yield self.supervised(source)[0]
+        with torch.no_grad():
+            self.network(target.images)
