@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from slow_step import SOURCE_SIZE, cross_entropy, large, pair, probabilities
@@ -271,6 +272,15 @@ def test_random_perceptual_weights_are_the_same_every_time() -> None:
     second = PerceptualVGG19(width=4)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_keys_and_layers_are_torchvisions() -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.vgg19().features
+    ours = PerceptualVGG19()
+    shapes = {key: value.shape for key, value in theirs.state_dict().items()}
+    assert all(shapes[key.removeprefix("features.")] == value.shape for key, value in ours.state_dict().items())
+    assert [type(layer) for layer in ours.features] == [type(layer) for layer in theirs[:30]]
 
 
 def test_weights_of_a_file(tmp_path: Path) -> None:
