@@ -32,7 +32,7 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining
 
-TAUGHT = ("dacs", "daformer", "vfm_uda", "minent", "proda", "pycda", "adda")
+TAUGHT = ("dacs", "daformer", "vfm_uda", "minent", "proda", "proda_distillation", "pycda", "adda", "dise")
 """Methods with a teacher, of their own or for masked consistency; some also step within a step or move buffers."""
 EXCHANGED = ("advent", "dacs", "pycda", "adda")
 """Methods of one backward pass and of several, over discriminators and teachers, and that step within a step."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acclimate.models.network import SegmentationNetwork
+from acclimate.models.shared_batch_norm import SharedBatchNorm, several_processes
 
 CODE = 8
 """Numbers in the private code of a picture."""
@@ -51,7 +52,8 @@ class PrivateEncoder(nn.Module):
 def _normalised(norm: nn.Module, features: Tensor) -> Tensor:
     """Batch norm; a single value per channel (one small picture) has no deviation and is left to running statistics."""
     assert isinstance(norm, nn.BatchNorm2d)
-    if features[:, 0].numel() == 1:
+    shared = isinstance(norm, SharedBatchNorm) and several_processes()  # other processes have values, and wait for it
+    if features[:, 0].numel() == 1 and not shared:
         return functional.batch_norm(features, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     result: Tensor = norm(features)
     return result

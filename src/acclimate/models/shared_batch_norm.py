@@ -23,7 +23,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (self.training and _several_processes()):
+        if not (self.training and several_processes()):
             return super().forward(input)
         self._check_input_dim(input)
         values = input if input.dtype in (torch.float32, torch.float64) else input.float()
@@ -47,7 +47,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_((variance * pixels / (pixels - 1).clamp_(min=1)).to(self.running_var), momentum)
 
 
-def _several_processes() -> bool:
+def several_processes() -> bool:
+    """Whether this process trains beside others."""
     distributed = torch.distributed
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
