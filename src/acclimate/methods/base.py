@@ -49,7 +49,7 @@ class MethodOptions(BaseModel):
         auxiliary_weight: weight of the auxiliary output's cross-entropy (lambda_seg of AdaptSegNet; 0.1 published).
         class_weights: ``logarithmic``: a pixel of a rare class counts more, in every cross-entropy on labels and on
             pseudo-labels, by the class's share of the source's pixels, see
-            :func:`acclimate.losses.segmentation.logarithmic_class_weights`; ``none``: all count alike (all papers here).
+            :func:`acclimate.losses.segmentation.logarithmic_class_weights`; ``none``: all count alike.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
