@@ -77,7 +77,10 @@ def recipes() -> dict[str, str]:
     """Name of each method and verb -> its recipe."""
     found = {}
     for name, method in METHODS.items():
-        stages = f"  it: {{train: {name}}}\n"
+        narrow = ", ".join(
+            f"{key}: 4" for key in ("translator_width", "perceptual_width") if key in method.Options.model_fields
+        )
+        stages = f"  it: {{train: {name}, options: {{{narrow}}}}}\n" if narrow else f"  it: {{train: {name}}}\n"
         if method.trains_on == "pseudo-labels":
             stages = f"{BASE}  labels: {{label: base}}\n  it: {{train: {name}, pseudo_labels: labels}}\n"
         more = "".join(f", {key}: {str(value).lower()}" for key, value in method.network_options.items())

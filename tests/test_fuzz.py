@@ -30,8 +30,8 @@ def script(name: str) -> ModuleType:
 
 
 def test_mutants_are_read_or_refused(tmp_path: Path) -> None:
-    results = script("fuzz").fuzz(tmp_path, count=300, seed=1)
-    assert sum(tried.outcomes.total() for tried in results.values()) >= 300
+    results = script("fuzz").fuzz(tmp_path, count=600, seed=1)
+    assert sum(tried.outcomes.total() for tried in results.values()) >= 600
     assert {name: tried.faults for name, tried in results.items() if tried.faults} == {}
     assert all(tried.outcomes["refused"] > 0 for tried in results.values())
 

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from acclimate.losses import cross_entropy
-from acclimate.losses.segmentation import Over, enlarged_cross_entropy
+from acclimate.losses.segmentation import Over, enlarged_cross_entropy, logarithmic_class_weights
 from acclimate.models.resize import upsample
 
 
@@ -143,3 +143,13 @@ def test_enlarging_holds_one_image_and_gives_half_precision_its_gradient() -> No
     cross_entropy(upsample(exact, (40, 48)), labels).backward()
     assert exact.grad is not None
     assert torch.allclose(low.grad.float(), exact.grad, rtol=1e-2, atol=1e-6)
+
+
+def test_rare_classes_weigh_more_and_the_mean_stays_one() -> None:
+    """By hand for shares of 0.98 and 0.02: 1 / ln 2 = 1.4427 and 1 / ln 1.04 = 25.497, whose mean is 1.9238."""
+    ratios = torch.tensor([0.98, 0.02], dtype=torch.float64)
+    weights = logarithmic_class_weights(ratios)
+    torch.testing.assert_close(weights, torch.tensor([0.74993, 13.2535], dtype=torch.float64), rtol=1e-4, atol=0)
+    assert float((weights * ratios).sum()) == pytest.approx(1.0)
+    absent = logarithmic_class_weights(torch.tensor([1.0, 0.0]))
+    assert torch.isfinite(absent).all()

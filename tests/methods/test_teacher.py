@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 from torchvision.ops import StochasticDepth
-from toy import CLASSES, ToyNetwork, batch
+from toy import CLASSES, ToyNetwork, batch, make_method
 
 from acclimate.methods.teacher import Margins, Teacher, TeacherOptions, weighed
+from acclimate.training.loop import train_step
 
 
 def moved(network: nn.Module, by: float) -> None:
@@ -124,3 +126,25 @@ def test_labels_have_the_images_size() -> None:
     found = Teacher(ToyNetwork(), TeacherOptions()).pseudo_labels(images)
     assert found.labels.shape == found.weights.shape == (2, *images.shape[2:])
     assert found.labels.max() < CLASSES
+
+
+def test_the_adapted_model_is_the_student_or_the_teacher_that_saw_the_target_alone() -> None:
+    """The teacher's running means are those of the target's batches, whatever the student saw beside them."""
+    fabric = Fabric(accelerator="cpu", devices=1)
+    student = make_method("dacs", ToyNetwork())
+    assert student.result() is student.network
+    method = make_method("dacs", ToyNetwork(), teacher={"result": "teacher"})
+    assert method.teacher is not None
+    network = method.result()
+    assert network is method.teacher.network
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(dim=(0, 2, 3))))
+    assert norm.running_mean is not None
+    expected = norm.running_mean.clone()
+    for step in range(3):
+        train_step(method, batch(step), batch(step + 50, labels=False), step, fabric=fabric)
+    assert len(seen) == 3  # one batch of the target a step
+    for mean in seen:
+        expected = 0.9 * expected + 0.1 * mean
+    torch.testing.assert_close(norm.running_mean, expected)

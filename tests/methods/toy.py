@@ -119,6 +119,9 @@ def make_method(
         options = {"discriminator_width": 16, "discriminator_dropout": 0.0} | options
     if "discriminator_width" in cls.Options.model_fields:
         options.setdefault("discriminator_width", 4)
+    for narrow in ("translator_width", "perceptual_width"):
+        if narrow in cls.Options.model_fields:
+            options.setdefault(narrow, 2)
     network = network or ToyNetwork()
     if cls.network_options.get("twin_heads"):
         with_twin_head(network)

@@ -25,14 +25,15 @@ def picture(seed: int) -> tuple[ScoreMaps, torch.Tensor]:
 @pytest.mark.parametrize("labelled", [True, False])
 def test_scores_taken_up_again_are_those_of_one_pass(tmp_path: Path, labelled: bool) -> None:
     whole, cut, further = (ScoreCounts(len(CLASSES), labelled=labelled) for _ in range(3))
-    assert further.restore(tmp_path / "scores") == 0
+    first = np.array([True, False])
+    assert not further.restore(tmp_path / "scores", images=2).any()
     for seed in (0, 1):
         maps, labels = picture(seed)
         whole.add(maps, labels if labelled else None)
         if seed == 0:
             cut.add(maps, labels if labelled else None)
-            cut.save(tmp_path / "scores", images=1)
-            assert further.restore(tmp_path / "scores") == 1
+            cut.save(tmp_path / "scores", covered=first)
+            assert further.restore(tmp_path / "scores", images=2).tolist() == first.tolist()
         else:
             further.add(maps, labels if labelled else None)
     for name in CONFIDENCES:
@@ -66,9 +67,9 @@ def test_selection_counts_by_hand_and_taken_up_again(tmp_path: Path) -> None:
     assert selected.selected[[0, 255]].tolist() == [2, 2]
     table = (selected.measured() or {})["table"]["void ignored"]
     assert (table["softmax overall"], table["entropy overall"]) == (0.5, 0.0)
-    assert further.restore(tmp_path / "counts") == 0
-    selected.save(tmp_path / "counts", images=1)
-    assert further.restore(tmp_path / "counts") == 1
+    assert not further.restore(tmp_path / "counts", images=3).any()
+    selected.save(tmp_path / "counts", covered=np.array([False, True, False]))
+    assert further.restore(tmp_path / "counts", images=3).tolist() == [False, True, False]
     assert (further.invalid, further.measured()) == (selected.invalid, selected.measured())
     assert np.array_equal(further.selected, selected.selected)
     unlabelled = SelectionCounts(CLASSES, confidence="entropy", labelled=False)
@@ -87,10 +88,10 @@ def test_selection_counts_by_hand_and_taken_up_again(tmp_path: Path) -> None:
 def test_a_damaged_place_is_told_and_the_pass_begins_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, counts: ScoreCounts | SelectionCounts, what: str
 ) -> None:
-    counts.save(tmp_path / "place", images=7)
+    counts.save(tmp_path / "place", covered=np.ones(7, dtype=np.bool_))
     content = bytearray((tmp_path / "place").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "place").write_bytes(content)
-    assert counts.restore(tmp_path / "place") == 0
+    assert not counts.restore(tmp_path / "place", images=7).any()
     assert what in caplog.text
     assert str(tmp_path / "place") in caplog.text

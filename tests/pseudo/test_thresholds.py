@@ -66,6 +66,14 @@ def test_the_cap_and_the_floor(confidence: Confidence, scores: list[float], expe
     assert threshold_of(scores, confidence=confidence) == pytest.approx(expected, abs=ONE_BIN)
 
 
+@pytest.mark.parametrize("scores", [[0.4, 0.6, 0.99], [0.96, 0.99, 0.999], []])
+def test_the_fixed_rule_keeps_what_passes_the_bound_alone(scores: list[float]) -> None:
+    assert threshold_of(scores, confidence="softmax", rule="fixed", cap=0.95) == pytest.approx(0.95)
+    assert threshold_of(scores, confidence="entropy", rule="fixed", floor=0.2) == pytest.approx(0.2)
+    with pytest.raises(ValidationError, match="portion is not read by the rule 'fixed'"):
+        Selection(rule="fixed", portion=0.1)
+
+
 def test_classes_that_are_never_predicted() -> None:
     for confidence, rule, convention, expected in [
         ("softmax", "capped", "authors", 0.0),  # the scripts' threshold of an empty class is 0, then capped at 0.9
@@ -74,6 +82,7 @@ def test_classes_that_are_never_predicted() -> None:
         ("softmax", "capped", "paper", 0.9),
         ("entropy", "capped", "paper", 0.1),
         ("entropy", "portion", "paper", 0.0),
+        ("entropy", "fixed", "authors", 0.1),
     ]:
         found = threshold_of([], confidence=confidence, rule=rule, convention=convention)
         assert found == pytest.approx(expected, abs=1e-12)

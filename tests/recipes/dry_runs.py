@@ -43,8 +43,15 @@ UNSERVED: dict[str, str] = {}
 HEIGHT = 64
 """Of the target's pictures in a dry run."""
 
-NARROW: dict[str, int] = {"discriminator_width": 4, "discriminator_layers": 3, "gather_steps": 0}
-"""Options of methods that only make them larger, or longer."""
+NARROW: dict[str, Any] = {
+    "discriminator_width": 4,
+    "discriminator_layers": 3,
+    "gather_steps": 0,
+    "translator_width": 4,
+    "perceptual_width": 4,
+    "perceptual_weights": None,
+}
+"""Options of methods that only make them larger, or longer, or have to be downloaded."""
 
 HEADS = ("multi_level", "twin_heads")
 """Options of networks that the small stand-in keeps."""

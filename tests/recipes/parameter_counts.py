@@ -56,6 +56,17 @@ def light_v3plus(classes: int) -> int:
     return 320 * 96 + 192 + context + 24 * 24 + 48 + fused + 97 * classes
 
 
+def ssdlite_heads(channels: int, classes: int) -> int:
+    """Pyramid from 32, 96 and 320 channels to five maps, and one head of two branches for all of them.
+
+    A separable convolution is 3x3 and 1x1, each with a norm; six priors have scores (and a background) and four sides.
+    """
+    separable = 9 * channels + 2 * channels + channels**2 + 2 * channels
+    lateral = (32 + 96 + 320) * channels + 3 * 2 * channels
+    branches = 4 * (separable - 2 * channels)
+    return lateral + 5 * separable + branches + 6 * (classes + 1 + 4) * (channels + 1)
+
+
 def vfm_uda_head(width: int, classes: int) -> int:
     """Transposed 2x2 from D to D/2 to D/4 with layer norms, 3x3, classifier without bias."""
     half, quarter = width // 2, width // 4
@@ -102,6 +113,8 @@ def expected_parameters(config: Any, classes: int) -> int:
     if name.startswith("dinov2-"):
         encoder, width = DINOV2[name[-1]]
         return encoder + vfm_uda_head(width, classes)
+    if name == "ssdlite" and config.backbone is None:
+        return MOBILENET_V2 - (320 * 1280 + 2560) + ssdlite_heads(config.channels or 96, classes)
     if name == "ssd300-vgg16" and classes == 8:
         return SSD300_OF_8_CLASSES
     if name in BUILT_IN:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning_fabric import Fabric
-from two_processes import TAUGHT, gradients_of_a_step
+from toy import ToyNetwork, make_method
+from two_processes import EXCHANGED, TAUGHT, gradients_of_a_step, with_shared_batch_norm
 
 from acclimate.errors import UserError
+from acclimate.models.shared_batch_norm import share_batch_norm
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.history import packed
-from acclimate.training.resuming import resumed
+from acclimate.training.resuming import ensure_processes_fit, resumed
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions
 
@@ -38,6 +41,37 @@ def test_gradients_are_those_of_the_whole_batch(ranks: list[dict[str, Any]]) -> 
         assert result["gradients"].keys() == alone.keys()
         for key, gradient in alone.items():
             assert torch.allclose(result["gradients"][key], gradient, rtol=1e-9, atol=1e-12), key
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_gradients_sent_in_buckets_are_those_exchanged_at_the_end(name: str, ranks: list[dict[str, Any]]) -> None:
+    for result in ranks:
+        plain, sent = (result["exchanged"][name, in_buckets] for in_buckets in (False, True))
+        for key, value in plain["modules"].items():
+            assert torch.equal(value, sent["modules"][key]), key
+        assert sent["whole"] == {"pycda": 2, "adda": 3}.get(name, 1), "the rounds of the first step alone"
+        assert sent["buckets"] >= 3 * 2
+        assert sent["early"] > 0.5 * sent["buckets"], "during the backward passes"
+
+
+def test_steps_unlike_the_first_have_the_same_mean(ranks: list[dict[str, Any]]) -> None:
+    """By hand: 1 - (mean gradient + 0.5), and no decay either where nobody has a gradient."""
+    for result in ranks:
+        found = result["surprised"]
+        assert found["a"] == [-2.0, -27.0, -2.0, -2.0, -2.0]
+        # at step 2 one process alone has a gradient, 2 of 2 processes: a mean of 1; at step 3 none has
+        assert found["b"] == [-2.0, -2.0, -0.5, 1.0, -2.0]
+        assert found["whole"] == [1, 2, 2, 2, 2]
+
+
+def test_shared_batch_norm_is_that_of_the_whole_batch(ranks: list[dict[str, Any]]) -> None:
+    alone = with_shared_batch_norm(None)
+    assert any("norm.weight" in key for key in alone)
+    assert any("running_var moved" in key for key in alone)
+    for result in ranks:
+        assert result["shared batch norm"].keys() == alone.keys()
+        for key, value in alone.items():
+            assert torch.allclose(result["shared batch norm"][key].double(), value.double(), rtol=1e-6, atol=1e-9), key
 
 
 @pytest.mark.parametrize("name", TAUGHT)
@@ -87,7 +121,42 @@ def test_a_state_that_lacks_what_each_process_owns_is_refused(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"another version of acclimate.*delete that folder"):
         resumed(translator, checkpoints, alone)
     checkpoints.save(2, {**kept, "own": [translator.process_state()], "processes": 2})
-    with pytest.raises(UserError, match=r"2 processes began and 1 process would go on.*--nproc-per-node=2"):
+    with pytest.raises(UserError, match=r"2 processes began and 1 process would go on.*--processes 2"):
         resumed(translator, checkpoints, alone)
     checkpoints.save(2, {**kept, "own": [translator.process_state()]})
     assert resumed(translator, checkpoints, alone).step == 2
+
+
+def test_another_number_of_processes_goes_on_where_no_batch_norm_looks_at_its_own_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fit(method: Any, before: int, now: int) -> None:
+        ensure_processes_fit(method.train(), before, now, tmp_path)
+
+    alone = make_method("source_only", ToyNetwork(batch_norm="trained"))
+    fit(alone, 2, 2)
+    with pytest.raises(UserError, match=r"1 process began and 4 processes would go on.*sync_batch_norm"):
+        fit(alone, 1, 4)
+    assert not caplog.text
+    for method in (make_method("source_only", ToyNetwork(batch_norm="frozen")), alone):
+        share_batch_norm(method)
+        fit(method, 2, 1)
+    assert caplog.text.count("2 processes began this training and 1 process goes on with it") == 2
+
+
+def test_shared_batch_norm_is_ordinary_in_one_process() -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    shared = deepcopy(plain)
+    share_batch_norm(shared)
+    assert shared.state_dict().keys() == plain.state_dict().keys()
+    images = torch.randn(2, 3, 5, 5)
+    for mode in (True, False):
+        assert torch.equal(shared.train(mode)(images), plain.train(mode)(images))
+    assert torch.equal(shared[1].running_var, plain[1].running_var)
+
+    class WithActivation(torch.nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(UserError, match="WithActivation"):
+        share_batch_norm(torch.nn.Sequential(WithActivation(3)))

@@ -11,13 +11,18 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
 
 from toy import ToyNetwork, batch, make_method, target_batch
 
 from acclimate.data.sample import Batch
+from acclimate.methods.trainable import Learner, Losses, Term
+from acclimate.models.shared_batch_norm import share_batch_norm
+from acclimate.training import gradients
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gradients import Exchanged, GradientExchange
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted
 from acclimate.training.loop import Training, fit, train_step
@@ -27,8 +32,10 @@ from acclimate.training.settings import TrainingSettings
 from acclimate.translation.cyclegan import CycleGan
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining
 
-TAUGHT = ("dacs", "daformer", "vfm_uda", "minent", "proda", "pycda", "adda")
+TAUGHT = ("dacs", "daformer", "vfm_uda", "minent", "proda", "proda_distillation", "pycda", "adda", "dise")
 """Methods with a teacher, of their own or for masked consistency; some also step within a step or move buffers."""
+EXCHANGED = ("advent", "dacs", "pycda", "adda")
+"""Methods of one backward pass and of several, over discriminators and teachers, and that step within a step."""
 
 
 def share(whole: Batch, rank: int, world: int) -> Batch:
@@ -58,6 +65,68 @@ def taught_by_a_teacher(name: str, fabric: Fabric) -> dict[str, Any]:
         terms = train_step(method, source, target, step, fabric=fabric)
         losses.append(terms["masked"].value)
     return {"modules": method.method_state()["modules"], "masked": torch.stack(losses)}
+
+
+def weights_after_steps(name: str, fabric: Fabric, *, in_buckets: bool) -> dict[str, Any]:
+    """State after four steps of a method, with gradients exchanged during or after the backward passes."""
+    multi_level = name in ("advent", "adaptsegnet")
+    method = make_method(name, ToyNetwork(multi_level=multi_level)).double()
+    exchange = GradientExchange(method, fabric) if in_buckets else None
+    for step in range(4):
+        source = share(batch(step, count=4), fabric.global_rank, fabric.world_size)
+        target = share(batch(step, count=4, labels=False, domain=1), fabric.global_rank, fabric.world_size)
+        train_step(method, source, target, step, fabric=fabric, exchange=exchange)
+    if exchange is not None:
+        exchange.close()
+    done = exchange.done if exchange is not None else Exchanged()
+    figures = {"early": done.early, "buckets": done.buckets, "whole": done.whole}
+    return {"modules": method.method_state()["modules"], **figures}
+
+
+class Surprising(Learner[Batch]):
+    """Two parameters; what is descended changes from step to step, and at one step from process to process."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+        self.optimizers = {"both": torch.optim.SGD(self.parameters(), lr=1.0, weight_decay=0.5)}
+        self.rank = rank
+
+    def losses(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
+        factor = 2.0 + self.rank
+        yield {"a": Term((self.a * factor).sum())}
+        if step == 1:
+            yield {"once more": Term((self.a * 10 * factor).sum())}  # its bucket was sent
+        if not (step == 2 and self.rank == 1) and step != 3:
+            yield {"b": Term((self.b * factor).sum())}
+
+
+def surprised(fabric: Fabric) -> dict[str, Any]:
+    """Parameters after each of five unlike steps, which all begin at 1 and take the mean gradient and a half away."""
+    learner = Surprising(fabric.global_rank)
+    exchange = GradientExchange(learner, fabric)
+    found: dict[str, Any] = {"a": [], "b": [], "whole": []}
+    for step in range(5):
+        with torch.no_grad():
+            learner.a.fill_(1.0)
+            learner.b.fill_(1.0)
+        train_step(learner, batch(step), None, step, fabric=fabric, exchange=exchange)
+        found["a"].append(learner.a[0].item())
+        found["b"].append(learner.b[0].item())
+        found["whole"].append(exchange.done.whole)
+    exchange.close()
+    return found
+
+
+def with_shared_batch_norm(fabric: Fabric | None) -> dict[str, torch.Tensor]:
+    """Gradients and running statistics of a step over four images, whoever sees them; None: one process."""
+    method = make_method("source_only", ToyNetwork(batch_norm="trained")).double()
+    rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+    share_batch_norm(method)
+    alone = Fabric(accelerator="cpu", devices=1, precision="64-true")
+    train_step(method, share(batch(0, count=4, void=0.0), rank, world), None, 0, fabric=fabric or alone)
+    found = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return found | {f"{name} moved": buffer.clone() for name, buffer in method.named_buffers() if "norm" in name}
 
 
 def interrupted_at(fabric: Fabric, folder: Path) -> str:
@@ -145,6 +214,15 @@ def main() -> None:
         "message": interrupted_at(fabric, folder / "run"),
         "checkpoints": sorted(path.name for path in (folder / "run").glob("*.pt")),
     }
+    result["shared batch norm"] = with_shared_batch_norm(fabric)
+    gradients.FIRST_BUCKET, gradients.BUCKET = 64, 256  # bytes: several of the toy's tensors
+    result["exchanged"] = {
+        (name, in_buckets): weights_after_steps(name, fabric, in_buckets=in_buckets)
+        for name in EXCHANGED
+        for in_buckets in (False, True)
+    }
+    gradients.FIRST_BUCKET = gradients.BUCKET = 1  # byte: every parameter by itself
+    result["surprised"] = surprised(fabric)
     result["taught"] = {name: taught_by_a_teacher(name, fabric) for name in TAUGHT}
     result["gathered"] = gathered({"rank": rank, "pictures": [torch.full((2,), rank)] * (1 + 3 * rank)}, fabric)
     result["translation"] = translator_stopped_and_resumed(fabric, folder / "translation")

@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli import adapt, clean, data, demo_data, doctor, frames, init, listing, models, predict, profile, runs
+from acclimate.cli import (
+    adapt,
+    clean,
+    data,
+    demo_data,
+    doctor,
+    frames,
+    init,
+    listing,
+    models,
+    predict,
+    profile,
+    runs,
+    several,
+)
 from acclimate.errors import UserError
 from acclimate.training.interrupt import INTERRUPTED, Interrupted, stoppable
 
@@ -90,6 +104,7 @@ def main() -> None:
     try:
         with stoppable():
             guard_terminal()
+            several.command_line[:] = sys.argv[1:]
             warnings.filterwarnings("ignore", module="lightning_fabric")
             # it tells of every precision it is given; its own level is set when it is imported, this one's is not
             logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

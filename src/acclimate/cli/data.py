@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from acclimate.cli.options import Output, Spec
+from acclimate.cli.options import Output, Processes, Spec
 from acclimate.errors import UserError
-from acclimate.io.environment import default_device
 from acclimate.io.files import user_cache
 
 
@@ -80,17 +79,21 @@ def label_command(
         float,
         typer.Option("--scores-on-disk", min=0, help="gigabytes, for a while, so that the model sees each image once"),
     ] = 16.0,
+    processes: Processes = 1,
 ) -> None:
     """Turn a model and unlabelled images into pseudo-labels. The same command again goes on where it stopped."""
     from acclimate.cli.predict import checkpoint_named
+    from acclimate.cli.several import in_several_processes
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
+    from acclimate.io.environment import default_device
     from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
     from acclimate.recipe.load import parse_override, validated
     from acclimate.stages.label import LabelRequest, label, label_summary, sweep_table
+    from acclimate.stages.train import launched_team
     from acclimate.tasks import is_detector, label_with_detector
 
     checkpoint = checkpoint_named(checkpoint)
@@ -98,11 +101,14 @@ def label_command(
     if is_detector(checkpoint):
         if sweep:
             raise UserError(f"{checkpoint} is a detector, and --sweep compares floors of label maps; leave it out")
+        if processes > 1:
+            raise UserError(f"{checkpoint} is a detector, which labels in one process; leave --processes out")
         told = label_with_detector(
             checkpoint, data=data, split=split, selection=chosen, output=output, device=default_device()
         )
         print(told)
         return
+    in_several_processes(processes)
     card = read_card(checkpoint)
     space = card.space()
     selection = validated(Selection, chosen, "the selection")
@@ -115,12 +121,17 @@ def label_command(
         scores_on_disk=scores_on_disk,
         title="label",
     )
+    team = launched_team()
     if sweep:
-        print(sweep_table(request, device=default_device()))
+        table = sweep_table(request, device=team.device, team=team)
+        if team.first:
+            print(table)
         return
-    claim_folder(output, "label", reads=[checkpoint, *places_read(request.data)])
-    label(request, folder=output, device=default_device())
-    print(label_summary(output))
+    if team.first:
+        claim_folder(output, "label", reads=[checkpoint, *places_read(request.data)])
+    label(request, folder=output, device=team.device, team=team)
+    if team.first:
+        print(label_summary(output))
 
 
 def translate_command(
@@ -139,9 +150,11 @@ def translate_command(
         list[str] | None,
         typer.Option("--set", help="options.KEY, training.KEY or writing.KEY=VALUE (repeatable)"),
     ] = None,
+    processes: Processes = 1,
 ) -> None:
     """Write the source's images in the target's look, with labels. The same command again goes on where it stopped."""
     from acclimate.cli.predict import checkpoint_named
+    from acclimate.cli.several import in_several_processes
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.wrappers import TRANSLATION
@@ -155,6 +168,7 @@ def translate_command(
     from acclimate.training.checkpoint import Checkpoints
     from acclimate.translation.settings import TRANSLATORS, CycleGanOptions, TranslationTraining, Writing
 
+    in_several_processes(processes)
     if translator not in TRANSLATORS:
         raise unknown("translator", translator, TRANSLATORS)
     values: dict[str, Any] = {}

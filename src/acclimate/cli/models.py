@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acclimate.cli.options import InferenceKeys, Spec
+from acclimate.cli.options import InferenceKeys, Processes, Spec
 from acclimate.errors import UserError
 from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
@@ -25,9 +25,11 @@ def evaluate_command(
     protocol_name: Annotated[str | None, typer.Option("--protocol", help="`acclimate list protocols`")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="also write the scores to this file")] = None,
     inference: InferenceKeys = None,
+    processes: Processes = 1,
 ) -> None:
     """Score checkpoints on a labelled set."""
     from acclimate.cli.predict import checkpoint_named
+    from acclimate.cli.several import in_several_processes
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.scores import write_results
@@ -35,12 +37,15 @@ def evaluate_command(
     from acclimate.report.terminal import print_results
     from acclimate.stages.data import protocol_and_classes
     from acclimate.stages.evaluate import EvaluateRequest, evaluate
+    from acclimate.stages.train import launched_rank, launched_team
     from acclimate.tasks import is_detector, score_checkpoint
 
     checkpoints = [checkpoint_named(path) for path in checkpoints]
-    if json is not None:
+    if json is not None and launched_rank() == 0:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
+        if processes > 1:
+            raise UserError("detectors are scored by one process; leave out --processes")
         if len(checkpoints) > 1:
             raise UserError("detectors are scored one by one; give one checkpoint")
         if json is not None:
@@ -51,6 +56,8 @@ def evaluate_command(
         if json is not None:
             write_results(json, [row])
         return
+    in_several_processes(processes)
+    team = launched_team()
     card = read_card(checkpoints[0])
     protocol, space = protocol_and_classes(protocol_name, data, classes=card.space())
     protocol = protocol.asking(inference_of(inference or ()), size=card.input_size)
@@ -66,9 +73,11 @@ def evaluate_command(
         pictured={},
         pictures=0,
     )
-    if json is not None:
+    if json is not None and team.first:
         claim_file(json, "scores", reads=places_read(request.data))
-    row = evaluate(request, folder=None, title="evaluate", device=default_device())
+    row = evaluate(request, folder=None, title="evaluate", device=team.device, team=team)
+    if not team.first:
+        return
     row = row.model_copy(update={"checkpoint": " + ".join(str(path) for path in checkpoints)})
     print_results([row])
     if json is not None:

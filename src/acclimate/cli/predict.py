@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acclimate.cli.options import InferenceKeys, Output
+from acclimate.cli.options import InferenceKeys, Output, Processes
 from acclimate.errors import UserError
 
 
@@ -49,13 +49,16 @@ def predict_command(
         str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
     ] = "train-ids",
     inference: InferenceKeys = None,
+    processes: Processes = 1,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) of images and folders; of videos, videos."""
     from acclimate.cli.models import inference_of
+    from acclimate.cli.several import in_several_processes
     from acclimate.evaluation.inputs import inputs_named, only_pictures
     from acclimate.evaluation.model import load
     from acclimate.io.environment import device_named
     from acclimate.stages.predict import Wanted, predict_inputs
+    from acclimate.stages.train import launched_team
     from acclimate.tasks import is_detector, predict_boxes
 
     asked = {"colours": colours, "overlay": overlay, "confidence": confidence, "entropy": entropy}
@@ -65,12 +68,25 @@ def predict_command(
         if kinds:
             flags = " and ".join(f"--{kind}" for kind in kinds)
             raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out {flags}")
+        if processes > 1:
+            raise UserError("detectors predict in one process; leave out --processes")
         jobs = only_pictures(inputs_named(images, output))
         for path in predict_boxes(checkpoint, jobs, output=output, device=device_named(device)):
             print(path)
         return
-    model = load(checkpoint, device=device)
+    in_several_processes(processes)
+    team = launched_team()
+    model = load(checkpoint, device=device or team.device)
     wanted = Wanted(kinds, label_format, frames, seconds, batch, inference_of(inference or ()))
-    for path in predict_inputs(model, inputs_named(images, output), output=output, wanted=wanted):
-        print(path)
-    print(f"legend: {output / 'legend.png'}", file=sys.stderr)
+    inputs = inputs_named(images, output, claim=team.first)
+    team.meet()
+    written = predict_inputs(model, inputs, output=output, wanted=wanted, team=team)
+    if team.size == 1:
+        for path in written:
+            print(path)
+    else:
+        found = team.gathered([str(path) for path in written])
+        if team.first:
+            print("\n".join(sorted(path for share in found for path in share)))
+    if team.first:
+        print(f"legend: {output / 'legend.png'}", file=sys.stderr)

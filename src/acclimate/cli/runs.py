@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acclimate.cli.options import Output, Seeds, Set
+from acclimate.cli.options import Output, Processes, Seeds, Set
 from acclimate.errors import UserError
 
 
@@ -34,9 +34,11 @@ def run_command(
     store: Annotated[Path | None, typer.Option("--store", help="finished stages (default: beside -o)")] = None,
     overrides: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the recipe and what it will cost")] = False,
+    processes: Processes = 1,
 ) -> None:
     """Run a recipe. The same command again goes on where it stopped and reuses what is finished."""
     from acclimate.cli.doctor import diagnosis_lines
+    from acclimate.cli.several import in_several_processes
     from acclimate.pipeline.run import Run, run
     from acclimate.planning.plan import plan_of
     from acclimate.recipe.load import explained, load_recipe, parse_override
@@ -50,6 +52,7 @@ def run_command(
         plan = plan_of(loaded, seeds=parse_seeds(seeds), store=store or output.parent / ".stages")
         print("\n".join(f"# {line}".rstrip() for line in plan.lines()))
         return
+    in_several_processes(processes)
     rows = run(loaded, Run(output=output, seeds=parse_seeds(seeds), store=store), origins=origins)
     if os.environ.get("RANK", "0") != "0":
         return  # of several processes, the first one tells

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional
 from acclimate.evaluation.confusion import ConfusionMatrix
 
 _Fraction = Field(default=None, ge=0, le=1)
+_GRAINS = 1 << 32
+"""Parts of an entropy of 1 in which entropies are summed."""
 
 
 class RegionScores(BaseModel):
@@ -87,7 +90,7 @@ class BoundaryCounts:
     def __init__(self, classes: Sequence[str], *, width: int) -> None:
         self.width = width
         self._near, self._inside = ConfusionMatrix(classes), ConfusionMatrix(classes)
-        self._entropy = {"near": 0.0, "inside": 0.0}
+        self._entropy = {"near": 0, "inside": 0}
 
     def add(self, label: NDArray[np.uint8], prediction: NDArray[np.uint8], entropy: NDArray[np.float32]) -> None:
         """Counts one image: its label, the predicted train ids, and their normalised entropies, all (H, W)."""
@@ -96,8 +99,20 @@ class BoundaryCounts:
         inside = ~near & (label < classes)
         self._near.add(label[near], prediction[near])
         self._inside.add(label[inside], prediction[inside])
-        self._entropy["near"] += float(entropy[near].sum(dtype=np.float64))
-        self._entropy["inside"] += float(entropy[inside].sum(dtype=np.float64))
+        self._entropy["near"] += _in_grains(entropy[near])
+        self._entropy["inside"] += _in_grains(entropy[inside])
+
+    def counted(self) -> dict[str, Any]:
+        """What has been counted so far, as lists and numbers for :meth:`take`."""
+        matrices = {"near": self._near.counts, "inside": self._inside.counts}
+        return {"entropy": dict(self._entropy), **{part: counts.tolist() for part, counts in matrices.items()}}
+
+    def take(self, counted: Mapping[str, Any]) -> None:
+        """Adds what was counted elsewhere."""
+        self._near.take(np.array(counted["near"], dtype=np.int64))
+        self._inside.take(np.array(counted["inside"], dtype=np.int64))
+        for part in self._entropy:
+            self._entropy[part] += counted["entropy"][part]
 
     def scores(self) -> BoundaryScores:
         """What has been counted so far."""
@@ -108,11 +123,17 @@ class BoundaryCounts:
         )
 
 
-def _region(confusion: ConfusionMatrix, entropy: float) -> RegionScores:
+def _in_grains(entropy: NDArray[np.float32]) -> int:
+    """The sum in whole grains: whole numbers have one sum, in whatever order images are gone through."""
+    values = np.nan_to_num(entropy.astype(np.float64), nan=1.0)
+    return int(np.rint(values * _GRAINS).sum())
+
+
+def _region(confusion: ConfusionMatrix, entropy: int) -> RegionScores:
     pixels = int(confusion.counts.sum())
     return RegionScores(
         pixels=pixels,
         accuracy=confusion.pixel_accuracy(),
-        entropy=min(1.0, entropy / pixels) if pixels else None,
+        entropy=min(1.0, entropy / _GRAINS / pixels) if pixels else None,
         miou=confusion.miou(),
     )

@@ -44,6 +44,10 @@ class ConfusionMatrix:
         counts: NDArray[np.int64] = self._counts.copy()
         return counts
 
+    def take(self, counts: NDArray[np.int64]) -> None:
+        """Adds the :attr:`counts` of another matrix of these classes."""
+        self._counts += counts
+
     def add(self, label: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
         """Counts the pixels of one or several images.
 

@@ -39,13 +39,14 @@ class Input:
         return isinstance(self.place, Path) and self.place.suffix.lower() not in VIDEO_SUFFIXES
 
 
-def inputs_named(given: Sequence[str | Path], output: Path) -> list[Input]:
+def inputs_named(given: Sequence[str | Path], output: Path, *, claim: bool = True) -> list[Input]:
     """Everything that is predicted; claims ``output`` for it.
 
     Args:
         given: each a picture or video, a folder (searched with its sub-folders, whose names are kept), a pattern with
             ``*``, ``?`` or ``**``, a text file that names one of those files a line, or the number of a camera.
         output: the folder to write to.
+        claim: whether to make sure that it is for predictions; of several processes, one does.
 
     Raises:
         UserError: one does not exist or holds nothing that is read, two have the same name, or ``output`` lies among
@@ -72,7 +73,8 @@ def inputs_named(given: Sequence[str | Path], output: Path) -> list[Input]:
             )
         seen[one.name] = one.place
     reads.extend(one.place for one in inputs if isinstance(one.place, Path))
-    claim_folder(output, "predict", reads=dict.fromkeys(reads))
+    if claim:
+        claim_folder(output, "predict", reads=dict.fromkeys(reads))
     return inputs
 
 

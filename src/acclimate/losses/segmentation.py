@@ -40,6 +40,22 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, weights: Tensor | None = No
     return total / (labels != VOID).sum().clamp(min=1)
 
 
+def logarithmic_class_weights(ratios: Tensor, *, smoothing: float = 1.02) -> Tensor:
+    """A factor for each class that grows as it gets rarer: 1 / ln(smoothing + ratio) (ENet, Paszke et al. 2016).
+
+    Scaled so that the mean over the pixels they were counted on is 1: the loss keeps its size beside others.
+
+    Args:
+        ratios: (C,) share of each class among labelled pixels; they sum to 1.
+        smoothing: more than 1; 1.02 published, which gives the rarest class about fifty times a class of all pixels.
+
+    Returns:
+        (C,), positive.
+    """
+    weights = 1.0 / torch.log(smoothing + ratios)
+    return weights / (ratios * weights).sum()
+
+
 def enlarged_cross_entropy(
     logits: Tensor, labels: Tensor, *, weights: Tensor | None = None, over: Over = "valid"
 ) -> Tensor:

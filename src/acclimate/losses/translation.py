@@ -1,6 +1,8 @@
-"""What translated pictures cost: CycleGAN's terms and BDL's perceptual distance."""
+"""What translated pictures cost: CycleGAN's terms, the perceptual distances of BDL and DISE."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -53,3 +55,33 @@ def colour_distance(first: Tensor, second: Tensor) -> Tensor:
     means = (first.mean(dim=(2, 3)) - second.mean(dim=(2, 3))).abs().mean()
     deviations = (first.std(dim=(2, 3), correction=0) - second.std(dim=(2, 3), correction=0)).abs().mean()
     return means + deviations
+
+
+def level_distance(first: Sequence[Tensor], second: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Mean absolute differences of the maps of two pictures, weighted by level (DISE's reconstruction and structure).
+
+    Args:
+        first, second: maps (B, D, h, w) of each level, of equal sizes; the second's get no gradient.
+        weights: of the levels; levels of weight 0 are not looked at.
+    """
+    return torch.stack(
+        [
+            weight * functional.l1_loss(full_precision(ours), full_precision(theirs).detach())
+            for ours, theirs, weight in zip(first, second, weights, strict=True)
+            if weight != 0
+        ]
+    ).sum()
+
+
+def texture_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """Mean absolute differences of each channel's mean over places, summed over levels (DISE).
+
+    Args:
+        first, second: maps (B, D, h, w) of each level, of any sizes; the second's get no gradient.
+    """
+    return torch.stack(
+        [
+            functional.l1_loss(full_precision(ours).mean(dim=(2, 3)), full_precision(theirs).detach().mean(dim=(2, 3)))
+            for ours, theirs in zip(first, second, strict=True)
+        ]
+    ).sum()

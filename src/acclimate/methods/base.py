@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import Self
 
 from acclimate.data.sample import Batch
 from acclimate.losses import class_ratio_prior, cross_entropy
-from acclimate.losses.segmentation import Over, enlarged_cross_entropy
+from acclimate.losses.segmentation import Over, enlarged_cross_entropy, logarithmic_class_weights
 from acclimate.methods.masked_consistency import MaskedConsistency, masked
 from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.methods.teacher import PseudoLabels, Teacher, TeacherOptions
@@ -46,11 +47,15 @@ class MethodOptions(BaseModel):
 
     Attributes:
         auxiliary_weight: weight of the auxiliary output's cross-entropy (lambda_seg of AdaptSegNet; 0.1 published).
+        class_weights: ``logarithmic``: a pixel of a rare class counts more, in every cross-entropy on labels and on
+            pseudo-labels, by the class's share of the source's pixels, see
+            :func:`acclimate.losses.segmentation.logarithmic_class_weights`; ``none``: all count alike.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     auxiliary_weight: NonNegativeFloat = 0.1
+    class_weights: Literal["none", "logarithmic"] = "none"
 
 
 class PseudoLabelOptions(MethodOptions):
@@ -144,7 +149,7 @@ class Method(Trainable[Batch]):
     @classmethod
     def needs(cls, options: MethodOptions) -> frozenset[Statistic]:
         prior = isinstance(options, AdaptingOptions) and options.class_prior_weight > 0
-        return frozenset({"class ratios"}) if prior else frozenset()
+        return frozenset({"class ratios"}) if prior or options.class_weights != "none" else frozenset()
 
     def terms(self, source: Batch, target: Batch | None, step: int) -> Iterator[Losses]:
         self._taught = None
@@ -152,6 +157,11 @@ class Method(Trainable[Batch]):
         if isinstance(self.options, AdaptingOptions) and self.options.masked_consistency is not None:
             assert target is not None
             yield self.masked_consistency(target, self.options.masked_consistency)
+
+    def result(self) -> SegmentationNetwork:
+        """The student, or the teacher where its options say so."""
+        teacher = self.teacher
+        return self.network if teacher is None or teacher.options.result == "student" else teacher.network
 
     def after_step(self, step: int) -> None:
         self._taught = None
@@ -173,7 +183,13 @@ class Method(Trainable[Batch]):
         else:
             output = self.network(batch.images)
         terms = _cross_entropies(
-            output, batch.labels, "supervised", name="segmentation", main=1.0, others=self.options.auxiliary_weight
+            output,
+            batch.labels,
+            "supervised",
+            name="segmentation",
+            main=1.0,
+            others=self.options.auxiliary_weight,
+            weights=self._class_weights(batch.labels),
         )
         return terms, output
 
@@ -194,7 +210,15 @@ class Method(Trainable[Batch]):
         if target.labels is None or not isinstance(options, PseudoLabelOptions):
             return {}
         weight, others = options.pseudo_label_weight, options.pseudo_label_auxiliary_weight
-        return _cross_entropies(output, target.labels, "adaptation", name="pseudo-labels", main=weight, others=others)
+        return _cross_entropies(
+            output,
+            target.labels,
+            "adaptation",
+            name="pseudo-labels",
+            main=weight,
+            others=others,
+            weights=self._class_weights(target.labels),
+        )
 
     def taught(self, target: Batch) -> PseudoLabels:
         """The teacher's labels of the target images, asked for once a step."""
@@ -217,6 +241,8 @@ class Method(Trainable[Batch]):
         """
         output = self.network(images)
         others = weight * self.options.auxiliary_weight
+        of_classes = self._class_weights(labels)
+        weights = weights if of_classes is None else weights * of_classes
         terms = _cross_entropies(
             output, labels, "adaptation", name=name, main=weight, others=others, weights=weights, over="all"
         )
@@ -231,6 +257,15 @@ class Method(Trainable[Batch]):
         return self.taught_losses(
             "masked", images, taught, labels=taught.labels, weights=taught.weights, weight=options.weight
         )
+
+    def _class_weights(self, labels: Tensor) -> Tensor | None:
+        """(B, H, W): how much each pixel counts by its class, 1 for void; None where all count alike."""
+        if self.options.class_weights == "none":
+            return None
+        ratios = self.setting.class_ratios
+        assert ratios is not None, "class_weights is set but no class ratios of the source were given"
+        with_void = functional.pad(logarithmic_class_weights(ratios.to(labels.device)), (0, 1), value=1.0)
+        return with_void[labels.clamp(max=len(ratios))]
 
     def initial_features(self, images: Tensor) -> Tensor:
         """The features (B, D, h, w) of the network as it was before any training, to which the method refers."""

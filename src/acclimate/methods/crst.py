@@ -51,7 +51,8 @@ class Crst(Method):
 
     @classmethod
     def needs(cls, options: Any) -> frozenset[Statistic]:
-        return frozenset() if options.softness is None else frozenset({"class thresholds"})
+        thresholds: frozenset[Statistic] = frozenset() if options.softness is None else frozenset({"class thresholds"})
+        return super().needs(options) | thresholds
 
     def __init__(self, network: SegmentationNetwork, *, options: CrstOptions, setting: Setting) -> None:
         super().__init__(network, options=options, setting=setting)

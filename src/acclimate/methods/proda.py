@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from acclimate.data.photometric import PRESETS, Photometric, augmented
+from acclimate.data.photometric import PRESETS, Photometric
 from acclimate.data.sample import Batch
 from acclimate.losses import cross_entropy
 from acclimate.losses.confidence_regularisers import confidence_regulariser
@@ -21,7 +21,7 @@ from acclimate.losses.prototypes import (
     reverse_cross_entropy,
 )
 from acclimate.methods.base import AdaptingOptions, Losses, Method, Setting, Term, figure
-from acclimate.methods.masked_consistency import hidden
+from acclimate.methods.strong_view import strong_view
 from acclimate.methods.teacher import TeacherOptions
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
@@ -142,17 +142,11 @@ class Proda(Method):
     def _consistency(self, images: Tensor, distances: Tensor, known: Tensor, size: tuple[int, int]) -> Losses:
         """The divergence of what the prototypes say of the strong view from what they say of the weak one."""
         options = self.options
-        mirrored = torch.rand(len(images), device="cpu") < 0.5
-        visible = _without_square(len(images), (images.shape[-2], images.shape[-1]), options.cutout)
-        flip = mirrored.to(images.device).view(-1, 1, 1, 1)
-        strong = torch.where(flip, images.flip(3), images)
-        mean_colour = self.network.preprocessing.mean_colour
-        strong = hidden(augmented(strong, options.strong), visible.to(images.device), mean_colour)
-        distances = torch.where(flip, distances.flip(3), distances)
-        rows = torch.linspace(0, images.shape[-2] - 1, size[0]).round().long()
-        columns = torch.linspace(0, images.shape[-1] - 1, size[1]).round().long()
-        counted = visible[:, rows][:, :, columns].to(images.device)
-        ours = prototype_distances(_features(self.network(strong), size), self.get_buffer("prototypes"))
+        view = strong_view(
+            images, strong=options.strong, cutout=options.cutout, fill=self.network.preprocessing.mean_colour
+        )
+        distances, counted = view.turned(distances), view.visible_at(size)
+        ours = prototype_distances(_features(self.network(view.images), size), self.get_buffer("prototypes"))
         teacher, student = (prototype_probabilities(each / options.temperature, known) for each in (distances, ours))
         return {"consistency": Term(divergence(teacher, student, counted), options.consistency_weight)}
 
@@ -170,15 +164,3 @@ class Proda(Method):
 def _features(output: Output, size: tuple[int, int]) -> Tensor:
     assert output.features is not None
     return upsample(output.features, size)
-
-
-def _without_square(count: int, size: tuple[int, int], share: float) -> Tensor:
-    """(count, H, W) bool, false in a square around a place drawn for each image, cut at the borders."""
-    height, width = size
-    side = round(share * min(size))
-    visible = torch.ones(count, height, width, dtype=torch.bool)
-    for mask in visible:
-        middle = (torch.rand(2, device="cpu") * torch.tensor([height, width])).long().tolist()
-        top, left = max(0, middle[0] - side // 2), max(0, middle[1] - side // 2)
-        mask[top : middle[0] - side // 2 + side, left : middle[1] - side // 2 + side] = False
-    return visible

@@ -69,12 +69,15 @@ class TeacherOptions(AverageOptions):
         confidence: how the share of sure pixels weighs the loss: one weight per ``batch`` (as published), per
             ``image``, or 0 and 1 per ``pixel``; ``none``: every pixel counts fully.
         margins: see :class:`Margins`; none as a default, Cityscapes' are 15 and 120 of 512 rows.
+        result: which of the two is the adapted model: the ``student`` (as published), whose running statistics saw
+            source, mixed and masked pictures, or the ``teacher``, whose own ones saw the target as it is.
     """
 
     flip: bool = False
     threshold: float = Field(default=0.968, ge=0.0, le=1.0)
     confidence: Literal["batch", "image", "pixel", "none"] = "batch"
     margins: Margins = Margins()
+    result: Literal["student", "teacher"] = "student"
 
 
 class PseudoLabels(NamedTuple):
@@ -138,6 +141,7 @@ class Teacher(Average):
     """The moving average of a segmentation network, and what it says of target images."""
 
     options: TeacherOptions
+    network: SegmentationNetwork
 
     def __init__(self, student: SegmentationNetwork, options: TeacherOptions) -> None:
         super().__init__(student, options)

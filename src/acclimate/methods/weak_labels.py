@@ -49,7 +49,7 @@ class WeakLabels(Method):
 
     @classmethod
     def needs(cls, options: Any) -> frozenset[Statistic]:
-        sizes: frozenset[Statistic] = frozenset({"class sizes"})
+        sizes: frozenset[Statistic] = super().needs(options) | frozenset({"class sizes"})
         return sizes | {"class shares"} if options.pwl_labels == "image" else sizes
 
     def __init__(self, network: SegmentationNetwork, *, options: WeakLabelOptions, setting: Setting) -> None:

@@ -18,15 +18,17 @@ class OutputDiscriminator(nn.Module):
     Args:
         classes: number of classes C.
         width: channels of the first convolution, doubled by each of the next three; 64 as published.
+        bias: of the convolutions; DISE's have none.
+        last_stride: of the last convolution; 1 in DISE.
     """
 
-    def __init__(self, classes: int, *, width: int = 64) -> None:
+    def __init__(self, classes: int, *, width: int = 64, bias: bool = True, last_stride: int = 2) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(classes, width, kernel_size=4, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1)
-        self.conv3 = nn.Conv2d(2 * width, 4 * width, kernel_size=4, stride=2, padding=1)
-        self.conv4 = nn.Conv2d(4 * width, 8 * width, kernel_size=4, stride=2, padding=1)
-        self.classifier = nn.Conv2d(8 * width, 1, kernel_size=4, stride=2, padding=1)
+        self.conv1 = nn.Conv2d(classes, width, kernel_size=4, stride=2, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1, bias=bias)
+        self.conv3 = nn.Conv2d(2 * width, 4 * width, kernel_size=4, stride=2, padding=1, bias=bias)
+        self.conv4 = nn.Conv2d(4 * width, 8 * width, kernel_size=4, stride=2, padding=1, bias=bias)
+        self.classifier = nn.Conv2d(8 * width, 1, kernel_size=4, stride=last_stride, padding=1, bias=bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):

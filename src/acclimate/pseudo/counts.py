@@ -1,6 +1,7 @@
 """What labelling counts over a whole set: scores before thresholds are known, selected pixels as labels are written.
 
-Both are kept on disk now and then, so that an interrupted command goes on where it stopped.
+Both are kept on disk now and then with the images they cover, so that an interrupted command goes on where it stopped.
+All counts are whole numbers: what several processes count of different images adds up to what one would count.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from acclimate.pseudo.ranking import ImageRanking
 from acclimate.pseudo.thresholds import Selection, Thresholds, class_thresholds
 
 log = logging.getLogger(__name__)
+
+
+Covered = NDArray[np.bool_]
+"""(images,): which images of the set were counted."""
 
 
 class ScoreCounts:
@@ -77,22 +82,28 @@ class ScoreCounts:
             compared[name] = class_thresholds(self.everything(name), selection.model_copy(update=update))
         return compared
 
-    def save(self, path: Path, *, images: int) -> None:
-        """Writes the counts of the first ``images`` images, atomically."""
-        save_histograms(path, self._parts(), progress={"images": str(images)})
+    def tensors(self) -> list[Tensor]:
+        """All counts, int64, to be added to in place."""
+        return [histogram.counts for histogram in self._parts().values()]
 
-    def restore(self, path: Path) -> int:
-        """Takes up what :meth:`save` wrote; returns how many images it covers, 0 where there is nothing to take up."""
+    def save(self, path: Path, *, covered: Covered) -> None:
+        """Writes the counts of the images covered, atomically."""
+        save_histograms(path, self._parts(), progress={"covered": _as_text(covered)})
+
+    def restore(self, path: Path, *, images: int) -> Covered:
+        """Adds what :meth:`save` wrote; returns which of so many images it covers, none where there is nothing."""
+        nothing = np.zeros(images, dtype=np.bool_)
         if not path.exists():
-            return 0
+            return nothing
         try:
             saved, place = load_histograms(path, device=self.device)
+            covered = _from_text(place.get("covered"), images)
         except UserError as error:
             log.warning("scores are counted anew: %s", error)
-            return 0
+            return nothing
         for name, histogram in self._parts().items():
             histogram.counts += saved[name].counts
-        return int(place["images"])
+        return covered
 
     def _parts(self) -> dict[str, ScoreHistogram]:
         """Histograms by their names in the file; they share memory with these."""
@@ -151,33 +162,61 @@ class SelectionCounts:
         table = quality_table(self.quality["softmax"], self.quality["entropy"])
         return {"change": self.change.summary(), "table": table}
 
-    def save(self, path: Path, *, images: int) -> None:
-        """Writes the counts of the first ``images`` images, atomically."""
+    def counted(self) -> dict[str, Any]:
+        """Everything counted so far, as lists and numbers for :meth:`take`."""
         content: dict[str, Any] = {
-            "images": images,
             "invalid": self.invalid,
             "selected": self.selected.tolist(),
             "change": self.change.counts.tolist(),
             "quality": {name: part.counts.tolist() for name, part in self.quality.items()},
         }
         if self.ranking is not None:
-            content["ranking"] = self.ranking.images
-        write_verified_json(path, content)
+            content["ranking"] = {name: [mean, classes] for name, (mean, classes) in self.ranking.images.items()}
+        return content
 
-    def restore(self, path: Path) -> int:
-        """Takes up what :meth:`save` wrote; returns how many images it covers, 0 where there is nothing to take up."""
+    def take(self, counted: Mapping[str, Any]) -> None:
+        """Adds what was counted of other images."""
+        self.invalid += int(counted["invalid"])
+        self.selected += np.array(counted["selected"], dtype=np.int64)
+        self.change.counts += np.array(counted["change"], dtype=np.int64)
+        for name, part in self.quality.items():
+            part.counts += np.array(counted["quality"][name], dtype=np.int64)
+        if self.ranking is not None:
+            self.ranking.images |= {name: (mean, classes) for name, (mean, classes) in counted["ranking"].items()}
+
+    def save(self, path: Path, *, covered: Covered) -> None:
+        """Writes the counts of the images covered, atomically."""
+        write_verified_json(path, {"covered": _as_text(covered), **self.counted()})
+
+    def restore(self, path: Path, *, images: int) -> Covered:
+        """Adds what :meth:`save` wrote; returns which of so many images it covers, none where there is nothing."""
+        nothing = np.zeros(images, dtype=np.bool_)
         if not path.exists():
-            return 0
+            return nothing
         try:
             content = read_verified_json(path)
+            covered = _from_text(content.get("covered"), images)
         except UserError as error:  # to the same values
             log.warning("labels are written anew: %s", error)
-            return 0
-        self.invalid = int(content["invalid"])
-        self.selected += np.array(content["selected"], dtype=np.int64)
-        self.change.counts += np.array(content["change"], dtype=np.int64)
-        for name, part in self.quality.items():
-            part.counts += np.array(content["quality"][name], dtype=np.int64)
-        if self.ranking is not None:
-            self.ranking.images = {name: (mean, classes) for name, (mean, classes) in content["ranking"].items()}
-        return int(content["images"])
+            return nothing
+        self.take(content)
+        return covered
+
+
+def _as_text(covered: Covered) -> str:
+    return np.packbits(covered).tobytes().hex()
+
+
+def _from_text(text: object, images: int) -> Covered:
+    """The images that a text names.
+
+    Raises:
+        UserError: it is that of another set, or of a version that counted otherwise.
+    """
+    try:
+        packed = np.frombuffer(bytes.fromhex(str(text)), dtype=np.uint8)
+    except ValueError:
+        packed = np.zeros(0, dtype=np.uint8)
+    if len(packed) != -(-images // 8):
+        raise UserError(f"what was counted is not of {images} images")
+    return np.unpackbits(packed, count=images).astype(np.bool_)

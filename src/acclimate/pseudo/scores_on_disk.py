@@ -29,13 +29,15 @@ class ScoresOnDisk:
     Args:
         folder: of nothing else; made when it is needed.
         limit: bytes at most; never more than half of what is free on that disk.
+        processes: that write into the folder, with the same part of the bound each.
     """
 
-    def __init__(self, folder: Path, *, limit: int) -> None:
+    def __init__(self, folder: Path, *, limit: int, processes: int = 1) -> None:
         self.folder = folder
         self._used = sum(path.stat().st_size for path in folder.glob("*.scores"))
         existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-        self._limit = min(limit, self._used + shutil.disk_usage(existing).free // 2)
+        self._limit = min(limit, self._used + shutil.disk_usage(existing).free // 2) // processes
+        self._used //= processes
 
     def fits(self, parts: Mapping[str, Tensor], *, images: int) -> bool:
         """Whether tensors of this size of so many images can be kept."""

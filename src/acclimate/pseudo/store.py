@@ -30,13 +30,16 @@ class PseudoLabelFolder:
     Args:
         folder: made if absent.
         identity: a hash of everything the labels depend on (checkpoint, data, selection).
+        claim: whether to make sure that the folder is for these labels; of several processes, one does.
 
     Raises:
         UserError: the folder holds pseudo-labels of another identity, or labels of unknown origin.
     """
 
-    def __init__(self, folder: Path, *, identity: str) -> None:
+    def __init__(self, folder: Path, *, identity: str, claim: bool = True) -> None:
         self.folder = Path(folder)
+        if not claim:
+            return
         started = self.folder / STARTED
         if started.is_file():
             if read_verified_json(started).get("identity") != identity:

@@ -14,7 +14,7 @@ from torch import Tensor
 from acclimate.pseudo.confidence import Confidence, Resample
 from acclimate.pseudo.histogram import ScoreHistogram
 
-Rule = Literal["capped", "median", "portion", "global"]
+Rule = Literal["capped", "median", "portion", "global", "fixed"]
 Convention = Literal["paper", "authors"]
 Decision = Literal["most probable", "class-balanced"]
 
@@ -26,7 +26,8 @@ class Selection(BaseModel):
         confidence: the score: maximum ``softmax`` (BDL; ESL eq. 5) or ``entropy`` (ESL eq. 7).
         rule: ``capped``: the median of the class, but never stricter than ``cap`` or ``floor`` (ESL eq. 6, 8-9);
             ``median``: without that bound (the last row of ESL Table 5); ``portion``: the most confident share of each
-            class (CBST); ``global``: the most confident share of all pixels (plain self-training).
+            class (CBST); ``global``: the most confident share of all pixels (plain self-training); ``fixed``: what
+            passes the bound alone, however little that is of a class (ProDA: ``cap`` 0.95).
         cap: mu*: with softmax, pixels more probable than this are always kept.
         floor: nu*: with entropy, pixels below this normalised entropy are always kept.
         portion: the share of pixels that ``portion`` and ``global`` keep; with ``capped`` the share that the bound may
@@ -53,8 +54,10 @@ class Selection(BaseModel):
 
     @model_validator(mode="after")
     def _portion_is_read(self) -> Selection:
-        if self.portion != 0.5 and self.rule == "median":
-            raise ValueError("portion is not read by the rule 'median'; set rule to 'portion', 'capped' or 'global'")
+        if self.portion != 0.5 and self.rule in ("median", "fixed"):
+            raise ValueError(
+                f"portion is not read by the rule {self.rule!r}; set rule to 'portion', 'capped' or 'global'"
+            )
         if self.decision == "class-balanced" and (self.confidence, self.rule) != ("softmax", "portion"):
             raise ValueError(
                 "decision: class-balanced divides by CBST's thresholds; set confidence: softmax, rule: portion"
@@ -63,7 +66,7 @@ class Selection(BaseModel):
 
     @property
     def bound(self) -> float:
-        """The uncertainty below which the ``capped`` rule keeps every pixel."""
+        """The uncertainty below which the ``capped`` rule keeps every pixel, and the ``fixed`` rule alone keeps any."""
         return 1.0 - self.cap if self.confidence == "softmax" else self.floor
 
 
@@ -129,6 +132,8 @@ def class_thresholds(histogram: ScoreHistogram, selection: Selection) -> Thresho
     values: Sequence[float]
     if selection.rule == "global":
         values = [_portion(histogram, None, selection.portion, inclusive)] * histogram.classes
+    elif selection.rule == "fixed":
+        values = [selection.bound] * histogram.classes
     elif selection.rule == "portion":
         whole = inclusive and selection.decision == "class-balanced"
         values = [_portion(histogram, i, selection.portion, inclusive, whole=whole) for i in range(histogram.classes)]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.loading import images_in_order
 from acclimate.data.sample import Dataset, evenly_spaced
+from acclimate.data.wrappers import Subset
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
@@ -38,6 +39,7 @@ from acclimate.stages.stage import (
     can_name_a_folder,
 )
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.team import ALONE, Team
 
 SCORES = "scores.json"
 
@@ -113,6 +115,7 @@ class ScoredModels(Stage):
         self.title, self.suffix = f"evaluate {row.name}, seed {context.seed}", row.name
         self.method = "+".join(dict.fromkeys(member.method for member in self.inputs))
         self.protocol = context.data.protocol.averaging(row.average)
+        self.shared = context.task.name == "segmentation"
 
     def identity(self) -> dict[str, Any]:
         data, stage = self.context.data, self.stage
@@ -170,7 +173,8 @@ def score_networks(stage: ScoredModels, place: Place) -> None:
         label_free=label_free,
         boundary_width=settings.boundary_width,
     )
-    evaluate(request, folder=place.folder, title=stage.title, device=str(place.fabric.device))
+    team, device = Team(place.fabric), str(place.fabric.device)
+    evaluate(request, folder=place.folder, title=stage.title, device=device, team=team)
 
 
 @dataclass(frozen=True)
@@ -219,8 +223,17 @@ class EvaluateRequest:
     boundary_width: int = 0
 
 
-def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu") -> Row:
+def evaluate(
+    request: EvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu", team: Team = ALONE
+) -> Row:
     """Scores over the whole set at the labels' native size; with a ``folder``, scores and pictures are left there.
+
+    Args:
+        request: what is scored, and how.
+        folder: of all processes.
+        title: of the bar.
+        device: of this process.
+        team: who shares the images; the scores do not depend on it.
 
     Raises:
         UserError: the set has no labels, or a checkpoint has other classes.
@@ -234,8 +247,9 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     width = request.boundary_width
     boundaries = BoundaryCounts(request.class_space.classes, width=width) if width else None
     how: dict[str, Any] = {"inference": protocol.inference, "weights": request.weights}
-    with progress(title, len(request.data)) as bar:
-        for batch in images_in_order(request.data, size=protocol.inference.size, batch_size=1, labels=True):
+    mine = Subset(request.data, team.share(range(len(request.data))))
+    with progress(title, len(mine), silent=not team.first) as bar:
+        for batch in images_in_order(mine, size=protocol.inference.size, batch_size=1, labels=True):
             assert batch.labels is not None
             images, label = batch.images.to(device), batch.labels[0]
             size = (label.shape[0], label.shape[1])
@@ -247,6 +261,7 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
                 boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
             confusion.add(label, labels)
             bar.advance()
+    confusion, boundaries = _together(confusion, boundaries, team)
     row = score_row(
         confusion,
         name=request.name,
@@ -266,11 +281,12 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
     if request.label_free is not None:
         once = Inference(size=protocol.inference.size)
         scores = scores_without_labels(
-            networks, request.label_free, inference=once, weights=request.weights, device=device
+            networks, request.label_free, inference=once, weights=request.weights, device=device, team=team
         )
         row = row.model_copy(update={"label_free": scores})
     if folder is not None:
-        write_scores(folder / SCORES, [row])
+        if team.first:
+            write_scores(folder / SCORES, [row])
         write_pictures(
             folder / "pictures",
             request.name,
@@ -281,8 +297,23 @@ def evaluate(request: EvaluateRequest, *, folder: Path | None, title: str, devic
             inference=protocol.inference,
             weights=request.weights,
             device=device,
+            team=team,
         )
     return row
+
+
+def _together(
+    confusion: ConfusionMatrix, boundaries: BoundaryCounts | None, team: Team
+) -> tuple[ConfusionMatrix, BoundaryCounts | None]:
+    """What all processes counted."""
+    whole = ConfusionMatrix(confusion.classes)
+    whole.take(team.summed(confusion.counts))
+    if boundaries is None:
+        return whole, None
+    around = BoundaryCounts(confusion.classes, width=boundaries.width)
+    for counted in team.gathered(boundaries.counted()):
+        around.take(counted)
+    return whole, around
 
 
 def scores_without_labels(
@@ -292,6 +323,7 @@ def scores_without_labels(
     inference: Inference,
     weights: Sequence[float] | None = None,
     device: str,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """The scores of :mod:`acclimate.evaluation.label_free` of a network, or of an ensemble.
 
@@ -299,15 +331,17 @@ def scores_without_labels(
         networks: in evaluation mode.
         inference: how they are asked.
         weights: of the members; equal by default.
+        team: who shares the images.
     """
     probabilities = predicted_probabilities(
         networks,
         data.target,
-        evenly_spaced(data.images, len(data.target)),
+        team.share(evenly_spaced(data.images, len(data.target))),
         inference=inference,
         weights=weights,
         device=device,
     )
+    probabilities = team.in_order(probabilities)
     ratios = None if data.source is None else sampled_class_ratios(data.source, classes=networks[0].classes)
     return label_free_scores(probabilities, source_ratios=ratios)
 

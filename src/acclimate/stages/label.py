@@ -41,11 +41,12 @@ from acclimate.pseudo.sisc import LabelInference, Patches
 from acclimate.pseudo.store import PseudoLabelFolder, pseudo_label_manifest, read_manifest
 from acclimate.pseudo.thresholds import Kept, Selection, Thresholds, kept_share
 from acclimate.stages.evaluate import load_networks
-from acclimate.stages.label_passes import Labelling, count_scores, write_figure, write_labels
+from acclimate.stages.label_passes import Labelling, count_scores, forget_places, write_figure, write_labels
 from acclimate.stages.label_results import label_summary, write_curves
 from acclimate.stages.stage import MODEL, PREDICTION_WORK, Context, Place, Stage, StageSettings
 from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.team import ALONE, Team
 
 __all__ = ["LabelRequest", "easy_and_hard", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
 
@@ -150,6 +151,7 @@ class PseudoLabelledTarget(Stage):
 
     verb = "label"
     products = (MANIFEST,)
+    shared = True
 
     def __init__(self, context: Context, stage: LabelStage) -> None:
         self.models = [context.finished[name] for name in stage.models()]
@@ -186,7 +188,7 @@ class PseudoLabelledTarget(Stage):
             prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
             title=self.title,
         )
-        return label(request, folder=place.folder, device=str(place.fabric.device))
+        return label(request, folder=place.folder, device=str(place.fabric.device), team=Team(place.fabric))
 
 
 def with_pseudo_labels(dataset: Dataset, folder: Path) -> Dataset:
@@ -211,8 +213,14 @@ def easy_and_hard(dataset: Dataset, folder: Path) -> tuple[Dataset, Dataset]:
     return Subset(PseudoLabelled(dataset, folder), easy), Subset(dataset, hard)
 
 
-def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]:
+def label(request: LabelRequest, *, folder: Path, device: str, team: Team = ALONE) -> dict[str, Any]:
     """Writes ``labels/NAME.png``, ``manifest.json``, and with true labels ``curves.json``, into ``folder``.
+
+    Args:
+        request: what is labelled, and how.
+        folder: of all processes; a labelling begun there goes on.
+        device: of this process.
+        team: who shares the images; the labels do not depend on it.
 
     Returns:
         What it cost: ``train_seconds`` (of labelling), ``peak_memory_mb``, ``kept``.
@@ -227,19 +235,24 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
         raise UserError(f"{request.data.spec} ({request.data.split}) holds no images to label")
     reset_peak_memory()
     networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
-    place = PseudoLabelFolder(folder, identity=request.identity())
+    place = PseudoLabelFolder(folder, identity=request.identity(), claim=team.first)
+    team.meet()
     if not place.finished:
-        labelling = _labelling(request, networks, device=device)
-        kept = ScoresOnDisk(folder / SCORES_FOLDER, limit=int(request.scores_on_disk * 1e9))
+        labelling = _labelling(request, networks, device=device, team=team)
+        limit = int(request.scores_on_disk * 1e9)
+        kept = ScoresOnDisk(folder / SCORES_FOLDER, limit=limit, processes=team.size)
         with stop_request() as stop:
             scores = count_scores(labelling, folder, kept, stop)
             thresholds = scores.thresholds(request.selection)
             selected = write_labels(labelling, thresholds, place, kept, stop)
-            kept.remove()
             write_figure(labelling, thresholds, folder / "figure.png")
-            if scores.judged:
-                write_curves(scores.judged, folder / "curves.json")
-            place.finish(_manifest(request, scores, thresholds[request.selection.confidence], selected))
+            if team.first:
+                kept.remove()
+                if scores.judged:
+                    write_curves(scores.judged, folder / "curves.json")
+                place.finish(_manifest(request, scores, thresholds[request.selection.confidence], selected))
+                forget_places(folder)
+            team.meet()
     return {
         "train_seconds": round(time.monotonic() - begin, 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
@@ -247,12 +260,21 @@ def label(request: LabelRequest, *, folder: Path, device: str) -> dict[str, Any]
     }
 
 
-def sweep_table(request: LabelRequest, *, device: str) -> str:
-    """Kept and error shares for the bounds of ESL Table 5, from one pass over the data; nothing is written."""
+def sweep_table(request: LabelRequest, *, device: str, team: Team = ALONE) -> str:
+    """Kept and error shares for the bounds of ESL Table 5, from one pass over the data; nothing is written.
+
+    Of several processes, the first gives the table, the others nothing.
+    """
     networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     scores = ScoreCounts(len(request.class_space), labelled=request.data.has_labels, device=device)
-    for scored in _labelling(request, networks, device=device).scored(0):
-        scores.add(scored.maps, scored.labels)
+    labelling = _labelling(request, networks, device=device, team=team)
+    for block in team.share(labelling.blocks):
+        for scored in labelling.scored(block):
+            scores.add(scored.maps, scored.labels)
+    for counts in scores.tensors():
+        team.sum(counts)
+    if not team.first:
+        return ""
     lines = [f"{'confidence':10}  {'bound':>7}  {'kept':>7}  {'wrong':>7}  {'wrong, void counted':>20}"]
     for name in CONFIDENCES:
         bounds = (0.8, 0.85, 0.9, 0.95, 0.99) if name == "softmax" else TABLE_5_FLOORS
@@ -264,7 +286,7 @@ def sweep_table(request: LabelRequest, *, device: str) -> str:
     return "\n".join(lines)
 
 
-def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *, device: str) -> Labelling:
+def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *, device: str, team: Team) -> Labelling:
     network = networks[0] if len(networks) == 1 else cast(SegmentationNetwork, MeanOfNetworks(networks).eval())
     prior = None if request.prior is None else torch.from_numpy(request.prior).to(device)
     return Labelling(
@@ -277,6 +299,7 @@ def _labelling(request: LabelRequest, networks: Sequence[SegmentationNetwork], *
         ranked=request.split is not None,
         device=device,
         title=request.title,
+        team=team,
     )
 
 

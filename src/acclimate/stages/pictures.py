@@ -19,6 +19,7 @@ from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.io.checksums import write_verified_json
 from acclimate.labels import resized_label
 from acclimate.models.network import SegmentationNetwork
+from acclimate.training.team import ALONE, Team
 
 FOLDER = "pictures"
 STRIP_FRAMES, STRIP_WIDTH = 3, 320
@@ -39,6 +40,7 @@ def write_pictures(
     weights: Sequence[float] | None = None,
     labels: bool = True,
     device: str,
+    team: Team = ALONE,
 ) -> None:
     """Writes pictures of a few images of each domain, and ``index.json``, which says what there is.
 
@@ -51,49 +53,53 @@ def write_pictures(
         class_space: names and colours.
         inference, weights: how the networks are asked.
         labels: whether labels are pictured where there are any; otherwise they are not read.
+        team: who shares the pictures.
     """
     entries: list[dict[str, Any]] = []
     model = re.sub(r"[^\w.-]", "_", name)
-    for domain, dataset in pictured.items():
-        for number, index in enumerate(evenly_spaced(count, len(dataset))):
-            place = f"{domain}-{number}"
-            image = dataset.image(index)
-            size = picture_size(image.shape[1], image.shape[0])
-            save_picture(
-                folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS)
-            )
-            label = None
-            if labels and dataset.has_labels:
-                label = f"{place}/label.png"
-                values = PILImage.fromarray(resized_label(dataset.label(index), size))
-                save_picture(folder / label, with_palette(values, class_space))
-            prediction = predict(
-                networks,
-                inference.prepared(image).to(device),
-                size=(size[1], size[0]),
-                inference=inference,
-                weights=weights,
-            )
-            guess = PILImage.fromarray(prediction.labels[0].cpu().numpy())
-            entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))
-            paths = {"prediction": f"{place}/{model}-prediction.png", "entropy": f"{place}/{model}-entropy.png"}
-            save_picture(folder / paths["prediction"], with_palette(guess, class_space))
-            save_picture(folder / paths["entropy"], entropy)
-            entries.append(
-                {
-                    "domain": domain,
-                    "name": dataset.names[index],
-                    "input": f"{place}/input.jpg",
-                    "label": label,
-                    "models": {name: paths},
-                }
-            )
+    chosen = [
+        (domain, dataset, number, index)
+        for domain, dataset in pictured.items()
+        for number, index in enumerate(evenly_spaced(count, len(dataset)))
+    ]
+    for domain, dataset, number, index in team.share(chosen):
+        place = f"{domain}-{number}"
+        image = dataset.image(index)
+        size = picture_size(image.shape[1], image.shape[0])
+        save_picture(folder / place / "input.jpg", PILImage.fromarray(image).resize(size, PILImage.Resampling.LANCZOS))
+        label = None
+        if labels and dataset.has_labels:
+            label = f"{place}/label.png"
+            values = PILImage.fromarray(resized_label(dataset.label(index), size))
+            save_picture(folder / label, with_palette(values, class_space))
+        prediction = predict(
+            networks,
+            inference.prepared(image).to(device),
+            size=(size[1], size[0]),
+            inference=inference,
+            weights=weights,
+        )
+        guess = PILImage.fromarray(prediction.labels[0].cpu().numpy())
+        entropy = PILImage.fromarray((prediction.entropy[0].cpu().numpy() * 255).round().astype(np.uint8))
+        paths = {"prediction": f"{place}/{model}-prediction.png", "entropy": f"{place}/{model}-entropy.png"}
+        save_picture(folder / paths["prediction"], with_palette(guess, class_space))
+        save_picture(folder / paths["entropy"], entropy)
+        entries.append(
+            {
+                "domain": domain,
+                "name": dataset.names[index],
+                "input": f"{place}/input.jpg",
+                "label": label,
+                "models": {name: paths},
+            }
+        )
     index_of = {
         "classes": list(class_space.classes),
         "colours": [list(colour) for colour in class_space.colours],
-        "images": entries,
+        "images": team.in_order(entries),
     }
-    write_verified_json(folder / "index.json", index_of)
+    if team.first:
+        write_verified_json(folder / "index.json", index_of)
 
 
 def overlays(

@@ -30,6 +30,7 @@ from acclimate.labels import VOID
 from acclimate.report.colour import entropy_colours
 from acclimate.report.legend import legend
 from acclimate.training.interrupt import Interrupted
+from acclimate.training.team import ALONE, Team
 
 KINDS = {
     "ids": "class ids, 8 bits, with the classes' colours as palette",
@@ -76,7 +77,9 @@ class Wanted:
         return [kind for kind in KINDS if kind in self.kinds and kind != "ids"] or ["overlay"]
 
 
-def predict_inputs(model: Model, inputs: Sequence[Input], *, output: Path, wanted: Wanted) -> Iterator[Path]:
+def predict_inputs(
+    model: Model, inputs: Sequence[Input], *, output: Path, wanted: Wanted, team: Team = ALONE
+) -> Iterator[Path]:
     """Writes ``KIND/NAME.png`` (``overlay/NAME.jpg``) for every picture at its size, a video for every video.
 
     With ``label_format="cityscapes"``, ids are ``ids/CITY_SEQUENCE_FRAME_pred_labelIds.png``: an 8-bit greyscale
@@ -88,9 +91,10 @@ def predict_inputs(model: Model, inputs: Sequence[Input], *, output: Path, wante
         inputs: see :func:`acclimate.evaluation.inputs.inputs_named`, which also claims ``output``.
         output: the folder to write to.
         wanted: what is written.
+        team: who shares pictures and videos; what is written does not depend on it.
 
     Yields:
-        The path of each label map, or video, written.
+        The path of each label map, or video, that this process wrote.
 
     Raises:
         UserError: the format does not fit the classes, or a picture or video cannot be read.
@@ -98,17 +102,21 @@ def predict_inputs(model: Model, inputs: Sequence[Input], *, output: Path, wante
     label_ids = None
     if wanted.label_format == "cityscapes":
         label_ids = np.array(cityscapes_label_ids(model.space), dtype=np.uint8)
-    _write_legend(model, output, label_ids)
+    if team.first:
+        _write_legend(model, output, label_ids)
     pictures = [each for each in inputs if each.is_picture]
-    if pictures:
-        places = (each.place for each in pictures if isinstance(each.place, Path))
-        with progress("predict", len(pictures)) as bar:
-            for one, found in zip(pictures, _predictions(model, places, wanted), strict=True):
-                yield _write_pictures(output, one.name, found, wanted, label_ids)
-                bar.advance(note=one.name)
-    for one in inputs:
-        if not one.is_picture:
-            yield from _predict_video(model, one, output, wanted, label_ids)
+    # blocks, so that which pictures the network sees together does not depend on who sees them
+    blocks = [pictures[first : first + wanted.batch] for first in range(0, len(pictures), wanted.batch)]
+    mine = team.share(blocks)
+    if mine:
+        with progress("predict", sum(map(len, mine)), silent=not team.first) as bar:
+            for block in mine:
+                places = (each.place for each in block if isinstance(each.place, Path))
+                for one, found in zip(block, _predictions(model, places, wanted), strict=True):
+                    yield _write_pictures(output, one.name, found, wanted, label_ids)
+                    bar.advance(note=one.name)
+    for one in team.share([each for each in inputs if not each.is_picture]):
+        yield from _predict_video(model, one, output, wanted, label_ids)
 
 
 def _predictions(model: Model, images: Any, wanted: Wanted) -> Iterator[LabelledImage]:

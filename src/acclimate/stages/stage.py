@@ -207,7 +207,7 @@ class Stage(ABC):
 
     verb: ClassVar[str]
     products: ClassVar[tuple[str, ...]]
-    shared: ClassVar[bool] = False
+    shared: bool = False
     method: str = ""
     suffix: str = ""
     precision: str = "32-true"

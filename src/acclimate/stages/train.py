@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from pydantic import Field
@@ -21,6 +22,7 @@ from acclimate.models.modules import save_modules
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gradients import LONGEST_WAIT
 from acclimate.training.history import History
 from acclimate.training.loop import Fitted, LoopSettings, Training, fit
 from acclimate.training.placing import place
@@ -28,12 +30,11 @@ from acclimate.training.resources import keep_freed_memory, peak_memory_mb, rese
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings, resolved_precision
 from acclimate.training.snapshots import Snapshots, forget_snapshots
+from acclimate.training.team import ALONE, Team
 from acclimate.training.trackers import Lightning, TensorBoard, Tracker
 
 TARGET_WORK = 1.4
 """What a target's image costs relative to a source's: a teacher or a discriminator looks at it, too."""
-LONGEST_WAIT = timedelta(days=7)
-"""How long a process waits for the others."""
 
 
 class TrainStage(StageSettings):
@@ -325,8 +326,12 @@ def launched_fabric(precision: str) -> Fabric:
     Args:
         precision: a resolved one, see :func:`acclimate.training.settings.resolved_precision`.
     """
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    world = launched_processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    if torch.cuda.is_available() and local > torch.cuda.device_count():
+        raise UserError(
+            f"{local} processes were started on a machine with {torch.cuda.device_count()} GPUs; start one for each"
+        )
     fabric = Fabric(
         accelerator="auto",
         devices=local if world > 1 else 1,
@@ -336,4 +341,28 @@ def launched_fabric(precision: str) -> Fabric:
         precision=precision,
     )
     fabric.launch()
+    if world > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Ends the threads that talk to the others, before the interpreter takes away what they stand on."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def launched_processes() -> int:
+    """How many processes ``--processes``, ``torchrun`` or SLURM started for this command."""
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+
+
+def launched_rank() -> int:
+    """Which of them this is, before they have met."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+def launched_team() -> Team:
+    """The processes that were started for this command: those of :func:`launched_fabric`, or this one alone."""
+    return ALONE if launched_processes() == 1 else Team(launched_fabric("32-true"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ class SegmentationTraining:
             return None
         assert self.scored_on is not None, "snapshots are scored on the run's own sets"
         data = LabelFree(*self.scored_on, settings.images)
-        network = cast(SegmentationNetwork, method.result())
+        network = method.result()
 
         def score() -> dict[str, float]:
             with evaluation_mode(network):

@@ -39,6 +39,7 @@ from acclimate.stages.train import trained
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.team import Team
 from acclimate.translation.apply import load_generator, save_translator, translated_image
 from acclimate.translation.colour import (
     channel_histograms,
@@ -208,10 +209,11 @@ def translate(request: TranslateRequest, *, folder: Path, cache: Path, fabric: F
         if request.translator == "cyclegan" and not has_translator:
             seconds = _train(request, folder=folder, cache=cache, fabric=fabric)
             begin = time.monotonic()
-        if fabric.is_global_zero:
-            _write_images(request, _function(request, folder, device=str(fabric.device)), folder)
+        team = Team(fabric)
+        _write_images(request, _function(request, folder, device=str(fabric.device)), folder, team)
+        if team.first:
             _finish(request, folder)
-        fabric.barrier()
+        team.meet()
     return {
         "train_seconds": round(seconds + time.monotonic() - begin, 2),
         "peak_memory_mb": round(peak_memory_mb(), 1),
@@ -315,18 +317,21 @@ def _colours(request: TranslateRequest) -> tuple[NDArray[np.int64], NDArray[np.i
     return channel_histograms(sampled_images(request.source)), channel_histograms(sampled_images(request.target))
 
 
-def _write_images(request: TranslateRequest, function: Callable[[Image], Image], folder: Path) -> None:
-    """Every image that is not there yet; a file that is there is whole."""
+def _write_images(request: TranslateRequest, function: Callable[[Image], Image], folder: Path, team: Team) -> None:
+    """Every image that is not there yet, shared out; a file that is there is whole."""
     source = request.source
     waiting = [index for index, name in enumerate(source.names) if not translated_path(folder, name).exists()]
+    team.meet()  # all have looked before any writes
+    mine, total = team.share(waiting), len(source) if team.size == 1 else -(-len(waiting) // team.size)
     title = f"{request.title}: images"
-    with stop_request() as stop, progress(title, len(source), done=len(source) - len(waiting)) as bar:
-        for index in waiting:
+    with stop_request() as stop, progress(title, total, done=total - len(mine), silent=not team.first) as bar:
+        for index in mine:
             if stop:
                 raise Interrupted("stopped while writing translated images; those written are kept")
             picture = PILImage.fromarray(function(source.image(index)))
             save_picture(translated_path(folder, source.names[index]), picture)
             bar.advance()
+    team.meet()
 
 
 def _finish(request: TranslateRequest, folder: Path) -> None:

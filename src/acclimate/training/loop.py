@@ -17,6 +17,7 @@ from acclimate.io.progress import progress
 from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
 from acclimate.training.checkpoint import Checkpoints
+from acclimate.training.gradients import GradientExchange, exchange_of
 from acclimate.training.history import History, Rows, packed
 from acclimate.training.interrupt import Interrupted, stop_request
 from acclimate.training.processes import agreed, average_gradients, average_running_statistics, gathered
@@ -113,7 +114,11 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
     optimizers = list(method.optimizers.values())
 
     silent = not fabric.is_global_zero
-    with stop_request() as stop, progress(training.title, settings.steps, done=position.step, silent=silent) as bar:
+    with (
+        stop_request() as stop,
+        progress(training.title, settings.steps, done=position.step, silent=silent) as bar,
+        exchange_of(method, fabric) as exchange,
+    ):
         for step in range(position.step, settings.steps):
             set_learning_rates(optimizers, settings.learning_rate_factor(step))
 
@@ -135,6 +140,7 @@ def fit(training: Training[AnyBatch], source: Iterator[AnyBatch], target: Iterat
                     seed=training.seed,
                     clip=settings.clip_gradients,
                     accumulate=settings.accumulate,
+                    exchange=exchange,
                 )
             record = {name: term.value for name, term in terms.items()}
             ensure_finite(record, done, names=names)
@@ -190,6 +196,7 @@ def train_step(
     clip: float | None = None,
     accumulate: int = 1,
     watch: Watch = unwatched,
+    exchange: GradientExchange | None = None,
 ) -> dict[str, Term]:
     """One step of any method: backpropagate each of its losses in turn, then step every optimiser.
 
@@ -200,6 +207,7 @@ def train_step(
         clip: the largest norm of an optimiser's gradients together; None: as they are.
         accumulate: parts of the batches that are gone through one after the other before the optimisers step.
         watch: told which part of the step begins; ends with the block.
+        exchange: of several processes' gradients, during the backward passes; None: after them.
 
     Returns:
         Every term of the step, its value detached; of several parts, the mean of theirs.
@@ -209,6 +217,8 @@ def train_step(
     """
     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
     _forget_gradients(method)
+    if exchange is not None:
+        exchange.begin_step()
     sources = source.parts(accumulate)
     targets = [None] * accumulate if target is None else target.parts(accumulate)
     parts = []
@@ -218,7 +228,7 @@ def train_step(
         while (losses := _next_losses(terms, fabric)) is not None:
             if losses is STEP:
                 _expect_whole_batches(accumulate)
-                _step_optimizers(method, fabric=fabric, clip=clip)
+                _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
                 _forget_gradients(method)
                 continue
             with watch("backward"):
@@ -226,7 +236,7 @@ def train_step(
             part.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
         parts.append(part)
     with watch("optimisers"):
-        _step_optimizers(method, fabric=fabric, clip=clip)
+        _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
     with watch("moving averages"):
@@ -267,8 +277,12 @@ def _forget_gradients(method: Learner[AnyBatch]) -> None:
         optimizer.zero_grad(set_to_none=True)
 
 
-def _step_optimizers(method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None) -> None:
-    if fabric.world_size > 1:
+def _step_optimizers(
+    method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None, exchange: GradientExchange | None
+) -> None:
+    if exchange is not None:
+        exchange.exchange()
+    elif fabric.world_size > 1:
         average_gradients(method, fabric)
     for optimizer in method.optimizers.values():
         if clip is not None:

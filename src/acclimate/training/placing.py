@@ -11,6 +11,7 @@ from acclimate.errors import UserError
 from acclimate.methods.trainable import Learner
 from acclimate.models.compiled import compile_layers, recompute_activations
 from acclimate.models.network import SegmentationNetwork
+from acclimate.models.shared_batch_norm import share_batch_norm
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class PlacingSettings(Protocol):
     @property
     def recompute_activations(self) -> bool: ...
     @property
+    def sync_batch_norm(self) -> bool: ...
+    @property
     def source_transform(self) -> Any: ...
     @property
     def target_transform(self) -> Any: ...
@@ -41,8 +44,11 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
     """Moves a learner to its device and makes it compute as the settings say.
 
     Raises:
-        UserError: the network has no blocks whose activations could be made again, or cannot be compiled.
+        UserError: the network has no blocks whose activations could be made again, cannot be compiled, or has batch
+            norms that cannot be shared between processes.
     """
+    if settings.sync_batch_norm:
+        share_batch_norm(learner)
     learner.to(device)
     if settings.channels_last:
         learner.to(memory_format=torch.channels_last)

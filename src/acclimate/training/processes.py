@@ -11,14 +11,11 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.methods.trainable import Learner
+from acclimate.models.shared_batch_norm import SharedBatchNorm
 
 
 def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
-    """Replaces every gradient by its mean over the processes.
-
-    One flat exchange after the last backward pass, instead of a wrapper around each network: methods run several
-    networks several times per step, freezing some in between, which is what such wrappers do not expect.
-    """
+    """Replaces every gradient by its mean over the processes, in one exchange after the last backward pass."""
     parameters = [p for p in method.parameters() if p.grad is not None]
     if not parameters:
         return
@@ -26,7 +23,7 @@ def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
     mean = fabric.all_reduce(flat, reduce_op="mean")
     assert isinstance(mean, Tensor)
     for parameter, chunk in zip(parameters, torch.split(mean, [p.numel() for p in parameters]), strict=True):
-        parameter.grad = chunk.view_as(parameter).clone()
+        parameter.grad = chunk.view_as(parameter)
 
 
 def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
@@ -38,7 +35,7 @@ def average_running_statistics(method: Learner[Any], fabric: Fabric) -> None:
     buffers = [
         buffer
         for module in method.modules()
-        if isinstance(module, _BatchNorm) and module.training
+        if isinstance(module, _BatchNorm) and module.training and not isinstance(module, SharedBatchNorm)
         for buffer in (module.running_mean, module.running_var)
         if buffer is not None
     ] + method.averaged_buffers()

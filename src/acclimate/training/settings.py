@@ -59,6 +59,8 @@ class TrainingSettings(BaseModel):
         channels_last: memory format of images and weights; faster on CPUs and GPUs alike, same mathematics.
         accumulate: parts that a step's batches are divided into, one after the other, for memory that holds no more;
             gradients are the mean of theirs. A loss is then the mean over parts, and batch norm sees a part at a time.
+        sync_batch_norm: batch norm by the images of all processes together, instead of each process's own; with it,
+            or where no batch norm looks at its batch, a training can go on in another number of processes.
         compile: compile the network's layers: ``auto`` does where it pays (a GPU, pictures of one size, many steps).
         recompute_activations: keep the inputs of the network's blocks alone and compute the rest again on the way
             back: less memory, a third more time, the same numbers.
@@ -88,6 +90,7 @@ class TrainingSettings(BaseModel):
     precision: Precision = "auto"
     channels_last: bool = True
     accumulate: PositiveInt = 1
+    sync_batch_norm: bool = False
     compile: Compile = speed_only("auto")
     recompute_activations: bool = speed_only(False)
     source_transform: Transform = Transform()

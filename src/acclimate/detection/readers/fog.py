@@ -1,8 +1,8 @@
 """Fog rendered into clear pictures from stereo disparity, as Foggy Cityscapes was made (Sakaridis et al. 2018).
 
 I = R t + L (1 - t) with t = exp(-beta d): R the clear picture, L the atmospheric light, d the distance along the ray.
-The published pipeline also cleans the depth with superpixels and smooths t along edges; here gaps are filled from around
-them and t is as ragged as the disparity.
+The published pipeline also cleans the depth with superpixels and smooths t along edges; here gaps are filled from
+around them and t is as ragged as the disparity.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ def atmospheric_light(image: Floats) -> Floats:
     darkest = torch.from_numpy(image.min(axis=2))[None, None]
     around = -functional.max_pool2d(-darkest, DARK_PATCH, stride=1, padding=DARK_PATCH // 2)
     count = max(1, image.shape[0] * image.shape[1] // 1000)
-    places = around.flatten().topk(count).indices.numpy()
-    candidates = image.reshape(-1, 3)[places]
+    brightest = around >= around.flatten().topk(count).values[-1]  # with all that are as bright as the last of them
+    candidates = image[brightest[0, 0].numpy()]
     light: Floats = candidates[candidates.sum(axis=1).argmax()]
     return light
 
 
 def with_fog(image: Image, distance: Floats, *, beta: float) -> Image:
     """The picture (H, W, 3) in fog of attenuation ``beta`` in 1/m; 0.02 lets one see 150 m."""
-    clear = image.astype(np.float32) / 255
+    clear = image.astype(np.float32) / np.float32(255)
     seen = fogged(clear, distance, beta=beta, airlight=atmospheric_light(clear))
     picture: Image = (seen * 255).round().clip(0, 255).astype(np.uint8)
     return picture
