@@ -402,3 +402,13 @@ def test_a_method_that_needs_two_heads_is_told_before_anything_is_trained(tmp_pa
     (tmp_path / "one.yaml").write_text("name: one\nextends: demo\nstages:\n  clan: {train: clan}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"stages\.clan: clan needs a network with twin_heads: true"):
         load_recipe(str(tmp_path / "one.yaml"))
+
+
+def test_options_of_the_recipe_lie_under_those_of_every_training(tmp_path: Path) -> None:
+    content = changed(options={"class_weights": "logarithmic"})
+    content["stages"]["base"]["options"] = {"class_weights": "none"}
+    recipe, _ = load_recipe(write(tmp_path, content))
+    trained = {name: stage.options for name, stage in recipe.stages.items() if isinstance(stage, TrainStage)}
+    assert trained == {"base": {"class_weights": "none"}, "again": {"class_weights": "logarithmic"}}
+    assert "class_weihts" in message(tmp_path, changed(options={"class_weihts": "none"}))
+    assert "options" in message(tmp_path, changed(options=3))

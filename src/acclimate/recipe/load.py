@@ -89,7 +89,19 @@ def recipe_of(
         set_key(content, key, value)
         origins.update(dict.fromkeys(leaves({key: value}), origin))
     origins = {key: origins[key] for key in leaves(content) if key in origins}
-    return checked(expanded_rounds(content), name), origins
+    return checked(with_shared_options(expanded_rounds(content)), name), origins
+
+
+def with_shared_options(content: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's content with its ``options`` underneath those of every ``train`` stage."""
+    shared, stages = content.get("options"), content.get("stages")
+    if not (isinstance(shared, Mapping) and isinstance(stages, Mapping)):
+        return content
+    each = {
+        name: merged({"options": shared}, stage) if isinstance(stage, Mapping) and TrainStage.verb in stage else stage
+        for name, stage in stages.items()
+    }
+    return {**content, "stages": each}
 
 
 def explained(recipe: Recipe, origins: Origins) -> str:

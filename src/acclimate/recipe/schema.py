@@ -83,6 +83,7 @@ class Recipe(_Strict):
         inference: size, mirrored images, scales, windows when scoring; see ``evaluation/inference.py``.
         network: what every ``train`` stage builds; where it has no name, that of the checkpoint a stage goes on from.
         training: what every ``train`` stage starts from.
+        options: what the options of every ``train`` stage start from; only what every method has belongs here.
         translation: what every ``translate`` stage starts from.
         examine: pictures of each domain that the doctor looks at, before training and after each; 0: none.
         bad_data: ``stop`` at an image or label that cannot be read, or ``skip`` it: leave it out, list and count it.
@@ -107,6 +108,7 @@ class Recipe(_Strict):
     inference: Inference = Inference()
     network: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     translation: TranslationDefaults = TranslationDefaults()
     examine: NonNegativeInt = 64
     bad_data: BadData = "stop"
