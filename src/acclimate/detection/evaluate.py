@@ -18,9 +18,11 @@ from acclimate.detection.average_precision import DetectionScores
 from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.detector import Detection, Detector
 from acclimate.detection.drawing import SHOWN_SCORE, drawn
+from acclimate.detection.error_kinds import errors_by_kind
 from acclimate.detection.protocols import DetectionProtocol
-from acclimate.detection.sample import BoxedDataset
+from acclimate.detection.sample import BoxedDataset, Boxes
 from acclimate.errors import UserError
+from acclimate.evaluation.box_scores import RECALLS
 from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
@@ -70,15 +72,21 @@ def evaluate_detections(
     if card.classes != request.class_space.classes:
         trained, wanted = ", ".join(card.classes), ", ".join(request.class_space.classes)
         raise UserError(f"{request.checkpoint} was trained on {trained}, but {wanted} were asked for")
-    scores = DetectionScores(len(request.class_space), iou=request.protocol.iou)
+    classes = request.class_space.classes
+    scores = DetectionScores(len(classes), iou=request.protocol.iou)
+    truths: list[Boxes] = []
+    detections: list[Detection] = []
     with progress(title, len(data)) as bar:
         for index in range(len(data)):
-            found = detected(detector, data.image(index), size=card.input_size, device=device)
-            scores.add(data.boxes(index), found)
+            truths.append(data.boxes(index))
+            detections.append(detected(detector, data.image(index), size=card.input_size, device=device))
+            scores.add(truths[-1], detections[-1])
             bar.advance()
     result = scores.average_precision(request.protocol.style)
     if result.mean is None:
         raise UserError(f"{data.spec} ({data.split}): none of its {len(data)} images has an object to be found")
+    errors = errors_by_kind(truths, detections, classes=len(classes), iou=request.protocol.iou)
+    curves = zip(classes, scores.precisions(RECALLS), strict=True)
     row = DetectionRow(
         name=request.name,
         stage="",
@@ -90,7 +98,9 @@ def evaluate_detections(
         protocol=request.protocol.name,
         map=result.mean,
         classes_averaged=sum(value is not None for value in result.by_class),
-        ap=dict(zip(request.class_space.classes, result.by_class, strict=True)),
+        ap=dict(zip(classes, result.by_class, strict=True)),
+        errors=dict(zip(classes, errors, strict=True)),
+        curves={name: [round(value, 4) for value in curve] for name, curve in curves if curve is not None},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
     if folder is not None:
