@@ -113,7 +113,7 @@ def erased(images: Tensor, rectangles: int, rng: np.random.Generator) -> tuple[T
 
 
 def seen_boxes(labels: PseudoBoxes, covered: Tensor) -> PseudoBoxes:
-    """The same labels for pictures that are partly covered: a box of which more than half is, is not kept but uncertain.
+    """The labels for pictures that are partly covered: a box of which more than half is hidden becomes uncertain.
 
     Else the student learns that grey rectangles are persons: a small object often lies under one as a whole.
 
