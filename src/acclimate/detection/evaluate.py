@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from PIL import Image as PILImage
+from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Image, evenly_spaced
@@ -29,6 +31,9 @@ from acclimate.io.checksums import write_verified_json
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+DRAWN_WIDTH = 640
+"""Pixels to which narrower pictures are enlarged before boxes are drawn on them."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ def evaluate_detections(
     )
     if folder is not None:
         write_scores(folder / "scores.json", [row])
-        _write_pictures(request, detector, card.input_size, folder / "pictures", device=device)
+        least = scores_passing(truths, detections, classes=len(classes))
+        _write_pictures(request, detector, card.input_size, least, folder / "pictures", device=device)
     return row
 
 
@@ -126,9 +132,22 @@ def detected(detector: Detector, image: Image, *, size: tuple[int, int], device:
     return Detection(found.boxes.cpu() * scale, found.classes.cpu(), found.scores.cpu())
 
 
-def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int, int]) -> PILImage.Image:
+def scores_passing(truths: Sequence[Boxes], found: Sequence[Detection], *, classes: int) -> Tensor:
+    """(classes,): the score from which there are as many detections of a class as objects; where none is, 1.
+
+    Pictures of models whose scores lie elsewhere show as many boxes so, those that errors by kind are counted of.
+    """
+    least = torch.ones(classes)
+    for place in range(classes):
+        count = sum(int(((truth.classes == place) & ~truth.difficult).sum()) for truth in truths)
+        scores = torch.cat([each.scores[each.classes == place] for each in found]).sort(descending=True).values
+        if count and len(scores):
+            least[place] = scores[min(count, len(scores)) - 1]
+    return least
+
+
+def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int, int], shown: Tensor) -> PILImage.Image:
     scale = torch.tensor([size[0] / image.shape[1], size[1] / image.shape[0]] * 2)
-    shown = found.scores > SHOWN_SCORE
     return drawn(
         resized(image, size),
         (found.boxes[shown] * scale).tolist(),
@@ -139,7 +158,13 @@ def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int,
 
 
 def _write_pictures(
-    request: DetectionEvaluateRequest, detector: Detector, size: tuple[int, int], folder: Path, *, device: str
+    request: DetectionEvaluateRequest,
+    detector: Detector,
+    size: tuple[int, int],
+    least: Tensor,
+    folder: Path,
+    *,
+    device: str,
 ) -> None:
     entries: list[dict[str, Any]] = []
     model = re.sub(r"[^\w.-]", "_", request.name)
@@ -148,7 +173,9 @@ def _write_pictures(
         for number, index in enumerate(evenly_spaced(request.pictures, len(dataset))):
             place = f"{domain}-{number}"
             image = dataset.image(index)
-            shown_at = picture_size(image.shape[1], image.shape[0])
+            width, height = picture_size(image.shape[1], image.shape[0])
+            larger = max(1, math.ceil(DRAWN_WIDTH / width))  # else words hide what is small
+            shown_at = (larger * width, larger * height)
             save_picture(folder / place / "input.jpg", PILImage.fromarray(resized(image, shown_at)))
             label = None
             if dataset.has_labels:
@@ -160,7 +187,8 @@ def _write_pictures(
                 save_picture(folder / label, drawn(resized(image, shown_at), corners, easy.classes.tolist(), space))
             found = detected(detector, image, size=size, device=device)
             prediction = f"{place}/{model}-prediction.jpg"
-            save_picture(folder / prediction, _picture(image, found, space, shown_at))
+            shown = found.scores >= least[found.classes]
+            save_picture(folder / prediction, _picture(image, found, space, shown_at, shown))
             entries.append(
                 {
                     "domain": domain,
@@ -207,6 +235,7 @@ def predict_boxes(checkpoint: Path, jobs: Sequence[tuple[Path, str]], *, output:
             ]
             write_json(output / f"{name}.json", {"image": path.name, "detections": content})
             written = output / f"{name}-boxes.jpg"
-            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0])))
+            shown = found.scores > SHOWN_SCORE
+            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0]), shown))
             bar.advance(note=name)
             yield written
