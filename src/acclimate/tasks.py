@@ -10,14 +10,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from acclimate.data.registry import DATASETS
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.methods import DETECTION_METHODS, detection_method
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.task import (
+    BOXED_DATASETS,
+    box_stats,
+    check_boxes,
     detector_card,
     is_detector,
     label_with_detector,
     open_boxed_sets,
+    open_boxes,
     predict_boxes,
     score_checkpoint,
     score_detector,
@@ -121,14 +126,32 @@ def task_named(name: object) -> Task:
     return TASKS[name]
 
 
+def task_of_data(spec: str, asked: str | None = None) -> TaskName:
+    """What a data set is looked at for: the task asked for, or the one that its kind has labels of.
+
+    A kind of both (``cityscapes``, ``scenes``), or of none, is segmentation's.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    if asked is not None:
+        return task_named(asked).name
+    kind = spec.partition(":")[0]
+    return "detection" if kind in BOXED_DATASETS and kind not in DATASETS else "segmentation"
+
+
 __all__ = [
     "TASKS",
     "Task",
     "TaskName",
+    "box_stats",
+    "check_boxes",
     "is_detector",
     "label_with_detector",
+    "open_boxes",
     "predict_boxes",
     "score_checkpoint",
     "task_named",
+    "task_of_data",
     "what_ships",
 ]

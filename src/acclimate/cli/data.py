@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from acclimate.cli.options import Output, Processes, Spec
+from acclimate.cli.options import Output, Processes, Spec, Task
 from acclimate.errors import UserError
 from acclimate.io.files import user_cache
 
@@ -17,11 +18,17 @@ def check_command(
     data: Annotated[str, typer.Argument(metavar="SPEC", help="the data set, KIND:PATH")],
     split: Annotated[str | None, typer.Option("--split", help="only this split")] = None,
     class_space: Annotated[str | None, typer.Option("--class-space")] = None,
+    task: Task = None,
 ) -> None:
     """List every problem of a data set, with file names, before an hour is lost. Exit status 2 if there is one."""
     from acclimate.data.check import check
+    from acclimate.tasks import check_boxes, task_of_data
 
-    report = check(data, split=split, class_space=class_space)
+    if task_of_data(data, task) == "detection":
+        _refuse_for_boxes(data, {"--class-space": class_space})
+        report = check_boxes(data, split=split)
+    else:
+        report = check(data, split=split, class_space=class_space)
     print(report.summary())
     if report.problems:
         raise UserError(f"{data} has {len(report.problems)} problem{'s' * (len(report.problems) > 1)}, listed above")
@@ -39,15 +46,22 @@ def stats_command(
         Path | None,
         typer.Option("--store", help="a run's finished stages: what is counted is kept there, where the run looks"),
     ] = None,
+    task: Task = None,
 ) -> None:
-    """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior."""
+    """Class frequencies and image sizes of a labelled set; they feed the class-ratio prior. Of boxes, their sizes."""
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.data.spatial_prior import spatial_prior
     from acclimate.data.stats import stats
     from acclimate.io.outputs import claim_file, claim_folder
     from acclimate.report.spatial_priors import write_prior_picture
+    from acclimate.tasks import box_stats, open_boxes, task_of_data
 
+    if task_of_data(data, task) == "detection":
+        only = {"--class-space": class_space, "--spatial-priors": spatial_priors, "--store": store}
+        _refuse_for_boxes(data, only)
+        print(box_stats(open_boxes(data, split=split)).table())
+        return
     if spatial_priors is not None and spatial_priors.suffix.lower() != ".png":
         raise UserError(f"--spatial-priors draws a PNG; name it so: {spatial_priors.with_suffix('.png')}")
     cache = user_cache() if store is None else store / "cache"
@@ -61,6 +75,12 @@ def stats_command(
         prior = spatial_prior(dataset, cache)
         write_prior_picture(spatial_priors, prior, dataset.class_space.classes)
         print(f"spatial priors: {spatial_priors}")
+
+
+def _refuse_for_boxes(data: str, given: Mapping[str, object]) -> None:
+    """Options that are about label maps, of a set with boxes."""
+    if flags := [flag for flag, value in given.items() if value is not None]:
+        raise UserError(f"{data} is looked at as boxes, and {' and '.join(flags)} is about label maps; leave it out")
 
 
 def label_command(

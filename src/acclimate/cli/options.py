@@ -18,6 +18,10 @@ InferenceKeys = Annotated[
     typer.Option("--set", help="a key of the inference, e.g. --set flip=true --set 'scales=[0.75, 1.0]' (repeatable)"),
 ]
 Spec = Annotated[str, typer.Option("--data", help="the data set, KIND:PATH")]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", help="detection: the boxes of a kind that has label maps too (default: what the kind has)"),
+]
 Processes = Annotated[
     int, typer.Option("--processes", min=1, help="of this machine that share the work, a GPU each where there are any")
 ]

@@ -29,7 +29,8 @@ class CheckReport:
     Attributes:
         spec: the dataset.
         images: per split, how many images.
-        labels: per split, how many of them have a label; None where a split has no labels at all.
+        labels: per split, how many of them have a label (of sets with boxes, how many boxes there are); None where a
+            split has no labels at all.
         sizes: ``WIDTHxHEIGHT`` -> how many images.
         problems: one line each, naming the file; none means the set is sound.
         notes: what is worth knowing but needs no mending.
@@ -43,13 +44,15 @@ class CheckReport:
     notes: list[str] = field(default_factory=list)
     pasted: list[str] = field(default_factory=list)
     """Lines to paste into a ``dataset.yaml``."""
+    counted: str = "labels"
+    """What ``labels`` counts."""
 
     def summary(self) -> str:
         """The report as text."""
         lines = []
         for split, images in self.images.items():
             labels = self.labels[split]
-            lines.append(f"{self.spec} {split}: {images} images, {'no' if labels is None else labels} labels")
+            lines.append(f"{self.spec} {split}: {images} images, {'no' if labels is None else labels} {self.counted}")
         if self.sizes:
             lines.append("sizes: " + ", ".join(f"{size} ({count})" for size, count in self.sizes.most_common()))
         lines.extend(f"note: {note}" for note in self.notes)

@@ -21,10 +21,17 @@ from acclimate.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class BoxedKind:
-    """A kind of set with boxes: one line of description, and how it is opened."""
+    """A kind of set with boxes.
+
+    Attributes:
+        description: one line for ``acclimate list datasets``.
+        open: (what follows the colon, split, class space or None for the set's own, tolerant) -> the set.
+        splits: what follows the colon -> the splits that are there; None: of a kind that is made when asked for.
+    """
 
     description: str
-    open: Callable[[str, str, ClassSpace | None], BoxedDataset]
+    open: Callable[[str, str, ClassSpace | None, bool], BoxedDataset]
+    splits: Callable[[str], list[str]] | None = None
 
 
 def _parts(text: str, *, spec: str, known: tuple[str, ...]) -> tuple[str, dict[str, str]]:
@@ -43,18 +50,21 @@ def _parts(text: str, *, spec: str, known: tuple[str, ...]) -> tuple[str, dict[s
 
 
 def _files(reader: type[BoxedFiles], known: tuple[str, ...] = ()) -> BoxedKind:
-    def opener(text: str, split: str, space: ClassSpace | None) -> BoxedDataset:
+    def opener(text: str, split: str, space: ClassSpace | None, tolerant: bool) -> BoxedDataset:
         path, options = _parts(text, spec=f"{reader.kind}:{text}", known=known)
         if options.get("annotations", "auto") not in ("auto", "instances", "polygons"):
             raise UserError(f"{reader.kind}:{text}: annotations is one of auto, instances, polygons")
-        dataset = reader(Path(path), split=split, space=space, **options)
+        dataset = reader(Path(path), split=split, space=space, tolerant=tolerant, **options)
         dataset.spec = f"{reader.kind}:{text}"
         return dataset
 
-    return BoxedKind(reader.description, opener)
+    def splits(text: str) -> list[str]:
+        return reader.splits(Path(_parts(text, spec=f"{reader.kind}:{text}", known=known)[0]).expanduser())
+
+    return BoxedKind(reader.description, opener, splits)
 
 
-def _open_scenes(text: str, split: str, space: ClassSpace | None) -> BoxedDataset:
+def _open_scenes(text: str, split: str, space: ClassSpace | None, tolerant: bool) -> BoxedDataset:
     look, *options = text.split(",")
     smallest = SMALLEST
     others = []
@@ -84,17 +94,31 @@ BOXED_DATASETS: dict[str, BoxedKind] = {
 """Kinds of sets with boxes by name."""
 
 
-def open_boxes(spec: str, *, split: str = "train", class_space: ClassSpace | None = None) -> BoxedDataset:
+def open_boxes(
+    spec: str, *, split: str = "train", class_space: ClassSpace | None = None, tolerant: bool = False
+) -> BoxedDataset:
     """Opens a set of images with boxes.
 
     Args:
         spec: ``kind:path``, see :data:`BOXED_DATASETS`.
         split: ``train``, ``val``, ..., as the kind has them.
         class_space: the classes that count, by name; None: the set's own.
+        tolerant: open even a set of files with faults, see :class:`acclimate.detection.readers.base.BoxedFiles`.
 
     Raises:
         UserError: kind, path, split or options do not exist, or the files have faults.
     """
+    kind, text = _kind_of(spec)
+    return kind.open(text, split, class_space, tolerant)
+
+
+def splits_of_boxes(spec: str) -> list[str]:
+    """The splits of a set of files that is there; none where nobody can say before it is opened."""
+    kind, text = _kind_of(spec)
+    return [] if kind.splits is None else kind.splits(text)
+
+
+def _kind_of(spec: str) -> tuple[BoxedKind, str]:
     kind, colon, path = spec.partition(":")
     if not colon or not path:
         raise UserError(
@@ -103,4 +127,4 @@ def open_boxes(spec: str, *, split: str = "train", class_space: ClassSpace | Non
         )
     if kind not in BOXED_DATASETS:
         raise unknown("kind of data with boxes", kind, BOXED_DATASETS)
-    return BOXED_DATASETS[kind].open(path, split, class_space)
+    return BOXED_DATASETS[kind], path

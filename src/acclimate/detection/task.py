@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.data.places import places_read
+from acclimate.detection.check import check_boxes
 from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections, predict_boxes
 from acclimate.detection.labelling import BoxSelection, label_boxes
@@ -14,6 +15,7 @@ from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
 from acclimate.detection.protocols import DETECTION_PROTOCOLS, detection_protocol
 from acclimate.detection.registry import BOXED_DATASETS, open_boxes
+from acclimate.detection.stats import box_stats
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
 from acclimate.io.outputs import claim_folder
@@ -117,10 +119,14 @@ def what_ships(what: str) -> Iterator[tuple[str, str]]:
 
 
 __all__ = [
+    "BOXED_DATASETS",
+    "box_stats",
+    "check_boxes",
     "detector_card",
     "is_detector",
     "label_with_detector",
     "open_boxed_sets",
+    "open_boxes",
     "predict_boxes",
     "score_checkpoint",
     "score_detector",

@@ -42,6 +42,11 @@ class Found:
     y1: float
     difficult: bool = False
 
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether the box holds nothing."""
+        return not (self.x1 > self.x0 and self.y1 > self.y0)
+
 
 class BoxedFiles(BoxedDataset):
     """Images and annotations in folders. Objects of classes that are not in the class space are left out.
@@ -50,33 +55,46 @@ class BoxedFiles(BoxedDataset):
         path: what follows ``kind:`` in the spec, without options.
         split: which part of the set.
         space: the classes; None: the set's own.
+        tolerant: leave out images whose files are missing, and keep what is wrong in :attr:`faults`.
+
+    Attributes:
+        faults: what keeps the set from being opened unless ``tolerant``.
+        notes: what was left out, though nothing needs mending.
 
     Raises:
-        UserError: the folder or split is missing or empty.
+        UserError: the folder or split is missing or empty, or there are faults.
     """
 
     kind: ClassVar[str]
     description: ClassVar[str]
     layout: ClassVar[str]
 
-    def __init__(self, path: Path, *, split: str, space: ClassSpace | None) -> None:
+    def __init__(self, path: Path, *, split: str, space: ClassSpace | None, tolerant: bool = False) -> None:
         self.root = Path(path).expanduser()
+        self.tolerant = tolerant
+        self.faults: list[str] = []
+        self.notes: list[str] = []
         self.spec, self.split = f"{self.kind}:{path}", split
         if not self.root.is_dir():
             raise UserError(f"{self.spec}: there is no folder {self.root}; expected {self.layout}")
-        splits = self.splits()
+        splits = self.splits(self.root)
         if not splits:
             raise UserError(f"{self.spec}: {self.root} is not laid out as {self.kind} data; expected {self.layout}")
         if split not in splits:
             raise unknown(f"split of {self.spec}:", split, splits)
         self.items = self.list_items()
+        if self.faults and not (tolerant and self.items):
+            raise UserError(f"{self.spec}: {self.faults[0]}")
+        if not tolerant:
+            for note in self.notes:
+                log.warning("%s: %s", self.spec, note)
         if not self.items:
             raise UserError(f"{self.spec}: split {split!r} holds no images; expected {self.layout}")
         self.names = [item.name for item in self.items]
         self.has_labels = all(item.annotation is not None for item in self.items)
         own = self.own_class_space()
         self.class_space = own if space is None else space
-        if self.has_labels and not set(own.classes) & set(self.class_space.classes):
+        if not tolerant and self.has_labels and not set(own.classes) & set(self.class_space.classes):
             raise UserError(
                 f"{self.spec}: none of its classes ({', '.join(own.classes)}) is one of {self.class_space.name} "
                 f"({', '.join(self.class_space.classes)})"
@@ -84,8 +102,9 @@ class BoxedFiles(BoxedDataset):
         self._place = {name: place for place, name in enumerate(self.class_space.classes)}
         self._boxes: dict[int, Boxes] = {}
 
+    @classmethod
     @abstractmethod
-    def splits(self) -> list[str]:
+    def splits(cls, root: Path) -> list[str]:
         """The splits that are there; none if the folder is not laid out as this kind is."""
 
     @abstractmethod
@@ -105,28 +124,31 @@ class BoxedFiles(BoxedDataset):
         return None
 
     def pictures(self, folder: Path) -> Files:
-        """The pictures under a folder; what is left out is told.
-
-        Raises:
-            UserError: one has a name that cannot be used.
-        """
+        """The pictures under a folder; what cannot be used and what is left out is told."""
         files = found(folder, IMAGE_SUFFIXES)
-        if files.faults:
-            raise UserError(f"{self.spec}: {files.faults[0]}")
-        for note in (*files.notes, *files.remarks):
-            log.warning("%s: %s", self.spec, note)
+        self.faults.extend(files.faults)
+        self.notes.extend((*files.notes, *files.remarks))
         return files
 
     def image(self, index: int) -> Image:
         return read_image(self.items[index].image)
 
+    def found(self, index: int) -> list[Found]:
+        """All objects of an image as its annotation tells them, degenerate ones too.
+
+        Raises:
+            UserError: there is no annotation, or it is at fault.
+        """
+        if self.items[index].annotation is None:
+            raise UserError(f"{self.spec}: {self.items[index].image} has no boxes; expected {self.layout}")
+        objects = self.objects(index)
+        self._check(index, objects)
+        return objects
+
     def boxes(self, index: int) -> Boxes:
         if index not in self._boxes:
-            if self.items[index].annotation is None:
-                raise UserError(f"{self.spec}: {self.items[index].image} has no boxes; expected {self.layout}")
-            objects = self.objects(index)
-            self._check(index, objects)
-            known = [each for each in objects if each.name in self._place and each.x1 > each.x0 and each.y1 > each.y0]
+            objects = self.found(index)
+            known = [each for each in objects if each.name in self._place and not each.is_degenerate]
             self._boxes[index] = Boxes.of(
                 [[each.x0, each.y0, each.x1, each.y1] for each in known],
                 [self._place[each.name] for each in known],

@@ -110,11 +110,12 @@ class CityscapesBoxes(BoxedFiles):
         annotations: Annotations = "auto",
         ground_truth: Path | None = None,
         fog: str | None = None,
+        tolerant: bool = False,
     ) -> None:
         self.annotations = annotations
         self.ground_truth = Path(ground_truth or path).expanduser() / "gtFine"
         self.fog = None if fog is None else _attenuation(fog, spec=f"{self.kind}:{path}")
-        super().__init__(path, split=split, space=space)
+        super().__init__(path, split=split, space=space, tolerant=tolerant)
         if self.fog is not None:
             for index in range(len(self.items)):
                 for file in self._stereo(index):
@@ -123,8 +124,9 @@ class CityscapesBoxes(BoxedFiles):
                             f"{self.spec}: fog needs {file}; unpack disparity and camera of Cityscapes there"
                         )
 
-    def splits(self) -> list[str]:
-        return folders_in(self.root / self.images_folder, SPLITS)
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        return folders_in(root / cls.images_folder, SPLITS)
 
     def own_class_space(self) -> ClassSpace:
         return CITYSCAPES_THINGS
@@ -202,11 +204,14 @@ class FoggyCityscapesBoxes(CityscapesBoxes):
         beta: str = "0.02",
         annotations: Annotations = "auto",
         ground_truth: Path | None = None,
+        tolerant: bool = False,
     ) -> None:
         if beta not in (*BETAS, "all"):
             raise UserError(f"foggy-cityscapes:{path}: beta is {beta!r}; give one of {', '.join(BETAS)}, all")
         self.ends = tuple(f"{IMAGE_END}_foggy_beta_{each}" for each in (BETAS if beta == "all" else (beta,)))
-        super().__init__(path, split=split, space=space, annotations=annotations, ground_truth=ground_truth)
+        super().__init__(
+            path, split=split, space=space, annotations=annotations, ground_truth=ground_truth, tolerant=tolerant
+        )
 
     def wanted(self, name: str) -> bool:
         return name.endswith(self.ends)

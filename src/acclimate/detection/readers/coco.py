@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ from acclimate.detection.classes import own_classes
 from acclimate.detection.readers.base import BoxedFiles, BoxedItem, Found
 from acclimate.errors import UserError
 from acclimate.io.reading import MOST_JSON, json_of
-
-log = logging.getLogger(__name__)
 
 
 class CocoBoxes(BoxedFiles):
@@ -29,12 +26,21 @@ class CocoBoxes(BoxedFiles):
     description = "images with boxes in COCO's JSON: annotations/SPLIT.json, images/SPLIT/"
     layout = "annotations/SPLIT.json (or instances_SPLIT.json) and images/SPLIT/*.jpg"
 
-    def __init__(self, path: Path, *, split: str, space: ClassSpace | None, images: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str,
+        space: ClassSpace | None,
+        images: Path | None = None,
+        tolerant: bool = False,
+    ) -> None:
         self.images = None if images is None else Path(images).expanduser()
-        super().__init__(path, split=split, space=space)
+        super().__init__(path, split=split, space=space, tolerant=tolerant)
 
-    def splits(self) -> list[str]:
-        return sorted(path.stem.removeprefix("instances_") for path in (self.root / "annotations").glob("*.json"))
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        return sorted(path.stem.removeprefix("instances_") for path in (root / "annotations").glob("*.json"))
 
     def list_items(self) -> list[BoxedItem]:
         folder = self.root / "annotations"
@@ -50,12 +56,13 @@ class CocoBoxes(BoxedFiles):
                 ((_text(each["file_name"]), _identity(each["id"]), each) for each in content["images"]),
                 key=lambda image: image[0],
             )
-            self._ids = [identity for _, identity, _ in images]
-            self._sizes = [(each.get("height"), each.get("width")) for _, _, each in images]
-            for what, values in (("file names", [name for name, _, _ in images]), ("ids", self._ids)):
+            for what, values in (
+                ("file names", [name for name, _, _ in images]),
+                ("ids", [identity for _, identity, _ in images]),
+            ):
                 if len(set(values)) < len(values):
                     raise ValueError(f"two images have the same {what}")
-            self._by_image: dict[int | str, list[dict[str, Any]]] = {identity: [] for identity in self._ids}
+            self._by_image: dict[int | str, list[dict[str, Any]]] = {identity: [] for _, identity, _ in images}
             strays = 0
             for each in content["annotations"]:
                 boxes = self._by_image.get(_identity(each["image_id"]))
@@ -65,18 +72,26 @@ class CocoBoxes(BoxedFiles):
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is not a COCO annotation ({error!r}); expected {self.layout}") from error
         if strays:
-            log.warning("%s: %d annotations are of images that are not listed, and are left out", path, strays)
-        return [BoxedItem(Path(name).with_suffix("").as_posix(), self._image(name), path) for name, _, _ in images]
+            self.notes.append(f"{strays} annotations are of images that {path} does not list, and are left out")
+        self._ids: list[int | str] = []
+        self._sizes: list[tuple[Any, Any]] = []
+        items = []
+        for name, identity, each in images:
+            if (image := self._image(name)) is not None:
+                items.append(BoxedItem(Path(name).with_suffix("").as_posix(), image, path))
+                self._ids.append(identity)
+                self._sizes.append((each.get("height"), each.get("width")))
+        return items
 
-    def _image(self, name: str) -> Path:
+    def _image(self, name: str) -> Path | None:
         homes = (self.root / "images" / self.split, self.root / "images", self.root / self.split)
         for home in homes if self.images is None else (self.images,):
             path, root = home / name, self.images or self.root
             if path.is_file() and path.resolve().is_relative_to(root.resolve()):
                 return path
-        if self.images is not None:
-            raise UserError(f"{self.spec}: there is no image {name} in {self.images}")
-        raise UserError(f"{self.spec}: there is no image {name} in images/{self.split}/, images/ or {self.split}/")
+        where = f"images/{self.split}/, images/ or {self.split}/" if self.images is None else self.images
+        self.faults.append(f"there is no image {name} in {where}")
+        return None
 
     def declared_size(self, index: int) -> tuple[int, int] | None:
         height, width = self._sizes[index]

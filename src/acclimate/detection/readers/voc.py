@@ -25,22 +25,28 @@ class VocBoxes(BoxedFiles):
     description = "images with boxes in Pascal VOC's XML: JPEGImages/ Annotations/ ImageSets/Main/SPLIT.txt"
     layout = "JPEGImages/*.jpg, Annotations/*.xml and ImageSets/Main/SPLIT.txt"
 
-    def splits(self) -> list[str]:
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
         # VOC also keeps lists by class there, CLASS_SPLIT.txt
-        return sorted(path.stem for path in (self.root / "ImageSets" / "Main").glob("*.txt") if "_" not in path.stem)
+        return sorted(path.stem for path in (root / "ImageSets" / "Main").glob("*.txt") if "_" not in path.stem)
 
     def list_items(self) -> list[BoxedItem]:
         where = self.root / "ImageSets" / "Main" / f"{self.split}.txt"
         lines = [line.strip() for line in text_of(where).splitlines()]
         images = only(self.pictures(self.root / "JPEGImages"), [line for line in lines if line], where=where)
-        if images.faults:
-            raise UserError(f"{self.spec}: {images.faults[0]} in JPEGImages/")
+        self.faults.extend(f"{fault} in JPEGImages/" for fault in images.faults if fault not in self.faults)
         folder = self.root / "Annotations"
         paths = [(name, image, folder / f"{name}.xml") for name, image in images]
         return [BoxedItem(name, image, path if path.is_file() else None) for name, image, path in paths]
 
     def own_class_space(self) -> ClassSpace:
-        names = {each.name for item in self.items if item.annotation for each in _objects(item.annotation)}
+        names: set[str] = set()
+        for item in self.items:
+            try:
+                names.update(each.name for each in (_objects(item.annotation) if item.annotation else ()))
+            except UserError:
+                if not self.tolerant:  # else whoever asks for the boxes is told
+                    raise
         return own_classes(self.root.name, tuple(sorted(names)))
 
     def objects(self, index: int) -> list[Found]:

@@ -28,20 +28,22 @@ class YoloBoxes(BoxedFiles):
     description = "images with boxes in YOLO's text files: images/SPLIT/ labels/SPLIT/ data.yaml"
     layout = "images/SPLIT/*.jpg, labels/SPLIT/*.txt (or SPLIT/images, SPLIT/labels), names in data.yaml or classes.txt"
 
-    def _homes(self) -> dict[str, tuple[Path, Path]]:
+    @staticmethod
+    def _homes(root: Path) -> dict[str, tuple[Path, Path]]:
         """Split -> the folders of its pictures and of its text files."""
-        homes = {path.name: (path, self.root / "labels" / path.name) for path in _folders(self.root / "images")}
-        for path in _folders(self.root):
+        homes = {path.name: (path, root / "labels" / path.name) for path in _folders(root / "images")}
+        for path in _folders(root):
             if (path / "images").is_dir():
                 homes.setdefault(path.name, (path / "images", path / "labels"))
         return homes
 
-    def splits(self) -> list[str]:
-        return sorted(self._homes())
+    @classmethod
+    def splits(cls, root: Path) -> list[str]:
+        return sorted(cls._homes(root))
 
     def list_items(self) -> list[BoxedItem]:
         self._names, self._names_in = self._read_names()
-        pictures, texts = self._homes()[self.split]
+        pictures, texts = self._homes(self.root)[self.split]
         labelled = texts.is_dir()
 
         def annotation(name: str) -> Path | None:
