@@ -22,7 +22,7 @@ from acclimate.detection.networks import build_detector
 from acclimate.detection.registry import open_boxes
 from acclimate.detection.settings import DetectionTraining
 from acclimate.errors import UserError
-from acclimate.evaluation.inputs import inputs_named, only_pictures
+from acclimate.evaluation.inputs import inputs_named
 from acclimate.evaluation.scores import DetectionRow, read_results
 from acclimate.models.checkpoint import read_card
 from acclimate.models.weights import read_tensors
@@ -167,8 +167,8 @@ def test_checkpoints_say_what_they_are_and_repeat_their_detections(small_run: Pa
     assert first.boxes[:, 3].max() <= 32
 
     Image.fromarray(image).save(tmp_path / "street.png")
-    jobs = only_pictures(inputs_named([tmp_path / "street.png"], tmp_path / "out"))
-    written = list(predict_boxes(path, jobs, output=tmp_path / "out", device="cpu"))
+    inputs = inputs_named([tmp_path / "street.png"], tmp_path / "out")
+    written = list(predict_boxes(path, inputs, output=tmp_path / "out", device="cpu"))
     assert [each.name for each in written] == ["street-boxes.jpg"]
     assert Image.open(written[0]).size == (128, 32)
     content = json.loads((tmp_path / "out/street.json").read_text())

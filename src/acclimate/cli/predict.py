@@ -48,13 +48,17 @@ def predict_command(
     label_format: Annotated[
         str, typer.Option("--format", help="cityscapes: label ids, named as the official evaluation wants them")
     ] = "train-ids",
+    score: Annotated[
+        float | None,
+        typer.Option("--score", min=0.0, max=1.0, help="of detectors: draw the boxes above it (default: 0.5)"),
+    ] = None,
     inference: InferenceKeys = None,
     processes: Processes = 1,
 ) -> None:
     """Write label maps (8-bit PNG of train ids, coloured by palette) of images and folders; of videos, videos."""
     from acclimate.cli.models import inference_of
     from acclimate.cli.several import in_several_processes
-    from acclimate.evaluation.inputs import inputs_named, only_pictures
+    from acclimate.evaluation.inputs import inputs_named
     from acclimate.evaluation.model import load
     from acclimate.io.environment import device_named
     from acclimate.stages.predict import Wanted, predict_inputs
@@ -65,15 +69,29 @@ def predict_command(
     kinds = [kind for kind, wanted in asked.items() if wanted]
     checkpoint = checkpoint_named(checkpoint)
     if is_detector(checkpoint):
-        if kinds:
-            flags = " and ".join(f"--{kind}" for kind in kinds)
-            raise UserError(f"{checkpoint} is a detector, which draws boxes: leave out {flags}")
-        if processes > 1:
-            raise UserError("detectors predict in one process; leave out --processes")
-        jobs = only_pictures(inputs_named(images, output))
-        for path in predict_boxes(checkpoint, jobs, output=output, device=device_named(device)):
+        flags = {
+            "batch": batch > 1,
+            "format": label_format != "train-ids",
+            "set": inference,
+            "processes": processes > 1,
+        }
+        if given := [f"--{flag}" for flag, wanted in {**asked, **flags}.items() if wanted]:
+            alone = "which draws boxes, one picture at a time"
+            raise UserError(f"{checkpoint} is a detector, {alone}: leave out {' and '.join(given)}")
+        inputs = inputs_named(images, output)
+        for path in predict_boxes(
+            checkpoint,
+            inputs,
+            output=output,
+            device=device_named(device),
+            score=score,
+            frames=frames,
+            seconds=seconds,
+        ):
             print(path)
         return
+    if score is not None:
+        raise UserError(f"{checkpoint} is no detector, whose boxes --score is about: leave it out")
     in_several_processes(processes)
     team = launched_team()
     model = load(checkpoint, device=device or team.device)

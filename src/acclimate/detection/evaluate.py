@@ -1,10 +1,10 @@
-"""The verb ``evaluate`` for detectors, and predictions for images of no data set."""
+"""The verb ``evaluate`` for detectors."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from acclimate.data.transforms import resized, to_tensor
 from acclimate.detection.average_precision import DetectionScores
 from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.detector import Detection, Detector
-from acclimate.detection.drawing import SHOWN_SCORE, drawn
+from acclimate.detection.drawing import drawn
 from acclimate.detection.error_kinds import errors_by_kind
 from acclimate.detection.protocols import DetectionProtocol
 from acclimate.detection.sample import BoxedDataset, Boxes
@@ -28,7 +28,6 @@ from acclimate.evaluation.box_scores import RECALLS
 from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
-from acclimate.io.files import write_json
 from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 
@@ -205,37 +204,3 @@ def _write_pictures(
         "images": entries,
     }
     write_verified_json(folder / "index.json", index_of)
-
-
-def predict_boxes(checkpoint: Path, jobs: Sequence[tuple[Path, str]], *, output: Path, device: str) -> Iterator[Path]:
-    """Writes ``NAME-boxes.jpg`` with the boxes above 0.5, and ``NAME.json`` with all detections, for every image.
-
-    Args:
-        checkpoint: of a detector.
-        jobs: (image file, name of what is written).
-        output: the folder to write to.
-        device: where to compute.
-
-    Yields:
-        The path of each picture written.
-    """
-    from acclimate.data.readers.files import read_image
-
-    detector, card = load_detector(checkpoint, device=device)
-    space = card.space()
-    with progress("predict", len(jobs)) as bar:
-        for path, name in jobs:
-            image = read_image(path)
-            found = detected(detector, image, size=card.input_size, device=device)
-            content = [
-                {"class": space.classes[place], "score": round(score, 4), "box": [round(value, 1) for value in box]}
-                for box, place, score in zip(
-                    found.boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True
-                )
-            ]
-            write_json(output / f"{name}.json", {"image": path.name, "detections": content})
-            written = output / f"{name}-boxes.jpg"
-            shown = found.scores > SHOWN_SCORE
-            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0]), shown))
-            bar.advance(note=name)
-            yield written

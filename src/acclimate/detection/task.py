@@ -9,10 +9,11 @@ from typing import Any
 from acclimate.data.places import places_read
 from acclimate.detection.check import check_boxes
 from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
-from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections, predict_boxes
+from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
 from acclimate.detection.labelling import BoxSelection, label_boxes
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
+from acclimate.detection.predict import predict_boxes
 from acclimate.detection.protocols import DETECTION_PROTOCOLS, detection_protocol
 from acclimate.detection.registry import BOXED_DATASETS, open_boxes
 from acclimate.detection.stats import box_stats

@@ -78,18 +78,6 @@ def inputs_named(given: Sequence[str | Path], output: Path, *, claim: bool = Tru
     return inputs
 
 
-def only_pictures(inputs: Sequence[Input]) -> list[tuple[Path, str]]:
-    """(file, name) of each.
-
-    Raises:
-        UserError: one is a video or a camera.
-    """
-    for one in inputs:
-        if not one.is_picture:
-            raise UserError(f"{one.place}: a detector reads pictures, not videos and cameras; cut it into frames first")
-    return [(one.place, one.name) for one in inputs if isinstance(one.place, Path)]
-
-
 def _single(path: Path) -> Input:
     if path.is_file():
         return Input(path, path.stem)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ class Frames:
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames
+
+    def within(self, seconds: float | None) -> Frames:
+        """Those of the first ``seconds``; None: all."""
+        if seconds is None:
+            return self
+        most = round(seconds * self.rate)
+        count = most if self.count is None else min(self.count, most)
+        return replace(self, count=count, frames=takewhile(lambda frame: frame.seconds < seconds, self.frames))
+
+
+def opened_footage(place: Path | int) -> AbstractContextManager[Frames]:
+    """The video of a path, or the camera of a number."""
+    return opened_camera(place) if isinstance(place, int) else opened_video(place)
 
 
 @contextmanager

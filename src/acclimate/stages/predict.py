@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from acclimate.evaluation.model import ImagePrediction, LabelledImage, Model
 from acclimate.evaluation.pictures import save_picture
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
-from acclimate.io.video import Frame, Frames, opened_camera, opened_video, written_video
+from acclimate.io.video import Frame, Frames, opened_footage, written_video
 from acclimate.labels import VOID
 from acclimate.report.colour import entropy_colours
 from acclimate.report.legend import legend
@@ -132,15 +131,14 @@ def _predict_video(
     begin, number = time.monotonic(), 0
     camera = isinstance(one.place, int)
     with ExitStack() as stack:
-        opened = opened_camera(one.place) if isinstance(one.place, int) else opened_video(one.place)
-        frames = stack.enter_context(opened)
+        frames = stack.enter_context(opened_footage(one.place)).within(wanted.seconds)
         kinds = [] if wanted.frames else wanted.of_videos()
         paths = [output / kind / f"{one.name}.mp4" for kind in kinds]
         writers = [stack.enter_context(written_video(path, rate=frames.rate)) for path in paths]
         waiting: deque[Frame] = deque()
-        bar = stack.enter_context(progress(f"predict {one.name}", _count(frames, wanted.seconds)))
+        bar = stack.enter_context(progress(f"predict {one.name}", frames.count))
         shown = Wanted(kinds, wanted.label_format, batch=wanted.batch, inference=wanted.inference)
-        for found in _predictions(model, _taken(frames, wanted.seconds, waiting), wanted if wanted.frames else shown):
+        for found in _predictions(model, _taken(frames, waiting), wanted if wanted.frames else shown):
             number, frame = number + 1, waiting.popleft()
             if wanted.frames:
                 yield _write_pictures(output, f"{one.name}/{number:06d}", found, wanted, label_ids)
@@ -159,16 +157,11 @@ def _predict_video(
     yield from paths
 
 
-def _taken(frames: Frames, seconds: float | None, waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:
+def _taken(frames: Frames, waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:
     """The images of frames, which are kept in ``waiting`` until they are predicted."""
-    for frame in takewhile(lambda each: seconds is None or each.seconds < seconds, frames):
+    for frame in frames:
         waiting.append(frame)
         yield frame.image
-
-
-def _count(frames: Frames, seconds: float | None) -> int | None:
-    limit = None if seconds is None else round(seconds * frames.rate)
-    return min((each for each in (frames.count, limit) if each is not None), default=None)
 
 
 def _write_pictures(
