@@ -8,37 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from acclimate.cli.predict import predict_command
-from acclimate.detection.checkpoint import DetectorCard, load_detector, save_detector
-from acclimate.detection.classes import SCENES_THINGS
-from acclimate.detection.config import DetectorConfig
+from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.drawing import drawn
 from acclimate.detection.evaluate import detected
-from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
 from acclimate.io.video import Frame, Frames, opened_video, written_video
 
 pytest.importorskip("av", reason="the extra 'video' is not installed")
 SIZE = (64, 64)
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = DetectorConfig(name="light-ssd", width=8)
-    card = DetectorCard(
-        network=config,
-        classes=SCENES_THINGS.classes,
-        colours=SCENES_THINGS.colours,
-        class_space=SCENES_THINGS.name,
-        input_size=SIZE,
-    )
-    path = tmp_path_factory.mktemp("detector") / "model.safetensors"
-    save_detector(path, build_detector(config, len(card.classes)), card=card)
-    return path
 
 
 @pytest.fixture

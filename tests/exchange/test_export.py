@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-import acclimate.exchange.exporting as exporting
 from acclimate.cli.app import app
 from acclimate.data.class_spaces import class_space
 from acclimate.errors import UserError
 from acclimate.evaluation.model import load
-from acclimate.exchange.exporting import Exported, export_network, make_exportable
+from acclimate.exchange import programs
+from acclimate.exchange.exporting import Exported, export_network, make_exportable, program_of, seen
 from acclimate.io.outputs import claim_file
 from acclimate.models import (
     ModelCard,
@@ -149,15 +150,15 @@ def test_torch_export_at_any_size(checkpoint: Path, tmp_path: Path, enlarge: boo
 
 
 def test_a_model_that_differs_is_not_written(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slightly_wrong(module: nn.Module, card: ModelCard) -> tuple[bytes, Any]:
-        return b"file", lambda images: module(images) * 1.001
+    def wrong_by(factor: float) -> Any:
+        return lambda program: (b"file", lambda images: (program.module(images) * factor,))
 
-    monkeypatch.setattr(exporting, "_pt2", slightly_wrong)
+    monkeypatch.setitem(programs._FORMATS, ".pt2", wrong_by(1.001))
     with pytest.raises(UserError, match=r"differs from .* on images of 160x96, more than 0.0001 of the largest"):
         export_network(checkpoint, tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
     assert len(export_network(checkpoint, tmp_path / "model.pt2", tolerance=2e-3)) == 2
-    monkeypatch.setattr(exporting, "_pt2", lambda module, card: (b"file", lambda images: module(images) * float("nan")))
+    monkeypatch.setitem(programs._FORMATS, ".pt2", wrong_by(float("nan")))
     with pytest.raises(UserError, match=r"differs"):
         export_network(checkpoint, tmp_path / "other.pt2", tolerance=0.5)
 
@@ -165,7 +166,7 @@ def test_a_model_that_differs_is_not_written(checkpoint: Path, tmp_path: Path, m
 def test_wrong_names_and_missing_packages(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"must end in .onnx \(ONNX\) or .pt2"):
         export_network(checkpoint, tmp_path / "model.tflite")
-    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else object())  # type: ignore[attr-defined]
+    monkeypatch.setattr(programs.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else object())  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"needs onnxscript; install them with pip install 'acclimate\[export\]'"):
         export_network(checkpoint, tmp_path / "model.onnx")
 
@@ -195,11 +196,15 @@ def test_networks_that_pad_their_images_are_followed_at_every_size() -> None:
     torch.manual_seed(0)
     network = wrap(nn.Conv2d(3, 4, 8, stride=8), classes=4, multiple=16).eval()
     module = Exported(network, enlarge=False)
-    images, free = exporting._seen()
+    images, free = seen()
     program = torch.export.export(module, (images,), dynamic_shapes={"images": free}).module()
     for shape in ((1, 3, 96, 160), (2, 3, 121, 107), (1, 3, 64, 81)):
         images = torch.rand(shape)
         torch.testing.assert_close(program(images), logits_of(network, images))
+
+
+class NoCard(BaseModel):
+    """Of a module that is no checkpoint's."""
 
 
 class NormedPyramid(nn.Module):
@@ -223,7 +228,7 @@ def test_upernet_over_convnext_is_followed_at_every_size() -> None:
     network = wrap(NormedPyramid(), classes=3, multiple=32).eval()
     module = Exported(network, enlarge=False)
     make_exportable(module)
-    program = exporting._program(module).module()
+    program = programs.exported(program_of(module, NoCard())).module()
     for shape in ((1, 3, 96, 160), (2, 3, 121, 107)):
         images = torch.rand(shape)
         torch.testing.assert_close(program(images), logits_of(network, images))
@@ -235,7 +240,7 @@ def test_the_published_network_is_followed_at_every_size() -> None:
     with torch.device("meta"):
         module = Exported(build_network(config, 19), enlarge=True)
         make_exportable(module)
-        images, free = exporting._seen()
+        images, free = seen()
         program = torch.export.export(module, (images,), dynamic_shapes={"images": free}, strict=False)
         assert program.module()(torch.zeros(1, 3, 71, 133)).shape == (1, 19, 71, 133)
     assert all(not head.foldable for head in module.modules() if isinstance(head, ASPP))

@@ -131,23 +131,25 @@ def export_command(
     ),
     enlarge: Annotated[bool, typer.Option("--enlarge", help="logits at the images' size, not at the stride")] = False,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="largest difference allowed, relative to the largest logit")
+        float, typer.Option("--tolerance", help="largest difference allowed, relative to the largest value")
     ] = 1e-4,
 ) -> None:
     """Write a model for other programs, preprocessing included, and compare it with ours first."""
     from acclimate.cli.predict import checkpoint_named
     from acclimate.exchange.exporting import export_network
+    from acclimate.tasks import export_detector, is_detector
 
     checkpoint = checkpoint_named(checkpoint)
     if not 0 <= tolerance < 1:
-        raise UserError(f"--tolerance is a share of the largest logit, from 0 to below 1, not {tolerance:g}")
-    comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
+        raise UserError(f"--tolerance is a share of the largest value, from 0 to below 1, not {tolerance:g}")
+    if is_detector(checkpoint):
+        if enlarge:
+            raise UserError(f"{checkpoint} is a detector, which has no logits to enlarge; leave out --enlarge")
+        comparisons = export_detector(checkpoint, output, tolerance=tolerance)
+    else:
+        comparisons = export_network(checkpoint, output, enlarge=enlarge, tolerance=tolerance)
     for comparison in comparisons:
-        batch, height, width = comparison.shape
-        print(
-            f"{batch} image{'s' * (batch > 1)} of {width}x{height}: largest difference {comparison.difference:.1e} "
-            f"(largest logit {comparison.largest:.3g})"
-        )
+        print(comparison)
     print(f"written to {output}")
     if output.suffix == ".onnx":
         print(f"run it with onnxruntime alone: python {output.with_suffix('.py')} PICTURE...")

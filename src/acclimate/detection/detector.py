@@ -112,9 +112,7 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> DetectorOutput:
         """Logits, offsets and priors of RGB images (B, 3, H, W) with values in [0, 1]."""
-        normalised = (full_precision(images) - self.mean) / self.std
-        features = list(self.ssd.backbone(normalised).values())
-        heads = self.ssd.head(features)
+        features, logits, offsets = self.heads(images)
         size = (images.shape[-2], images.shape[-1])
         shapes = tuple(
             MapShape(feature.shape[-2], feature.shape[-1], anchors)
@@ -123,7 +121,14 @@ class Detector(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             full = [full_precision(feature) for feature in features]
             priors = self._anchors(ImageList(images[:1], [size]), full)[0]
-        return DetectorOutput(heads["cls_logits"], heads["bbox_regression"], priors, shapes, tuple(features))
+        return DetectorOutput(logits, offsets, priors, shapes, tuple(features))
+
+    def heads(self, images: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The feature maps, logits and offsets alone: priors depend on nothing but the images' size."""
+        normalised = (full_precision(images) - self.mean) / self.std
+        features = list(self.ssd.backbone(normalised).values())
+        found = self.ssd.head(features)
+        return features, found["cls_logits"], found["bbox_regression"]
 
     def loss(
         self, output: DetectorOutput, boxes: Sequence[Boxes], *, spared: Sequence[Boxes] | None = None

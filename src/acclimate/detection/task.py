@@ -10,6 +10,7 @@ from acclimate.data.places import places_read
 from acclimate.detection.check import check_boxes
 from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
+from acclimate.detection.exporting import export_detector
 from acclimate.detection.labelling import BoxSelection, label_boxes
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
@@ -124,6 +125,7 @@ __all__ = [
     "box_stats",
     "check_boxes",
     "detector_card",
+    "export_detector",
     "is_detector",
     "label_with_detector",
     "open_boxed_sets",

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import io
-import logging
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from acclimate.errors import UserError
-from acclimate.io.files import write_bytes, write_text
-from acclimate.io.outputs import claim_file
+from acclimate.exchange.programs import Comparison, Program, Run, claim_program, write_program
 from acclimate.models.aspp import ASPP
-from acclimate.models.checkpoint import ModelCard, load_network
+from acclimate.models.checkpoint import load_network
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.resize import upsample
 
@@ -33,7 +26,6 @@ RUNNER = Path(__file__).with_name("onnx_runner.py")
 """The program that is written beside a model in ONNX."""
 
 _SEEN_SHAPE = (2, 136, 200)
-_EXTRA = ("onnx", "onnxruntime", "onnxscript")
 
 
 class Exported(nn.Module):
@@ -55,21 +47,6 @@ class Exported(nn.Module):
         if self.enlarge:
             logits = upsample(logits, (images.shape[2], images.shape[3]))
         return logits
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How far the exported model is from ours.
-
-    Attributes:
-        shape: (batch, height, width) of the images compared.
-        difference: largest absolute difference of two logits.
-        largest: largest absolute logit.
-    """
-
-    shape: tuple[int, int, int]
-    difference: float
-    largest: float
 
 
 def export_network(
@@ -95,41 +72,18 @@ def export_network(
         UserError: another suffix, packages of the extra ``export`` are missing, the network cannot be exported, or the
             difference is too large; no file is written then.
     """
-    formats: dict[str, Callable[[nn.Module, ModelCard], tuple[bytes, Callable[[Tensor], Tensor]]]]
-    formats = {".onnx": _onnx, ".pt2": _pt2}
     output = Path(output)
-    if output.suffix not in formats:
-        raise UserError(f"-o {output}: the name must end in .onnx (ONNX) or .pt2 (torch.export)")
-    if output.suffix == ".onnx":
-        _require_extra()
-    claim_file(output, "program", reads=[checkpoint])
-    runner = output.with_suffix(".py")
-    if output.suffix == ".onnx":
-        claim_file(runner, "runner")
+    claim_program(output, checkpoint=checkpoint)
     network, card = load_network(checkpoint)
     module = Exported(load_network(checkpoint)[0], enlarge=enlarge)
     make_exportable(module)
-    try:
-        content, run = formats[output.suffix](module, card)
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        summary = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"{checkpoint} cannot be exported to {output.suffix}: {summary}; try the other format"
-        ) from error
     ours = Exported(network, enlarge=enlarge).eval()
-    comparisons = [_compared(ours, run, shape) for shape in CHECKED_SHAPES]
-    for comparison in comparisons:
-        # not ">": a difference that is no number is refused too
-        if not comparison.difference <= tolerance * max(1.0, comparison.largest):
-            raise UserError(
-                f"the exported model differs from {checkpoint} by {comparison.difference:.2g} on images of "
-                f"{comparison.shape[2]}x{comparison.shape[1]}, more than {tolerance:g} of the largest logit "
-                f"({comparison.largest:.3g}); nothing was written: try the other format, or allow more with --tolerance"
-            )
-    write_bytes(output, content)
-    if output.suffix == ".onnx":
-        write_text(runner, RUNNER.read_text(encoding="utf-8"))
-    return comparisons
+
+    def compared(run: Run) -> list[Comparison]:
+        return [_compared(ours, run, shape) for shape in CHECKED_SHAPES]
+
+    program = program_of(module, card)
+    return write_program(program, output, checkpoint=checkpoint, compared=compared, tolerance=tolerance)
 
 
 def make_exportable(module: nn.Module) -> None:
@@ -176,18 +130,25 @@ class _AveragesOfParts(nn.Module):
         return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _compared(module: nn.Module, run: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> Comparison:
+def _compared(module: nn.Module, run: Run, shape: tuple[int, int, int]) -> Comparison:
     batch, height, width = shape
     images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected: Tensor = module(images)
-    found = run(images)
+    (found,) = run(images)
     if found.shape != expected.shape:
         raise UserError(f"the exported model gives {tuple(found.shape)} where ours gives {tuple(expected.shape)}")
     return Comparison(shape, float((found - expected).abs().max()), float(expected.abs().max()))
 
 
-def _seen() -> tuple[Tensor, dict[int, Any]]:
+def program_of(module: nn.Module, card: BaseModel) -> Program:
+    """The module as a program for any batch, height and width."""
+    images, free = seen()
+    return Program(module, card, images, ("logits",), RUNNER, free)
+
+
+def seen() -> tuple[Tensor, dict[int, Any]]:
+    """The images that the exporter sees, and the dimensions of them that stay free."""
     batch, height, width = _SEEN_SHAPE
     free = {
         0: torch.export.Dim("batch"),
@@ -195,62 +156,3 @@ def _seen() -> tuple[Tensor, dict[int, Any]]:
         3: torch.export.Dim("width", min=SMALLEST),
     }
     return torch.rand(batch, 3, height, width), free
-
-
-def _program(module: nn.Module) -> torch.export.ExportedProgram:
-    images, free = _seen()
-    export: Any = torch.export.export
-    later = "prefer_deferred_runtime_asserts_over_guards"
-    # that no map of UPerNet over ConvNeXt has a single column cannot be proved; older releases insist on a proof
-    asked = {later: True} if later in inspect.signature(export).parameters else {}
-    program: torch.export.ExportedProgram = export(
-        module, (images,), dynamic_shapes={"images": free}, strict=False, **asked
-    )
-    return program
-
-
-def _pt2(module: nn.Module, card: ModelCard) -> tuple[bytes, Callable[[Tensor], Tensor]]:
-    program = _program(module)
-    stream = io.BytesIO()
-    torch.export.save(program, stream, extra_files={"acclimate": card.model_dump_json()})
-    stream.seek(0)
-    again: Any = torch.export.load(stream).module()
-    return stream.getvalue(), again
-
-
-def _onnx(module: nn.Module, card: ModelCard) -> tuple[bytes, Callable[[Tensor], Tensor]]:
-    import onnxruntime
-
-    images, free = _seen()
-    # the exporter announces every step
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
-            module,
-            (images,),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes={"images": free},
-            dynamo=True,
-            verbose=False,
-        )
-    model = program.model_proto
-    entry = model.metadata_props.add()
-    entry.key, entry.value = "acclimate", card.model_dump_json()
-    content: bytes = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def run(images: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
-
-    return content, run
-
-
-def _require_extra() -> None:
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"export to ONNX needs {', '.join(missing)}; install them with pip install 'acclimate[export]', or export "
-            "to .pt2, which needs nothing more"
-        )
