@@ -176,5 +176,6 @@ def weighed(probabilities: Tensor, options: TeacherOptions) -> PseudoLabels:
     else:
         weights = torch.ones_like(sure)
     if options.margins != Margins():
-        weights = weights * options.margins.inside(labels.shape[-2], labels.shape[-1]).to(weights.device)
+        inside = options.margins.inside(labels.shape[-2], labels.shape[-1])
+        weights = weights * inside.to(weights.device, non_blocking=True)
     return PseudoLabels(labels, weights, probability, sure.mean())

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from acclimate.methods.optimizers import OptimizerSettings, lay_out_moments, network_optimizer
+from acclimate.models.together import Together
 
 Role = Literal["supervised", "adaptation", "adversarial", "discriminator", "figure"]
 """What a term is there for: it decides what the loop does with it and which warnings may speak of it."""
@@ -80,9 +81,12 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
     """
 
     optimizers: dict[str, Optimizer]
+    together: Together
+    """What a step does at once for all layers of some networks: of none, unless it was placed so."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.together = Together()
         # a plain dictionary on purpose: what is frozen is part of no state, checkpoint or optimiser
         self.references: dict[str, nn.Module] = {}
 

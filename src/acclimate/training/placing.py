@@ -12,6 +12,7 @@ from acclimate.methods.trainable import Learner
 from acclimate.models.compiled import compile_layers, recompute_activations
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.shared_batch_norm import share_batch_norm
+from acclimate.models.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,13 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
         torch.backends.cudnn.benchmark = True  # tries a convolution's kernels once for each size of picture
     compiled, reason = compiles(settings, network, device)
     log.info("layers are %scompiled: %s", "" if compiled else "not ", reason)
+    teacher = getattr(getattr(learner, "teacher", None), "network", None)
+    networks = [each for each in (network, teacher) if isinstance(each, SegmentationNetwork)]
     if compiled:
-        teacher = getattr(getattr(learner, "teacher", None), "network", None)
-        for each in (network, teacher):
-            if isinstance(each, SegmentationNetwork):
-                compile_layers(each, required=settings.compile == "always")
+        for each in networks:
+            compile_layers(each, required=settings.compile == "always")
+    elif device.type == "cuda" and not settings.recompute_activations:
+        learner.together = Together(*networks)  # on a CPU launching costs nothing
 
 
 def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> tuple[bool, str]:
