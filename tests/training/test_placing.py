@@ -20,8 +20,9 @@ from acclimate.models.compiled import compile_layers, recompute_activations
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
 from acclimate.models.together import Together
+from acclimate.stages.train import shared_out_over
 from acclimate.training.loop import train_step
-from acclimate.training.placing import compiles, place
+from acclimate.training.placing import compiles, ensure_can_be_sharded, place
 from acclimate.training.settings import TrainingSettings
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
@@ -292,3 +293,42 @@ def test_a_step_that_fails_leaves_the_layers_as_they_were(monkeypatch: pytest.Mo
     with pytest.raises(ZeroDivisionError):
         train_step(method, images(0), images(1, labels=False), 0, fabric=FABRIC)
     assert [key for layer in method.modules() for key in vars(layer)] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "optimizer", "reason"),
+    [
+        ("advent", {}, {}, "trains more than its network .discriminators."),
+        ("dacs", {"compile": "always"}, {}, "leave training.compile at auto"),
+        ("dacs", {}, {"body_repeats": "pytorch-2"}, "set it to none"),
+        ("vfm_uda", {}, {}, None),
+    ],
+)
+def test_what_cannot_be_shared_out_says_why(
+    name: str, settings: dict[str, Any], optimizer: dict[str, Any], reason: str | None
+) -> None:
+    method = make_method(name, optimizer=OptimizerSettings(**optimizer))
+    chosen = TrainingSettings(shard=True, **settings)
+    if reason is None:
+        ensure_can_be_sharded(method, chosen)
+        return
+    with pytest.raises(UserError, match=f"training.shard: .*{reason}"):
+        ensure_can_be_sharded(method, chosen)
+
+
+def test_a_parameter_of_a_single_number_cannot_be_shared_out() -> None:
+    network = ToyNetwork()
+    network.scale = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(UserError, match=r"training.shard: .* single number"):
+        ensure_can_be_sharded(make_method("source_only", network), TrainingSettings(shard=True))
+
+
+def test_one_process_has_all_parameters_and_snapshots_are_refused_in_several() -> None:
+    settings = TrainingSettings(shard=True, snapshots={"every": 5})
+    assert shared_out_over(FABRIC, settings) is None
+
+    class Two:
+        world_size = 2
+
+    with pytest.raises(UserError, match="the first process alone scores snapshots"):
+        shared_out_over(Two(), settings)  # type: ignore[arg-type]

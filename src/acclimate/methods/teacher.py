@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
+from acclimate.models.sharded import local
 
 
 class Margins(BaseModel):
@@ -127,8 +128,8 @@ class Average(nn.Module):
         alpha = self.options.decay
         if self.options.ramp:
             alpha = min(1.0 - 1.0 / (step + 1), alpha)
-        own, theirs = [parameter.data for parameter in self.network.parameters()], student.parameters()
-        torch._foreach_lerp_(own, [parameter.detach() for parameter in theirs], 1.0 - alpha)
+        own, theirs = local(self.network.parameters()), local(student.parameters())
+        torch._foreach_lerp_(own, theirs, 1.0 - alpha)
         if self.options.average_buffers:
             for mine, other in zip(self.network.buffers(), student.buffers(), strict=True):
                 if mine.is_floating_point():

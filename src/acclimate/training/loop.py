@@ -16,6 +16,7 @@ from acclimate.errors import UserError
 from acclimate.io.progress import progress
 from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
+from acclimate.models.sharded import whole
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.gradients import GradientExchange, exchange_of
 from acclimate.training.history import History, Rows, packed
@@ -309,7 +310,7 @@ def _next_losses(method: Learner[AnyBatch], terms: Iterator[Losses], fabric: Fab
 
 def _save(training: Training[AnyBatch]) -> None:
     method, position, fabric = training.method, training.position, training.fabric
-    state = method.method_state()
+    state = whole(method.method_state(), kept=fabric.is_global_zero)
     own = gathered(mine, fabric) if (mine := method.process_state()) else []
     ensure_finite_state({**state, "own": own}, position.step)
     if fabric.is_global_zero:
