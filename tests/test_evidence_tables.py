@@ -273,3 +273,35 @@ def test_suites_are_drawn_best_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "results.json").write_text(json.dumps({"rows": []}))
     with pytest.raises(UserError, match="not the results of a suite"):
         script("suite_picture").main()
+
+
+def test_gains_stand_at_their_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = script("gain_picture")
+    rows = [
+        row(name, seed, miou + 0.01 * seed, train_seconds=seconds)
+        for name, miou, seconds in (
+            ("source-only", 0.30, 60.0),
+            ("slow", 0.34, 300.0),
+            ("five-labels-mic", 0.35, 240.0),
+            ("quick", 0.31, 90.0),
+            ("oracle", 0.60, 60.0),
+        )
+        for seed in (0, 1)
+    ]
+    write_results(tmp_path / "results.json", rows)
+    found, top = gains.points(tmp_path / "results.json", "minutes")
+    assert [(point.name, point.cost, round(100 * point.gain.mean)) for point in found] == [
+        ("quick", 1.5, 1),
+        ("five-labels-mic", 4.0, 5),
+        ("slow", 5.0, 4),
+    ]
+    assert [point.name for point in gains.front(found)] == ["quick", "five-labels-mic"]
+    assert round(100 * top.mean) == 30
+    assert [gains.labels(name) for name in ("dacs", "20-labels", "one-label", "x-five-labels-mic")] == [0, 20, 1, 5]
+    output = tmp_path / "gains.svg"
+    monkeypatch.setattr("sys.argv", ["gain_picture", str(tmp_path / "results.json"), "-o", str(output)])
+    gains.main()
+    assert "<svg" in output.read_text()
+    write_results(tmp_path / "results.json", rows[2:])
+    with pytest.raises(UserError, match="no row source-only"):
+        gains.points(tmp_path / "results.json", "minutes")

@@ -47,9 +47,9 @@ class MethodOptions(BaseModel):
 
     Attributes:
         auxiliary_weight: weight of the auxiliary output's cross-entropy (lambda_seg of AdaptSegNet; 0.1 published).
-        class_weights: ``logarithmic``: a pixel of a rare class counts more, in every cross-entropy on labels and on
-            pseudo-labels, by the class's share of the source's pixels, see
-            :func:`acclimate.losses.segmentation.logarithmic_class_weights`; ``none``: all count alike.
+        class_weights: ``logarithmic``: where labels are people's, a pixel of a rare class counts more, by the class's
+            share of the source's pixels, see :func:`acclimate.losses.segmentation.logarithmic_class_weights`; on
+            pseudo-labels, whose rare classes are the least sure, all count alike. ``none``: all count alike.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -217,7 +217,6 @@ class Method(Trainable[Batch]):
             name="pseudo-labels",
             main=weight,
             others=others,
-            weights=self._class_weights(target.labels),
         )
 
     def taught(self, target: Batch) -> PseudoLabels:
@@ -241,8 +240,6 @@ class Method(Trainable[Batch]):
         """
         output = self.network(images)
         others = weight * self.options.auxiliary_weight
-        of_classes = self._class_weights(labels)
-        weights = weights if of_classes is None else weights * of_classes
         terms = _cross_entropies(
             output, labels, "adaptation", name=name, main=weight, others=others, weights=weights, over="all"
         )

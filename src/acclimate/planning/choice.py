@@ -153,6 +153,9 @@ def set_steps(choice: Choice, fit: Fit, factor: float) -> None:
     base, steps = max(1, round(fit.base_steps * factor)), max(1, round(fit.steps * factor))
     choice.set("training.steps", steps)
     choice.set(f"stages.{BASE}.training.steps", base)
+    choice.set("training.schedule.warmup_steps", math.ceil(fit.warmup * steps))
+    if base != steps:
+        choice.set(f"stages.{BASE}.training.schedule.warmup_steps", math.ceil(fit.warmup * base))
     if fit.base_rate != fit.rate:
         choice.set(f"stages.{BASE}.training.optimizer.learning_rate", fit.base_rate)
     choice.set(f"stages.{ADAPTED}.options.teacher.decay", teacher_decay(steps), f"a memory that fits {steps} steps")

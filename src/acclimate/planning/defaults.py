@@ -27,6 +27,7 @@ class Fit:
         docs/results.md.
         base_rate, rate: learning rates of the same.
         optimizer: its other settings.
+        warmup: share of a stage's steps over which its rate rises.
         precision: as a recipe writes it.
         from_random: whether it learns from random weights.
         memory_gb: of the GPU that it needs.
@@ -43,6 +44,7 @@ class Fit:
     base_rate: float
     rate: float
     optimizer: Mapping[str, Any]
+    warmup: float = 0.0
     precision: str = "auto"
     from_random: bool = False
     memory_gb: float = 0.0
@@ -57,9 +59,10 @@ LIGHT = Fit(
     batch_size=2,
     base_steps=1000,
     steps=1000,
-    base_rate=0.002,
-    rate=0.002,
-    optimizer={"kind": "sgd", "weight_decay": 0.0005},
+    base_rate=0.0005,
+    rate=0.0005,
+    optimizer={"kind": "adamw", "weight_decay": 0.01},
+    warmup=0.05,
     precision="32-true",
 )
 RANDOM = Fit(
@@ -85,9 +88,10 @@ FOUNDATION = Fit(
     batch_size=4,
     base_steps=3000,
     steps=3000,
-    base_rate=1e-4,
-    rate=5e-5,
+    base_rate=3e-5,
+    rate=3e-5,
     optimizer={"kind": "adamw", "weight_decay": 0.01},
+    warmup=0.1,
     memory_gb=6.0,
 )
 LEAST, MOST = 0.5, 3.0
