@@ -15,7 +15,7 @@ from acclimate.detection.detector import Detection
 from acclimate.detection.methods.mean_teacher import DetectionMeanTeacher
 from acclimate.detection.networks import build_detector
 from acclimate.detection.sample import Boxes
-from acclimate.detection.teaching import ClassThresholds, erased, pseudo_boxes
+from acclimate.detection.teaching import ClassThresholds, PseudoBoxes, erased, pseudo_boxes, seen_boxes
 
 
 def detection(scores: Sequence[float], classes: Sequence[int]) -> Detection:
@@ -73,14 +73,33 @@ def test_priors_on_spared_boxes_cost_nothing_unless_they_are_objects() -> None:
 
 def test_erased_rectangles_are_grey_and_of_the_stated_size() -> None:
     images = torch.rand(2, 3, 60, 80) * 0.4
-    seen = erased(images, 1, np.random.default_rng(0))
+    seen, covered = erased(images, 1, np.random.default_rng(0))
     assert seen.max() == 0.5
-    for before, after in zip(images, seen, strict=True):
+    for before, after, where in zip(images, seen, covered, strict=True):
         changed = (after != before).all(dim=0)
+        assert torch.equal(changed, where)
         rows, columns = changed.any(1).sum(), changed.any(0).sum()
         assert changed.sum() == rows * columns
         assert 0.015 < changed.float().mean() < 0.11
-    assert erased(images, 0, np.random.default_rng(0)) is images
+    same, covered = erased(images, 0, np.random.default_rng(0))
+    assert same is images
+    assert not covered.any()
+
+
+def test_labels_under_a_rectangle_become_uncertain() -> None:
+    covered = torch.zeros(2, 20, 20, dtype=torch.bool)
+    covered[0, :, :10] = True
+    # the first lies under it, the second by 6 of 10 columns, the third by 5 of 10: not more than half
+    boxes = Boxes.of([[1, 1, 5, 5], [4, 0, 14, 20], [5, 0, 15, 20], [12, 3, 16, 9]], [0, 1, 2, 3])
+    doubtful = Boxes.of([[0, 0, 3, 3]], [4])
+    labels = seen_boxes(PseudoBoxes([boxes, boxes], [doubtful, doubtful]), covered)
+    assert [item.classes.tolist() for item in labels.kept] == [[2, 3], [0, 1, 2, 3]]
+    assert [item.classes.tolist() for item in labels.uncertain] == [[4, 0, 1], [4]]
+    assert torch.equal(labels.uncertain[0].corners[1:], boxes.corners[:2])
+    outside = Boxes.of([[-5, -5, 0, 0], [20, 20, 30, 30]], [0, 1])
+    assert (
+        len(seen_boxes(PseudoBoxes([outside], [outside]), covered[:1]).kept[0]) == 1
+    )  # the corner's own pixel decides
 
 
 def teacher_method(**options: object) -> DetectionMeanTeacher:

@@ -102,6 +102,17 @@ class DetectionScores:
             ]
         return AveragePrecision(tuple(values))
 
+    def precisions(self, recalls: Sequence[float]) -> list[tuple[float, ...] | None]:
+        """For each class the highest precision at each recall or beyond it; None without objects."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluated("area")
+            parameters = copy.copy(evaluation.params)
+            parameters.recThrs = np.asarray(recalls)
+            evaluation.accumulate(parameters)
+        values = evaluation.eval["precision"][0, :, :, 0, 0]
+        # pycocotools writes -1 where there is nothing to find
+        return [None if min(column) < 0 else tuple(column) for column in values.T.tolist()]
+
     def _evaluated(self, style: Style) -> Any:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval

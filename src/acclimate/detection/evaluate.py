@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from PIL import Image as PILImage
+from torch import Tensor
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Image, evenly_spaced
@@ -18,15 +20,20 @@ from acclimate.detection.average_precision import DetectionScores
 from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.detector import Detection, Detector
 from acclimate.detection.drawing import SHOWN_SCORE, drawn
+from acclimate.detection.error_kinds import errors_by_kind
 from acclimate.detection.protocols import DetectionProtocol
-from acclimate.detection.sample import BoxedDataset
+from acclimate.detection.sample import BoxedDataset, Boxes
 from acclimate.errors import UserError
+from acclimate.evaluation.box_scores import RECALLS
 from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+
+DRAWN_WIDTH = 640
+"""Pixels to which narrower pictures are enlarged before boxes are drawn on them."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,21 @@ def evaluate_detections(
     if card.classes != request.class_space.classes:
         trained, wanted = ", ".join(card.classes), ", ".join(request.class_space.classes)
         raise UserError(f"{request.checkpoint} was trained on {trained}, but {wanted} were asked for")
-    scores = DetectionScores(len(request.class_space), iou=request.protocol.iou)
+    classes = request.class_space.classes
+    scores = DetectionScores(len(classes), iou=request.protocol.iou)
+    truths: list[Boxes] = []
+    detections: list[Detection] = []
     with progress(title, len(data)) as bar:
         for index in range(len(data)):
-            found = detected(detector, data.image(index), size=card.input_size, device=device)
-            scores.add(data.boxes(index), found)
+            truths.append(data.boxes(index))
+            detections.append(detected(detector, data.image(index), size=card.input_size, device=device))
+            scores.add(truths[-1], detections[-1])
             bar.advance()
     result = scores.average_precision(request.protocol.style)
     if result.mean is None:
         raise UserError(f"{data.spec} ({data.split}): none of its {len(data)} images has an object to be found")
+    errors = errors_by_kind(truths, detections, classes=len(classes), iou=request.protocol.iou)
+    curves = zip(classes, scores.precisions(RECALLS), strict=True)
     row = DetectionRow(
         name=request.name,
         stage="",
@@ -90,12 +103,15 @@ def evaluate_detections(
         protocol=request.protocol.name,
         map=result.mean,
         classes_averaged=sum(value is not None for value in result.by_class),
-        ap=dict(zip(request.class_space.classes, result.by_class, strict=True)),
+        ap=dict(zip(classes, result.by_class, strict=True)),
+        errors=dict(zip(classes, errors, strict=True)),
+        curves={name: [round(value, 4) for value in curve] for name, curve in curves if curve is not None},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
     if folder is not None:
         write_scores(folder / "scores.json", [row])
-        _write_pictures(request, detector, card.input_size, folder / "pictures", device=device)
+        least = scores_passing(truths, detections, classes=len(classes))
+        _write_pictures(request, detector, card.input_size, least, folder / "pictures", device=device)
     return row
 
 
@@ -116,9 +132,22 @@ def detected(detector: Detector, image: Image, *, size: tuple[int, int], device:
     return Detection(found.boxes.cpu() * scale, found.classes.cpu(), found.scores.cpu())
 
 
-def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int, int]) -> PILImage.Image:
+def scores_passing(truths: Sequence[Boxes], found: Sequence[Detection], *, classes: int) -> Tensor:
+    """(classes,): the score from which there are as many detections of a class as objects; where none is, 1.
+
+    Pictures of models whose scores lie elsewhere show as many boxes so, those that errors by kind are counted of.
+    """
+    least = torch.ones(classes)
+    for place in range(classes):
+        count = sum(int(((truth.classes == place) & ~truth.difficult).sum()) for truth in truths)
+        scores = torch.cat([each.scores[each.classes == place] for each in found]).sort(descending=True).values
+        if count and len(scores):
+            least[place] = scores[min(count, len(scores)) - 1]
+    return least
+
+
+def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int, int], shown: Tensor) -> PILImage.Image:
     scale = torch.tensor([size[0] / image.shape[1], size[1] / image.shape[0]] * 2)
-    shown = found.scores > SHOWN_SCORE
     return drawn(
         resized(image, size),
         (found.boxes[shown] * scale).tolist(),
@@ -129,7 +158,13 @@ def _picture(image: Image, found: Detection, space: ClassSpace, size: tuple[int,
 
 
 def _write_pictures(
-    request: DetectionEvaluateRequest, detector: Detector, size: tuple[int, int], folder: Path, *, device: str
+    request: DetectionEvaluateRequest,
+    detector: Detector,
+    size: tuple[int, int],
+    least: Tensor,
+    folder: Path,
+    *,
+    device: str,
 ) -> None:
     entries: list[dict[str, Any]] = []
     model = re.sub(r"[^\w.-]", "_", request.name)
@@ -138,7 +173,9 @@ def _write_pictures(
         for number, index in enumerate(evenly_spaced(request.pictures, len(dataset))):
             place = f"{domain}-{number}"
             image = dataset.image(index)
-            shown_at = picture_size(image.shape[1], image.shape[0])
+            width, height = picture_size(image.shape[1], image.shape[0])
+            larger = max(1, math.ceil(DRAWN_WIDTH / width))  # else words hide what is small
+            shown_at = (larger * width, larger * height)
             save_picture(folder / place / "input.jpg", PILImage.fromarray(resized(image, shown_at)))
             label = None
             if dataset.has_labels:
@@ -150,7 +187,8 @@ def _write_pictures(
                 save_picture(folder / label, drawn(resized(image, shown_at), corners, easy.classes.tolist(), space))
             found = detected(detector, image, size=size, device=device)
             prediction = f"{place}/{model}-prediction.jpg"
-            save_picture(folder / prediction, _picture(image, found, space, shown_at))
+            shown = found.scores >= least[found.classes]
+            save_picture(folder / prediction, _picture(image, found, space, shown_at, shown))
             entries.append(
                 {
                     "domain": domain,
@@ -197,6 +235,7 @@ def predict_boxes(checkpoint: Path, jobs: Sequence[tuple[Path, str]], *, output:
             ]
             write_json(output / f"{name}.json", {"image": path.name, "detections": content})
             written = output / f"{name}-boxes.jpg"
-            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0])))
+            shown = found.scores > SHOWN_SCORE
+            save_picture(written, _picture(image, found, space, (image.shape[1], image.shape[0]), shown))
             bar.advance(note=name)
             yield written

@@ -42,6 +42,11 @@ class Boxes:
         """Those that a boolean mask (N,) selects."""
         return Boxes(self.corners[which], self.classes[which], self.difficult[which])
 
+    def joined(self, other: Boxes) -> Boxes:
+        """These and the other ones."""
+        mine, theirs = (self.corners, self.classes, self.difficult), (other.corners, other.classes, other.difficult)
+        return Boxes(*(torch.cat(pair) for pair in zip(mine, theirs, strict=True)))
+
     def moved(self, corners: Tensor) -> Boxes:
         """The same objects at other places."""
         return Boxes(corners, self.classes, self.difficult)

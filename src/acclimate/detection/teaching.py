@@ -88,22 +88,48 @@ def pseudo_boxes(found: Sequence[Detection], thresholds: Tensor, *, uncertain: T
     return PseudoBoxes(kept, doubtful)
 
 
-def erased(images: Tensor, rectangles: int, rng: np.random.Generator) -> Tensor:
-    """Each image with that many grey rectangles of 2 to 10 % of its area, aspect ratio 1/3 to 3.
+def erased(images: Tensor, rectangles: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Each image with that many grey rectangles of 2 to 10 % of its area, aspect ratio 1/3 to 3, and where they are.
 
     Args:
         images: (B, 3, H, W), not changed in place.
         rectangles: per image; 0 returns the same tensor and draws nothing.
         rng: places and sizes are drawn from here.
+
+    Returns:
+        The images, and (B, H, W): True in a rectangle.
     """
+    count, _, height, width = images.shape
+    covered = torch.zeros(count, height, width, dtype=torch.bool)
     if rectangles == 0:
-        return images
-    images = images.clone()
-    height, width = images.shape[-2:]
-    for image in images:
+        return images, covered
+    for place in covered:
         for _ in range(rectangles):
             area, ratio = height * width * rng.uniform(0.02, 0.1), np.exp(rng.uniform(-np.log(3), np.log(3)))
             h, w = min(height, round(float(np.sqrt(area * ratio)))), min(width, round(float(np.sqrt(area / ratio))))
             top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-            image[:, top : top + h, left : left + w] = 0.5
-    return images
+            place[top : top + h, left : left + w] = True
+    return torch.where(covered[:, None].to(images.device), 0.5, images), covered
+
+
+def seen_boxes(labels: PseudoBoxes, covered: Tensor) -> PseudoBoxes:
+    """The labels for pictures that are partly covered: a box of which more than half is hidden becomes uncertain.
+
+    Else the student learns that grey rectangles are persons: a small object often lies under one as a whole.
+
+    Args:
+        labels: of a batch.
+        covered: (B, H, W), True where nothing is to be seen.
+    """
+    height, width = covered.shape[-2:]
+    kept: list[Boxes] = []
+    uncertain: list[Boxes] = []
+    for mask, sure, doubtful in zip(covered, labels.kept, labels.uncertain, strict=True):
+        hidden = torch.zeros(len(sure), dtype=torch.bool)
+        for which, corners in enumerate(sure.corners.round().long().tolist()):
+            x0, y0 = min(max(corners[0], 0), width - 1), min(max(corners[1], 0), height - 1)
+            part = mask[y0 : max(corners[3], y0 + 1), x0 : max(corners[2], x0 + 1)]
+            hidden[which] = part.float().mean() > 0.5
+        kept.append(sure.kept(~hidden))
+        uncertain.append(doubtful.joined(sure.kept(hidden)))
+    return PseudoBoxes(kept, uncertain)

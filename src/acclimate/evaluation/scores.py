@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from acclimate.errors import UserError
 from acclimate.evaluation.boundaries import BoundaryScores
+from acclimate.evaluation.box_scores import ErrorCounts
 from acclimate.evaluation.confusion import ConfusionMatrix
 from acclimate.evaluation.protocols import Protocol
 from acclimate.io import files
@@ -64,7 +65,11 @@ class Row(BaseModel):
 
 
 class DetectionRow(Row):
-    """The scores of a detector: in files ``map`` and ``ap`` stand where segmentation has ``miou`` and ``iou``."""
+    """The scores of a detector: in files ``map`` and ``ap`` stand where segmentation has ``miou`` and ``iou``.
+
+    ``errors`` are counts of each class, ``curves`` its interpolated precision at the ``RECALLS`` of ``box_scores``, at
+    the protocol's (first) IoU; a class without objects has none.
+    """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -72,6 +77,8 @@ class DetectionRow(Row):
 
     miou: float = Field(ge=0, le=1, alias="map")
     iou: dict[str, float | None] = Field(alias="ap")
+    errors: dict[str, ErrorCounts] = Field(default_factory=dict)
+    curves: dict[str, list[float]] = Field(default_factory=dict)
 
 
 class Results(BaseModel):

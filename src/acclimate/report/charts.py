@@ -1,4 +1,4 @@
-"""Training curves as plain SVG geometry: the template only has to write it down."""
+"""Curves as plain SVG geometry: the template only has to write it down."""
 
 from __future__ import annotations
 
@@ -35,13 +35,20 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """One quantity over steps, all models in it."""
+    """One quantity, all models in it.
+
+    Attributes:
+        across: what it is drawn over, in words.
+        unit: follows the last number along the bottom.
+    """
 
     title: str
     curves: list[Curve]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     healthy: str = ""
+    across: str = "training steps"
+    unit: str = " steps"
     left: int = _LEFT
     right: int = WIDTH - _RIGHT
     top: int = _TOP
@@ -67,25 +74,50 @@ def _chart(title: str, histories: Sequence[tuple[str, str, History]]) -> Chart |
     ]
     if not averaged:
         return None
-    last_step = max(points[-1][0] for _, _, points in averaged)
     low, high = _range([value for _, _, points in averaged for _, value in points])
+    last_step = max(points[-1][0] for _, _, points in averaged)
+    return curve_chart(title, averaged, x=(0.0, last_step), y=(low, high), healthy=healthy(title))
 
-    def x(step: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * step / max(last_step, 1)
 
-    def y(value: float) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (value - low) / (high - low)
+def curve_chart(
+    title: str,
+    curves: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
+    *,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    healthy: str = "",
+    across: str = "training steps",
+    unit: str = " steps",
+) -> Chart:
+    """A chart of (model, colour, points) whose axes reach from end to end.
 
-    curves = [
-        Curve(model, colour, "M" + "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in points), points[-1][1])
-        for model, colour, points in averaged
+    Args:
+        title: above it.
+        curves: points are (x, y), at least one each.
+        x, y: lowest and highest value of the axes.
+        healthy: how it should look, a sentence below.
+        across: what it is drawn over, in words.
+        unit: follows the last number along the bottom.
+    """
+
+    def across_at(value: float) -> float:
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (value - x[0]) / max(x[1] - x[0], 1)
+
+    def up_at(value: float) -> float:
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (value - y[0]) / (y[1] - y[0])
+
+    drawn = [
+        Curve(model, colour, "M" + "L".join(f"{across_at(a):.1f} {up_at(b):.1f}" for a, b in points), points[-1][1])
+        for model, colour, points in curves
     ]
     return Chart(
         title=title,
-        curves=curves,
-        x_ticks=[Tick(x(value), f"{value:,.0f}") for value in ticks(0, last_step, at_most=4)],
-        y_ticks=[Tick(y(value), f"{value:.4g}") for value in ticks(low, high, at_most=4)],
-        healthy=healthy(title),
+        curves=drawn,
+        x_ticks=[Tick(across_at(value), f"{value:,.0f}") for value in ticks(*x, at_most=4)],
+        y_ticks=[Tick(up_at(value), f"{value:.4g}") for value in ticks(*y, at_most=4)],
+        healthy=healthy,
+        across=across,
+        unit=unit,
     )
 
 

@@ -6,6 +6,8 @@ for (const gallery of document.querySelectorAll(".gallery")) {
   const [stage, split, under, over] = [".stage", ".split", ".under", ".over"].map(part);
   const [pickImage, pickLeft, pickRight] = [".pick-image", ".pick-left", ".pick-right"].map(part);
 
+  // boxes are drawn on the photograph already
+  const boxed = "boxed" in gallery.dataset;
   const [strength] = [".strength"].map(part);
 
   // a view is a picture, or one laid over the photograph: predictions in part, errors and differences where they are
@@ -17,7 +19,7 @@ for (const gallery of document.querySelectorAll(".gallery")) {
     return images.flatMap((img) => {
       const { view, role } = img.dataset;
       const made = { name: nameOf(img), img, base: photo, role, kind: view };
-      if (view === "prediction") return [{ ...made, name: nameOf(img, "overlay"), kind: "overlay" }, made];
+      if (view === "prediction" && !boxed) return [{ ...made, name: nameOf(img, "overlay"), kind: "overlay" }, made];
       return [made];
     });
   }
@@ -47,7 +49,7 @@ for (const gallery of document.querySelectorAll(".gallery")) {
     pickImage.value = index;
     const found = views(shots[index]);
     const names = found.map((view) => view.name);
-    const overlays = found.filter((view) => view.kind === "overlay");
+    const overlays = found.filter((view) => view.kind === (boxed ? "prediction" : "overlay"));
     const playing = (role, otherwise) => (overlays.find((view) => view.role === role) || otherwise || found[0]).name;
     fill(pickLeft, names, overlays.length > 1 ? playing("source-only", overlays[0]) : "photo");
     fill(pickRight, names, playing("best", overlays[overlays.length - 1]));

@@ -18,6 +18,7 @@ from acclimate.evaluation.scores import SOURCE_ONLY, Row
 from acclimate.io.files import write_text
 from acclimate.report import template
 from acclimate.report.boundaries import BoundaryTable, boundary_table
+from acclimate.report.boxes import KINDS, BoxTables, box_tables
 from acclimate.report.charts import charts
 from acclimate.report.cited import with_cited
 from acclimate.report.colour import entropy_colours, model_colours
@@ -109,6 +110,8 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
             else list(dict.fromkeys(str(run.recipe["about"]) for run in runs if run.recipe.get("about"))),
             comparisons=[_view(comparison) for comparison in compared],
             boundaries=[_boundaries(comparison, rows) for comparison in compared],
+            boxes=[_boxes(comparison, rows, colours) for comparison in compared],
+            error_kinds=KINDS,
             zooms=zooms(indices, list(colours)),
             summary=[(comparison, paragraph(comparison)) for comparison in compared],
             diagnoses=list(zip(runs, found, strict=True)) if suite is None else [],
@@ -250,10 +253,21 @@ class ComparisonView:
 
 
 def _boundaries(comparison: Comparison, rows: Sequence[Row]) -> BoundaryTable | None:
+    return boundary_table(_scored(comparison, rows), baseline=_baseline(comparison))
+
+
+def _boxes(comparison: Comparison, rows: Sequence[Row], colours: dict[str, str]) -> BoxTables | None:
+    return box_tables(_scored(comparison, rows), baseline=_baseline(comparison), colours=colours)
+
+
+def _scored(comparison: Comparison, rows: Sequence[Row]) -> list[Row]:
     place = (comparison.data, comparison.split, comparison.protocol)
-    baseline = comparison.line(SOURCE_ONLY)
-    scored = [row for row in rows if (row.data, row.split, row.protocol) == place]
-    return boundary_table(scored, baseline=baseline.name if baseline else None)
+    return [row for row in rows if (row.data, row.split, row.protocol) == place]
+
+
+def _baseline(comparison: Comparison) -> str | None:
+    line = comparison.line(SOURCE_ONLY)
+    return line.name if line else None
 
 
 def _view(comparison: Comparison) -> ComparisonView:

@@ -68,11 +68,12 @@ class Shot:
 
 @dataclass
 class Gallery:
-    """Shots that share one list of classes."""
+    """Shots that share one list of classes; ``boxed`` where predictions are photographs with boxes drawn on them."""
 
     classes: list[str]
     colours: list[tuple[int, int, int]]
     shots: list[Shot]
+    boxed: bool = False
 
 
 def galleries(
@@ -92,15 +93,15 @@ def galleries(
     merged: dict[tuple[object, ...], Gallery] = {}
     shots: dict[tuple[object, ...], Shot] = {}
     for folder, index, shown in indices:
-        key = (tuple(index.classes), tuple(index.colours))
-        gallery = merged.setdefault(key, Gallery(index.classes, index.colours, []))
+        boxed = index.kind == "boxes"
+        key = (tuple(index.classes), tuple(index.colours), boxed)
+        gallery = merged.setdefault(key, Gallery(index.classes, index.colours, [], boxed))
         palette = palette_of(index.colours)
         for image in index.images:
             known = [model for model in image.models if model in shown]
             if not known:
                 continue
             place = (key, image.domain, image.name)
-            boxed = index.kind == "boxes"
             truth = None if image.label is None or boxed else ids_of(path_inside(folder, image.label))
             if place not in shots:
                 label = None if truth is None else _label_picture(truth, palette, width)

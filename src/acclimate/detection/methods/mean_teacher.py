@@ -19,7 +19,7 @@ from acclimate.detection.detector import Detector, DetectorOutput
 from acclimate.detection.discriminator import FeatureDiscriminator
 from acclimate.detection.methods.base import DetectionMethod, DetectionOptions, DetectionSetting
 from acclimate.detection.sample import DetectionBatch
-from acclimate.detection.teaching import ClassThresholds, PseudoBoxes, erased, pseudo_boxes
+from acclimate.detection.teaching import ClassThresholds, PseudoBoxes, erased, pseudo_boxes, seen_boxes
 from acclimate.losses import domain_loss
 from acclimate.methods.optimizers import discriminator_optimizer
 from acclimate.methods.teacher import Average, AverageOptions
@@ -42,7 +42,7 @@ class DetectionMeanTeacherOptions(DetectionOptions):
         spared: the next boxes, up to this multiple of the source's objects, may be objects: their priors are not
             learned as background. Not where thresholds are ``fixed``.
         strong: how the student's pictures are changed in colour and blurred; null: not at all.
-        erased: grey rectangles in each of the student's pictures.
+        erased: grey rectangles in each of the student's pictures; what they hide by more than half is no label.
         adversarial_weight: of the domain adversary on the finest features; 0: there is none.
         discriminator_width: channels of the adversary's first convolution.
     """
@@ -104,7 +104,9 @@ class DetectionMeanTeacher(DetectionMethod):
         del terms
 
         labels = self.labels(source, target)
-        output = self.network(self.strong_view(target.images))
+        images, covered = self.strong_view(target.images)
+        labels = seen_boxes(labels, covered)
+        output = self.network(images)
         target_features = output.features[0].detach()
         yield self.target_losses(output, labels)
         del output
@@ -130,8 +132,8 @@ class DetectionMeanTeacher(DetectionMethod):
         passing = self.thresholds.passing
         return pseudo_boxes(found, passing(self.options.share), uncertain=passing(self.options.spared))
 
-    def strong_view(self, images: Tensor) -> Tensor:
-        """The target's pictures as the student sees them."""
+    def strong_view(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The target's pictures as the student sees them, and (B, H, W) where it sees nothing of them."""
         changed = augmented(images, self.options.strong)
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
         return erased(changed, self.options.erased, rng)
