@@ -5,10 +5,11 @@
 AdvEnt on DeepLab-V2 ResNet-101 (1280x720 source, 1024x512 target, batch 1 + 1), DACS and MIC on the same network
 (512x512, 2 + 2) and VFM-UDA on DINOv2-B (1024x1024, 1 + 1); random weights, pictures of the built-in scenes that are
 on the card already. Each is timed as a plain float32 loop (`plain_steps.py`) without and with TF32, as acclimate runs
-it by default, and compiled. A row has the median time of a step, images of both domains per second, the peak of memory
-allocated, the compute that `torch.utils.flop_counter` counts in acclimate's step, and its share of the rate of a large
-bfloat16 matrix product measured at the start. acclimate's rows also name the kernels that took most of one step, and
-how long the card was busy in it. Rows that might not be done within ``--seconds`` are left out and said to be.
+it by default but for compiling, *apart* (with casts and counts in each layer, see `operators.py`), and compiled. A row
+has the median time of a step, images of both domains per second, the peak of memory allocated, the compute that
+`torch.utils.flop_counter` counts in acclimate's step, and its share of the rate of a large bfloat16 matrix product
+measured at the start. acclimate's rows also name the kernels that took most of one step, and how long the card was busy
+in it. Rows that might not be done within ``--seconds`` are left out and said to be.
 
     python benchmarks/gpu_step.py --device cpu --tiny
 
@@ -33,8 +34,8 @@ from scripts import at_least_one, run_script
 from step_cases import Case, case, our_step, plain_step
 
 CASES = ("advent", "dacs", "mic", "vfm-uda")
-VARIANTS = ("plain", "plain, TF32", "acclimate", "acclimate, compiled")
-NEEDS = {"plain": 15, "plain, TF32": 12, "acclimate": 15, "acclimate, compiled": 60}
+VARIANTS = ("plain", "plain, TF32", "acclimate", "acclimate, apart", "acclimate, compiled")
+NEEDS = {"plain": 15, "plain, TF32": 12, "acclimate": 15, "acclimate, apart": 12, "acclimate, compiled": 60}
 """Seconds that have to be left for a row to begin: choosing kernels takes some, compiling most."""
 LONGEST = 3.0
 """Seconds of timed steps of a row, beyond which no further step begins."""
@@ -63,6 +64,7 @@ def main() -> None:
     # ours, whose compute is counted, and what it is compared with come first, method by method, so that little time
     # gives whole comparisons; compiling takes longest and comes last, for the two methods that differ most
     order = [(method, variant) for method in arguments.only for variant in ("acclimate", "plain, TF32")]
+    order += [(method, "acclimate, apart") for method in arguments.only]
     order += [(method, "plain") for method in arguments.only]
     order += [(method, "acclimate, compiled") for method in arguments.only if method in ("advent", "vfm-uda")]
     for method, variant in order:
@@ -106,7 +108,9 @@ def measured(
                 step = plain_step(chosen, device)
             else:
                 training = {"compile": "always" if variant == "acclimate, compiled" else "never"}
-                step = our_step(chosen, device, training=training)
+                step = our_step(
+                    chosen, device, training=training, together=False if variant == "acclimate, apart" else None
+                )
             if variant == "acclimate":
                 with FlopCounterMode(display=False) as counter:
                     losses = step()

@@ -114,12 +114,22 @@ def plain_step(case: Case, device: Any = "cpu") -> Callable[[], dict[str, Any]]:
 
 
 def our_step(
-    case: Case, device: Any = "cpu", *, precision: str = "auto", training: dict[str, Any] | None = None
+    case: Case,
+    device: Any = "cpu",
+    *,
+    precision: str = "auto",
+    training: dict[str, Any] | None = None,
+    together: bool | None = None,
 ) -> Callable[[], dict[str, Any]]:
-    """The step of a training of acclimate, as `acclimate run` takes it with these settings."""
+    """The step of a training of acclimate, as `acclimate run` takes it with these settings.
+
+    Args:
+        together: whether weights are cast and batches counted at once for all layers; None: as it is placed.
+    """
     from lightning_fabric import Fabric
 
     from acclimate.methods import Setting, method_class, method_options
+    from acclimate.models.together import Together
     from acclimate.training.loop import train_step
     from acclimate.training.placing import place
     from acclimate.training.resources import keep_freed_memory
@@ -147,6 +157,9 @@ def our_step(
         setting=Setting(optimizer=settings.optimizer, steps=1000),
     )
     place(method, settings, torch.device(device))
+    if together is not None:
+        teacher = getattr(method.teacher, "network", None)
+        method.together = Together(*(each for each in (method.network, teacher) if together and each is not None))
     method.train()
     source, target = (batch.to(device, channels_last=True) for batch in batches(case, device))
     count = 0

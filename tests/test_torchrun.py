@@ -1,4 +1,4 @@
-"""The same recipe under torchrun with two processes on the CPU."""
+"""A recipe in two processes on the CPU, started by torchrun and by `--processes`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+from torch import Tensor
 
 from acclimate.data.loading import batches
 from acclimate.data.registry import open_dataset
@@ -42,13 +44,20 @@ stages:
 """
 
 
+SHARDED = "base: {train: minent, training: {shard: true}}"
+
+
 def torchrun(recipe: Path, output: Path) -> subprocess.Popen[str]:
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "acclimate.cli.app"]
+    return started(*launcher, "run", str(recipe), "-o", str(output))
+
+
+def started(*command: str) -> subprocess.Popen[str]:
     source = str(Path(__file__).parents[1] / "src")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([source, environment.get("PYTHONPATH", "")])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     return subprocess.Popen(
-        [*launcher, "-m", "acclimate.cli.app", "run", str(recipe), "-o", str(output)],
+        [sys.executable, "-m", *command],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -62,11 +71,15 @@ def written(tmp_path: Path, steps: int) -> Path:
 @pytest.mark.slow
 def test_thresholds_labels_and_scores_equal_those_of_one_process(tmp_path: Path) -> None:
     recipe = written(tmp_path, 3)
-    process = torchrun(recipe, tmp_path / "two/run")
+    before = recipe.read_text()
+    recipe.write_text(before.replace("base: {train: advent, options: {discriminator_width: 4}}", SHARDED))
+    assert recipe.read_text() != before
+    process = started("acclimate", "run", str(recipe), "-o", str(tmp_path / "two/run"), "--processes", "2")
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     two = tmp_path / "two/.stages"
     trained = next(two.glob("train-*"))
+    assert all(type(value) is Tensor for value in load_file(trained / "model.safetensors").values())
     assert json.loads((trained / "done.json").read_text())["processes"] == 2
     assert output.count("page: ") == 1, "one process alone tells and writes the result"
     # the same checkpoint, labelled and scored by one process

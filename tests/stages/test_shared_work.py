@@ -284,22 +284,14 @@ def test_predictions_do_not_depend_on_how_many_predict(checkpoint: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo is tried on POSIX systems")
-def test_the_command_in_two_processes(checkpoint: Path, data: Dataset, tmp_path: Path) -> None:
-    def label_command(spec: str, output: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "acclimate", "label", str(checkpoint), "--data", spec, "-o", str(output)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command += ["--processes", "2"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-
-    label(request_for(checkpoint, data), folder=tmp_path / "one", device="cpu")
-    done = label_command(f"scenes:camera,images={IMAGES},size=64x32", tmp_path / "two")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"{IMAGES} images, ") == 1
-    two = files_of(tmp_path / "two")
-    assert {name: two[name] for name in files_of(tmp_path / "one")} == files_of(tmp_path / "one")
-    wrong = label_command("scenes:nowhere", tmp_path / "three")
-    assert wrong.returncode == 2
-    assert wrong.stderr.count("error: ") == 1, "two processes find the same fault and one tells it"
+def test_two_processes_find_the_same_fault_and_one_tells_it(checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "acclimate", "label", str(checkpoint), "--data", "scenes:nowhere"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "labels"), "--processes", "2"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
 
 
 def test_what_another_process_says_of_its_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from acclimate.models import compiled
 from acclimate.models.compiled import compile_layers, recompute_activations
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
+from acclimate.models.together import Together
+from acclimate.stages.train import shared_out_over
 from acclimate.training.loop import train_step
-from acclimate.training.placing import compiles, place
+from acclimate.training.placing import compiles, ensure_can_be_sharded, place
 from acclimate.training.settings import TrainingSettings
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
@@ -217,3 +219,116 @@ def test_compiling_follows_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="set it to auto or never"):
         ruled(compile="always", recompute_activations=True)
     assert compiles(TrainingSettings(steps=5000), nn.Linear(1, 1), gpu) == (False, "only networks of segmentation are")
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_layers_taken_together_are_the_same_bits(precision: Any) -> None:
+    ended = []
+    for together in (False, True):
+        method = dacs({"name": "small", "width": 16})
+        assert method.teacher is not None
+        place(method, TrainingSettings(), CPU)
+        if together:
+            method.together = Together(method.network, method.teacher.network)
+        method.train()
+        fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+        values = []
+        for step in range(2):
+            source, target = images(step, side=24), images(step + 9, side=24, labels=False)
+            terms = train_step(method, source, target, step, fabric=fabric, accumulate=2)
+            values += [term.value.item() for term in terms.values()]
+        ended.append((method.state_dict(), values))
+        assert all(type(value) is not Tensor for layer in method.modules() for value in vars(layer).values())
+    (apart, apart_values), (at_once, at_once_values) = ended
+    assert at_once_values == apart_values
+    assert list(at_once) == list(apart)
+    assert [key for key in apart if not torch.equal(apart[key], at_once[key])] == []
+    assert any("num_batches_tracked" in key and value > 4 for key, value in apart.items())
+
+
+class Tied(nn.Module):
+    """Two linear layers that share their weights, a norm between, a convolution, and a frozen layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution = nn.Conv2d(4, 4, 1)
+        self.first, self.second, self.frozen = (nn.Linear(4, 4) for _ in range(3))
+        self.second.weight = self.first.weight
+        self.frozen.requires_grad_(False)
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        values = self.convolution(values[:, :, None, None])[:, :, 0, 0]
+        found: Tensor = self.frozen(self.second(self.norm(self.first(values)).relu()))
+        return found.float().square().mean()
+
+
+def test_casts_are_those_of_autocast_for_shared_and_frozen_weights_too() -> None:
+    found = []
+    for together in (False, True):
+        module = Tied()
+        layers = Together(module) if together else Together()
+        for seed in (1, 2):  # gradients of two backward passes add up
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                layers.begin("cpu")
+                if together:
+                    assert module.first.weight is module.second.weight
+                    assert module.frozen.bias.dtype == torch.bfloat16
+                    assert module.norm.weight.dtype == torch.float32
+                loss = module(torch.rand(3, 4, generator=torch.Generator().manual_seed(seed)))
+            loss.backward()
+        layers.end()
+        assert module.first.weight.dtype == torch.float32
+        found.append([loss, *(each.grad for each in module.parameters() if each.requires_grad)])
+    assert all(torch.equal(apart, at_once) for apart, at_once in zip(*found, strict=True))
+
+
+def test_a_step_that_fails_leaves_the_layers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = dacs({"name": "small", "width": 16})
+    method.together = Together(method.network)
+    monkeypatch.setattr(Method, "after_step", lambda *given: None)
+    monkeypatch.setattr(type(method), "target_losses", lambda *given: 1 / 0)
+    before = [key for layer in method.modules() for key in vars(layer)]
+    with pytest.raises(ZeroDivisionError):
+        train_step(method, images(0), images(1, labels=False), 0, fabric=FABRIC)
+    assert [key for layer in method.modules() for key in vars(layer)] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "optimizer", "reason"),
+    [
+        ("advent", {}, {}, "trains more than its network .discriminators."),
+        ("dacs", {"compile": "always"}, {}, "leave training.compile at auto"),
+        ("dacs", {}, {"body_repeats": "pytorch-2"}, "set it to none"),
+        ("vfm_uda", {}, {}, None),
+    ],
+)
+def test_what_cannot_be_shared_out_says_why(
+    name: str, settings: dict[str, Any], optimizer: dict[str, Any], reason: str | None
+) -> None:
+    method = make_method(name, optimizer=OptimizerSettings(**optimizer))
+    chosen = TrainingSettings(shard=True, **settings)
+    if reason is None:
+        ensure_can_be_sharded(method, chosen)
+        return
+    with pytest.raises(UserError, match=f"training.shard: .*{reason}"):
+        ensure_can_be_sharded(method, chosen)
+
+
+def test_a_parameter_of_a_single_number_cannot_be_shared_out() -> None:
+    network = ToyNetwork()
+    network.scale = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(UserError, match=r"training.shard: .* single number"):
+        ensure_can_be_sharded(make_method("source_only", network), TrainingSettings(shard=True))
+
+
+def test_one_process_has_all_parameters_and_snapshots_are_refused_in_several() -> None:
+    settings = TrainingSettings(shard=True, snapshots={"every": 5})
+    assert shared_out_over(FABRIC, settings) is None
+
+    class Two:
+        world_size = 2
+
+    with pytest.raises(UserError, match="the first process alone scores snapshots"):
+        shared_out_over(Two(), settings)  # type: ignore[arg-type]

@@ -74,6 +74,38 @@ def test_shared_batch_norm_is_that_of_the_whole_batch(ranks: list[dict[str, Any]
             assert torch.allclose(result["shared batch norm"][key].double(), value.double(), rtol=1e-6, atol=1e-9), key
 
 
+@pytest.mark.parametrize("name", ["source_only", "dacs"])
+def test_parts_of_parameters_learn_what_whole_ones_do(name: str, ranks: list[dict[str, Any]]) -> None:
+    first, second = (result["parts"][name] for result in ranks)
+    whole, parts = first["whole"], first["parts"]
+    for result in (first, second):
+        assert result["parts"]["losses"] == pytest.approx(result["whole"]["losses"], rel=1e-8)
+        # a token and the biases of two channels or three cannot be halved
+        assert result["parts"]["held"] <= 0.55 * result["whole"]["held"]
+    assert parts["state"].keys() == whole["state"].keys()
+    for key, value in whole["state"]["modules"].items():
+        assert torch.allclose(parts["state"]["modules"][key], value, rtol=1e-6, atol=1e-9), key
+    ours, theirs = (each["state"]["optimizers"]["network"]["state"] for each in (parts, whole))
+    assert ours.keys() == theirs.keys()
+    for number, moments in theirs.items():
+        assert ours[number].keys() == moments.keys()
+        assert all(type(ours[number][key]) is type(value) for key, value in moments.items())
+        assert all(ours[number][key].shape == value.shape for key, value in moments.items())
+    network = {key.removeprefix("network."): value for key, value in parts["state"]["modules"].items()}
+    for key, value in parts["saved"].items():
+        assert torch.equal(value, network[key]), key
+
+
+@pytest.mark.parametrize("name", ["source_only", "dacs"])
+@pytest.mark.parametrize("how", ["two sittings", "activations made again"])
+def test_parts_of_parameters_go_on_exactly(name: str, how: str, ranks: list[dict[str, Any]]) -> None:
+    for result in ranks:
+        parts, again = (result["parts"][name][key] for key in ("parts", how))
+        assert again["losses"] == parts["losses"]
+        for key, value in parts["state"]["modules"].items():
+            assert torch.equal(again["state"]["modules"][key], value), key
+
+
 @pytest.mark.parametrize("name", TAUGHT)
 def test_teachers_stay_the_same_in_every_process(name: str, ranks: list[dict[str, Any]]) -> None:
     first, second = (result["taught"][name] for result in ranks)

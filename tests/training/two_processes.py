@@ -12,20 +12,25 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "methods"))
 
 from toy import ToyNetwork, batch, make_method, target_batch
 
 from acclimate.data.sample import Batch
+from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.methods.trainable import Learner, Losses, Term
+from acclimate.models.network import Level, Output
+from acclimate.models.sharded import local, make_whole, whole
 from acclimate.models.shared_batch_norm import share_batch_norm
 from acclimate.training import gradients
 from acclimate.training.checkpoint import Checkpoints
-from acclimate.training.gradients import Exchanged, GradientExchange
+from acclimate.training.gradients import Exchanged, GradientExchange, exchange_of
 from acclimate.training.history import History
 from acclimate.training.interrupt import Interrupted
 from acclimate.training.loop import Training, fit, train_step
+from acclimate.training.placing import place
 from acclimate.training.processes import gathered
 from acclimate.training.resuming import resumed
 from acclimate.training.settings import TrainingSettings
@@ -115,6 +120,65 @@ def surprised(fabric: Fabric) -> dict[str, Any]:
         found["b"].append(learner.b[0].item())
         found["whole"].append(exchange.done.whole)
     exchange.close()
+    return found
+
+
+class Deeper(ToyNetwork):
+    """With repeated blocks and a parameter of which the second process has no part."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_norm="trained")
+        self.token = nn.Parameter(torch.full((1, 6, 1, 1), 0.1))
+        pairs = (nn.Sequential(nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)) for _ in range(2))
+        self.blocks = nn.Sequential(*pairs)
+
+    def segment(self, images: torch.Tensor) -> Output:
+        features = torch.tanh(self.deep(torch.tanh(self.norm(self.stem(images))))) + self.token
+        features = features + self.blocks(features)
+        return Output({"main": Level(self.head(features), features)})
+
+
+def shared_out(name: str, fabric: Fabric, *, stop: bool = False, mesh: Any = None, **settings: Any) -> dict[str, Any]:
+    """Four steps of a method, perhaps stopped and gone on with after two, with and without parts of parameters."""
+    optimizer = OptimizerSettings(learning_rate=0.01, kind="adamw" if name == "dacs" else "sgd")
+    options: dict[str, Any] = {"masked_consistency": {}} if name == "dacs" else {}
+    losses: list[float] = []
+    state = None
+    for steps in ((0, 1), (2, 3)) if stop else ((0, 1, 2, 3),):
+        method = make_method(name, Deeper(), optimizer=optimizer, **options).double()
+        place(method, TrainingSettings(**settings), torch.device("cpu"), mesh=mesh)
+        method.train()
+        if state is not None:
+            method.load_method_state(state)
+        with exchange_of(method, fabric) as exchange:
+            for step in steps:
+                source = share(batch(step, count=4), fabric.global_rank, fabric.world_size)
+                target = share(batch(step, count=4, labels=False, domain=1), fabric.global_rank, fabric.world_size)
+                terms = train_step(method, source, target, step, fabric=fabric, clip=0.5, exchange=exchange)
+                losses += [term.value.item() for term in terms.values()]
+        state = whole(method.method_state())
+    moments = [each for group in method.optimizers["network"].state.values() for each in group.values()]
+    held = local([*method.parameters(), *(each for each in moments if isinstance(each, torch.Tensor))])
+    make_whole(method.network, kept=fabric.is_global_zero)
+    return {
+        "state": state,
+        "losses": losses,
+        "held": sum(each.numel() * each.element_size() for each in held),
+        "saved": method.network.state_dict(),
+    }
+
+
+def with_parts_of_parameters(fabric: Fabric) -> dict[str, Any]:
+    """Trainings whose parameters are whole in each process, and shared out: in one sitting, in two, made again."""
+    mesh = init_device_mesh("cpu", (fabric.world_size,))
+    found = {}
+    for name in ("source_only", "dacs"):
+        found[name] = {
+            "whole": shared_out(name, fabric),
+            "parts": shared_out(name, fabric, mesh=mesh),
+            "two sittings": shared_out(name, fabric, mesh=mesh, stop=True),
+            "activations made again": shared_out(name, fabric, mesh=mesh, recompute_activations=True),
+        }
     return found
 
 
@@ -223,6 +287,7 @@ def main() -> None:
     }
     gradients.FIRST_BUCKET = gradients.BUCKET = 1  # byte: every parameter by itself
     result["surprised"] = surprised(fabric)
+    result["parts"] = with_parts_of_parameters(fabric)
     result["taught"] = {name: taught_by_a_teacher(name, fabric) for name in TAUGHT}
     result["gathered"] = gathered({"rank": rank, "pictures": [torch.full((2,), rank)] * (1 + 3 * rank)}, fabric)
     result["translation"] = translator_stopped_and_resumed(fabric, folder / "translation")

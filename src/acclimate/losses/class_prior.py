@@ -19,7 +19,7 @@ def class_ratio_prior(logits: Tensor, source_ratios: Tensor, *, mu: float) -> Te
         A scalar in [0, mu]: sum over classes, mean over images. The paper gives the term no weight of its own.
     """
     expected = full_precision(logits).softmax(dim=1).mean(dim=(2, 3))
-    return (mu * source_ratios.to(expected) - expected).clamp(min=0).sum(dim=1).mean()
+    return (mu * source_ratios.to(expected, non_blocking=True) - expected).clamp(min=0).sum(dim=1).mean()
 
 
 def class_balance_loss(logits: Tensor, source_ratios: Tensor) -> Tensor:
@@ -35,5 +35,5 @@ def class_balance_loss(logits: Tensor, source_ratios: Tensor) -> Tensor:
         A scalar; float32, or float64 for logits in float64.
     """
     expected = full_precision(logits).softmax(dim=1).mean(dim=(0, 2, 3))
-    wanted = source_ratios.to(expected)
+    wanted = source_ratios.to(expected, non_blocking=True)
     return -(wanted * (expected + 1e-6).log() + (1 - wanted) * (1 - expected + 1e-6).log()).mean()

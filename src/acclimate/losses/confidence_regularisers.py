@@ -52,7 +52,8 @@ def soft_labels(logits: Tensor, thresholds: Tensor, *, softness: float) -> tuple
     Returns:
         (B, C, H, W) labels that sum to 1, and (B, H, W) bool.
     """
-    ratios = full_precision(logits).log_softmax(dim=1) - thresholds.to(logits).clamp(min=1e-12).log().view(1, -1, 1, 1)
+    least = thresholds.to(logits, non_blocking=True).clamp(min=1e-12).log()
+    ratios = full_precision(logits).log_softmax(dim=1) - least.view(1, -1, 1, 1)
     powers = ratios / softness
     return powers.softmax(dim=1), powers.logsumexp(dim=1) > 0
 

@@ -261,7 +261,8 @@ class Method(Trainable[Batch]):
             return None
         ratios = self.setting.class_ratios
         assert ratios is not None, "class_weights is set but no class ratios of the source were given"
-        with_void = functional.pad(logarithmic_class_weights(ratios.to(labels.device)), (0, 1), value=1.0)
+        weights = logarithmic_class_weights(ratios.to(labels.device, non_blocking=True))
+        with_void = functional.pad(weights, (0, 1), value=1.0)
         return with_void[labels.clamp(max=len(ratios))]
 
     def initial_features(self, images: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def block_masks(
     grid = (count, math.ceil(height / side), math.ceil(width / side))
     visible = torch.rand(grid, dtype=torch.float32, device="cpu") >= ratio
     squares = visible.repeat_interleave(side, dim=1).repeat_interleave(side, dim=2)
-    return squares[:, :height, :width].to(device)
+    return squares[:, :height, :width].to(device, non_blocking=True)
 
 
 def hidden(images: Tensor, visible: Tensor, fill: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def class_masks(labels: Tensor, *, classes_of: ClassesOf = "image", void_is_clas
         classes = ids[row]
         count = len(classes)
         chosen[classes[torch.randperm(count, device="cpu")[: (count + 1) // 2]]] = True
-    return pasted.to(labels.device).gather(1, labels.flatten(1)).view_as(labels)
+    return pasted.to(labels.device, non_blocking=True).gather(1, labels.flatten(1)).view_as(labels)
 
 
 def box_masks(count: int, size: tuple[int, int], *, device: torch.device | str = "cpu") -> Tensor:
@@ -59,7 +59,7 @@ def box_masks(count: int, size: tuple[int, int], *, device: torch.device | str =
         box_height = min(height, max(1, round(height * width / 2 / box_width)))
         top, left = _integer(0, height - box_height), _integer(0, width - box_width)
         mask[top : top + box_height, left : left + box_width] = True
-    return masks.to(device)
+    return masks.to(device, non_blocking=True)
 
 
 def masks_of(

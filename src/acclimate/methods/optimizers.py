@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from acclimate.methods.repeated_sgd import Arithmetic, RepeatedSGD
 from acclimate.models.network import ParameterGroup
+from acclimate.models.sharded import parts_like
 
 
 class Grouped(Protocol):
@@ -147,7 +148,7 @@ def lay_out_moments(optimizer: Optimizer) -> None:
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
             if isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape == parameter.shape:
-                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(parts_like(value, parameter))
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -44,8 +44,9 @@ def strong_view(images: Tensor, *, strong: Photometric | None, cutout: float, fi
         cutout: side of the hidden square, as a share of the shorter side.
         fill: what is hidden becomes this, (1, 3, 1, 1).
     """
-    mirrored = (torch.rand(len(images), dtype=torch.float32, device="cpu") < 0.5).to(images.device)
-    visible = _without_square(len(images), (images.shape[-2], images.shape[-1]), cutout).to(images.device)
+    mirrored = (torch.rand(len(images), dtype=torch.float32, device="cpu") < 0.5).to(images.device, non_blocking=True)
+    visible = _without_square(len(images), (images.shape[-2], images.shape[-1]), cutout)
+    visible = visible.to(images.device, non_blocking=True)
     view = StrongView(images, mirrored, visible)
     return view._replace(images=hidden(augmented(view.turned(images), strong), visible, fill))
 
@@ -55,7 +56,8 @@ def at_places(maps: Tensor, size: tuple[int, int]) -> Tensor:
     rows, columns = (
         torch.linspace(0, side - 1, places).round().long() for side, places in zip(maps.shape[-2:], size, strict=True)
     )
-    return maps[:, rows.to(maps.device)][:, :, columns.to(maps.device)]
+    rows, columns = (each.to(maps.device, non_blocking=True) for each in (rows, columns))
+    return maps[:, rows][:, :, columns]
 
 
 def _without_square(count: int, size: tuple[int, int], share: float) -> Tensor:

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from acclimate.models.network import Output, SegmentationNetwork
 from acclimate.models.resize import upsample
+from acclimate.models.sharded import local
 
 
 class Margins(BaseModel):
@@ -127,8 +128,8 @@ class Average(nn.Module):
         alpha = self.options.decay
         if self.options.ramp:
             alpha = min(1.0 - 1.0 / (step + 1), alpha)
-        own, theirs = [parameter.data for parameter in self.network.parameters()], student.parameters()
-        torch._foreach_lerp_(own, [parameter.detach() for parameter in theirs], 1.0 - alpha)
+        own, theirs = local(self.network.parameters()), local(student.parameters())
+        torch._foreach_lerp_(own, theirs, 1.0 - alpha)
         if self.options.average_buffers:
             for mine, other in zip(self.network.buffers(), student.buffers(), strict=True):
                 if mine.is_floating_point():
@@ -176,5 +177,6 @@ def weighed(probabilities: Tensor, options: TeacherOptions) -> PseudoLabels:
     else:
         weights = torch.ones_like(sure)
     if options.margins != Margins():
-        weights = weights * options.margins.inside(labels.shape[-2], labels.shape[-1]).to(weights.device)
+        inside = options.margins.inside(labels.shape[-2], labels.shape[-1])
+        weights = weights * inside.to(weights.device, non_blocking=True)
     return PseudoLabels(labels, weights, probability, sure.mean())

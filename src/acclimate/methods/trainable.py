@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from acclimate.methods.optimizers import OptimizerSettings, lay_out_moments, network_optimizer
+from acclimate.models.sharded import parts_like
+from acclimate.models.together import Together
 
 Role = Literal["supervised", "adaptation", "adversarial", "discriminator", "figure"]
 """What a term is there for: it decides what the loop does with it and which warnings may speak of it."""
@@ -80,9 +82,12 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
     """
 
     optimizers: dict[str, Optimizer]
+    together: Together
+    """What a step does at once for all layers of some networks: of none, unless it was placed so."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.together = Together()
         # a plain dictionary on purpose: what is frozen is part of no state, checkpoint or optimiser
         self.references: dict[str, nn.Module] = {}
 
@@ -128,9 +133,17 @@ class Learner(nn.Module, ABC, Generic[AnyBatch]):
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
 
+    def follow_parameters(self, taken: Mapping[nn.Parameter, nn.Parameter]) -> None:
+        """Gives the optimisers those parameters that have taken the place of others, before the first step."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["params"] = [taken.get(parameter, parameter) for parameter in group["params"]]
+
     def load_method_state(self, state: dict[str, Any]) -> None:
         """Restores what :meth:`method_state` returned, exactly."""
-        self.load_state_dict(state["modules"], strict=True)
+        own = self.state_dict()
+        modules = {key: parts_like(value, own[key]) if key in own else value for key, value in state["modules"].items()}
+        self.load_state_dict(modules, strict=True)
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
             lay_out_moments(optimizer)

@@ -95,4 +95,4 @@ class WeakLabels(Method):
         known = self.setting.class_shares.get(domain)
         if self.options.pwl_labels == "crop" or known is None:
             return class_shares(batch.labels, self.network.classes)
-        return torch.stack([known[name] for name in batch.names]).to(batch.labels.device)
+        return torch.stack([known[name] for name in batch.names]).to(batch.labels.device, non_blocking=True)

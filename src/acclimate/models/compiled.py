@@ -67,16 +67,16 @@ def recompute_activations(network: nn.Module) -> int:
     Returns:
         How many blocks there are; 0 where nothing was changed.
     """
-    blocks = list(_blocks(network))
-    for block in blocks:
+    found = list(blocks(network))
+    for block in found:
         _recompute(block)
-    return len(blocks)
+    return len(found)
 
 
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
     """The innermost blocks."""
     for child in module.children():
-        inner = list(_blocks(child))
+        inner = list(blocks(child))
         listed = isinstance(module, (nn.Sequential, nn.ModuleList))
         if inner:
             yield from inner

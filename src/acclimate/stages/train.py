@@ -13,12 +13,14 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from pydantic import Field
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from acclimate.data.wrappers import Translated
 from acclimate.errors import UserError
 from acclimate.io.identity import identity
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
+from acclimate.models.sharded import make_whole
 from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
@@ -246,7 +248,8 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
     reset_peak_memory()
     with fabric.rank_zero_first():  # what is computed once and kept is computed by one process
         method = request.build_method(cache)
-    place(method, request.training, fabric.device)
+    mesh = shared_out_over(fabric, request.training)
+    place(method, request.training, fabric.device, mesh=mesh)
     snapshots = request.snapshots(method, folder, device=str(fabric.device))
 
     def batches(first_step: int) -> tuple[Iterator[Any], Iterator[Any] | None]:
@@ -269,6 +272,8 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "processes": fabric.world_size,
     }
+    if mesh is not None:
+        make_whole(method.result(), kept=fabric.is_global_zero)
     if fabric.is_global_zero:
         save_modules(folder / MODULES, method)  # first: the model is what says that the stage is done
         request.save(folder / MODEL, method.result())
@@ -276,6 +281,19 @@ def train(request: TrainRequest, *, folder: Path, cache: Path, fabric: Fabric) -
             summary["chosen_step"] = step
     fabric.barrier()
     return summary
+
+
+def shared_out_over(fabric: Fabric, settings: TrainingSettings) -> DeviceMesh | None:
+    """The processes that parameters are shared out between; None where each has all.
+
+    Raises:
+        UserError: the first process alone would have to use the network.
+    """
+    if not settings.shard or fabric.world_size == 1:
+        return None
+    if settings.snapshots is not None:
+        raise UserError("training.shard: the first process alone scores snapshots; leave out training.snapshots")
+    return init_device_mesh(fabric.device.type, (fabric.world_size,))
 
 
 def trained(

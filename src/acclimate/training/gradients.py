@@ -25,6 +25,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from acclimate.methods.trainable import Learner
+from acclimate.models.sharded import is_shared_out
 from acclimate.training.processes import average_gradients
 
 FIRST_BUCKET, BUCKET = 1 << 20, 25 << 20
@@ -82,8 +83,8 @@ class _Seen:
 
 @contextmanager
 def exchange_of(learner: Learner[Any], fabric: Fabric) -> Iterator[GradientExchange | None]:
-    """A :class:`GradientExchange` for a block; None for one process."""
-    if fabric.world_size == 1:
+    """A :class:`GradientExchange` for a block; None for one process, or where FSDP has its own."""
+    if fabric.world_size == 1 or is_shared_out(learner):
         yield None
         return
     exchange = GradientExchange(learner, fabric)

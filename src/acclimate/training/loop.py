@@ -16,6 +16,7 @@ from acclimate.errors import UserError
 from acclimate.io.progress import progress
 from acclimate.methods.optimizers import make_ready
 from acclimate.methods.trainable import STEP, AnyBatch, Learner, Losses, Term
+from acclimate.models.sharded import whole
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.gradients import GradientExchange, exchange_of
 from acclimate.training.history import History, Rows, packed
@@ -222,21 +223,24 @@ def train_step(
     sources = source.parts(accumulate)
     targets = [None] * accumulate if target is None else target.parts(accumulate)
     parts = []
-    for source_part, target_part in zip(sources, targets, strict=True):
-        part: dict[str, Term] = {}
-        terms = method.terms(source_part, target_part, step)
-        while (losses := _next_losses(terms, fabric)) is not None:
-            if losses is STEP:
-                _expect_whole_batches(accumulate)
-                _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
-                _forget_gradients(method)
-                continue
-            with watch("backward"):
-                _descend(losses, parts=accumulate)
-            part.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
-        parts.append(part)
-    with watch("optimisers"):
-        _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
+    try:
+        for source_part, target_part in zip(sources, targets, strict=True):
+            part: dict[str, Term] = {}
+            terms = method.terms(source_part, target_part, step)
+            while (losses := _next_losses(method, terms, fabric)) is not None:
+                if losses is STEP:
+                    _expect_whole_batches(accumulate)
+                    _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
+                    _forget_gradients(method)
+                    continue
+                with watch("backward"):
+                    _descend(losses, parts=accumulate)
+                part.update({name: replace(term, value=term.value.detach()) for name, term in losses.items()})
+            parts.append(part)
+        with watch("optimisers"):
+            _step_optimizers(method, fabric=fabric, clip=clip, exchange=exchange)
+    finally:
+        method.together.end()
     if fabric.world_size > 1:
         average_running_statistics(method, fabric)  # before averages over the steps are taken of them
     with watch("moving averages"):
@@ -280,6 +284,7 @@ def _forget_gradients(method: Learner[AnyBatch]) -> None:
 def _step_optimizers(
     method: Learner[AnyBatch], *, fabric: Fabric, clip: float | None, exchange: GradientExchange | None
 ) -> None:
+    method.together.end()  # the weights that were cast are about to move
     if exchange is not None:
         exchange.exchange()
     elif fabric.world_size > 1:
@@ -297,14 +302,15 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def _next_losses(terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
+def _next_losses(method: Learner[AnyBatch], terms: Iterator[Losses], fabric: Fabric) -> Losses | None:
     with fabric.autocast():
+        method.together.begin(fabric.device.type)
         return next(terms, None)
 
 
 def _save(training: Training[AnyBatch]) -> None:
     method, position, fabric = training.method, training.position, training.fabric
-    state = method.method_state()
+    state = whole(method.method_state(), kept=fabric.is_global_zero)
     own = gathered(mine, fabric) if (mine := method.process_state()) else []
     ensure_finite_state({**state, "own": own}, position.step)
     if fabric.is_global_zero:

@@ -6,12 +6,16 @@ import logging
 from typing import Any, Literal, Protocol
 
 import torch
+from torch.distributed.device_mesh import DeviceMesh
 
 from acclimate.errors import UserError
+from acclimate.methods.repeated_sgd import RepeatedSGD
 from acclimate.methods.trainable import Learner
 from acclimate.models.compiled import compile_layers, recompute_activations
 from acclimate.models.network import SegmentationNetwork
+from acclimate.models.sharded import shard_network
 from acclimate.models.shared_batch_norm import share_batch_norm
+from acclimate.models.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +44,24 @@ class PlacingSettings(Protocol):
     def target_transform(self) -> Any: ...
 
 
-def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device) -> None:
+def place(
+    learner: Learner[Any], settings: PlacingSettings, device: torch.device, *, mesh: DeviceMesh | None = None
+) -> None:
     """Moves a learner to its device and makes it compute as the settings say.
+
+    Args:
+        mesh: the processes that its parameters are to be shared out between; None: each has all.
 
     Raises:
         UserError: the network has no blocks whose activations could be made again, cannot be compiled, or has batch
-            norms that cannot be shared between processes.
+            norms or parameters that cannot be shared between processes.
     """
+    if mesh is not None:
+        ensure_can_be_sharded(learner, settings)
     if settings.sync_batch_norm:
         share_batch_norm(learner)
     learner.to(device)
-    if settings.channels_last:
+    if settings.channels_last and mesh is None:  # parts are of contiguous tensors
         learner.to(memory_format=torch.channels_last)
     network = getattr(learner, "network", None)
     if settings.recompute_activations and not (isinstance(network, torch.nn.Module) and recompute_activations(network)):
@@ -60,13 +71,56 @@ def place(learner: Learner[Any], settings: PlacingSettings, device: torch.device
         )
     if device.type == "cuda" and _of_one_size(settings):
         torch.backends.cudnn.benchmark = True  # tries a convolution's kernels once for each size of picture
+    if mesh is not None:
+        shard(learner, mesh)
+        return
     compiled, reason = compiles(settings, network, device)
     log.info("layers are %scompiled: %s", "" if compiled else "not ", reason)
+    teacher = getattr(getattr(learner, "teacher", None), "network", None)
+    networks = [each for each in (network, teacher) if isinstance(each, SegmentationNetwork)]
     if compiled:
-        teacher = getattr(getattr(learner, "teacher", None), "network", None)
-        for each in (network, teacher):
-            if isinstance(each, SegmentationNetwork):
-                compile_layers(each, required=settings.compile == "always")
+        for each in networks:
+            compile_layers(each, required=settings.compile == "always")
+    elif device.type == "cuda" and not settings.recompute_activations:
+        learner.together = Together(*networks)  # on a CPU launching costs nothing
+
+
+def ensure_can_be_sharded(learner: Learner[Any], settings: PlacingSettings) -> None:
+    """Refuses what FSDP cannot do: it knows modules that are used through their forward passes.
+
+    Raises:
+        UserError: says why.
+    """
+    network = getattr(learner, "network", None)
+    why = None
+    if not isinstance(network, SegmentationNetwork):
+        why = "only networks of segmentation can be"
+    elif settings.compile == "always":
+        why = "layers cannot be compiled then; leave training.compile at auto"
+    elif any(isinstance(optimizer, RepeatedSGD) for optimizer in learner.optimizers.values()):
+        why = "optimizer.body_repeats moves whole parameters; set it to none"
+    elif beside := [name for name, each in learner.named_parameters() if each.requires_grad and _is_beside(name)]:
+        why = f"the method trains more than its network ({beside[0].split('.')[0]})"
+    elif any(parameter.ndim == 0 for parameter in network.parameters()):
+        why = "the network has parameters of a single number"
+    if why is not None:
+        raise UserError(f"training.shard: {why}; set it to false")
+
+
+def _is_beside(name: str) -> bool:
+    return not name.startswith("network.")
+
+
+def shard(learner: Learner[Any], mesh: DeviceMesh) -> None:
+    """Shares out the parameters of a learner's network and its teacher's."""
+    teacher = getattr(getattr(learner, "teacher", None), "network", None)
+    for network in (learner.network, teacher):
+        if isinstance(network, SegmentationNetwork):
+            learner.follow_parameters(shard_network(network, mesh))
+    for optimizer in learner.optimizers.values():
+        if isinstance(optimizer, torch.optim.SGD):  # whose one kernel does not know parts
+            for group in optimizer.param_groups:
+                group.update(fused=False, foreach=True)
 
 
 def compiles(settings: PlacingSettings, network: Any, device: torch.device) -> tuple[bool, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from acclimate.methods.trainable import Learner
@@ -16,7 +17,8 @@ from acclimate.models.shared_batch_norm import SharedBatchNorm
 
 def average_gradients(method: Learner[Any], fabric: Fabric) -> None:
     """Replaces every gradient by its mean over the processes, in one exchange after the last backward pass."""
-    parameters = [p for p in method.parameters() if p.grad is not None]
+    # those that are shared out have parts of their mean already
+    parameters = [p for p in method.parameters() if p.grad is not None and not isinstance(p, DTensor)]
     if not parameters:
         return
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])

@@ -61,6 +61,8 @@ class TrainingSettings(BaseModel):
             gradients are the mean of theirs. A loss is then the mean over parts, and batch norm sees a part at a time.
         sync_batch_norm: batch norm by the images of all processes together, instead of each process's own; with it,
             or where no batch norm looks at its batch, a training can go on in another number of processes.
+        shard: share out the network's parameters, gradients and optimiser states between the processes (FSDP), for
+            networks that do not fit on one device; the same numbers but for the order of sums. One process has all.
         compile: compile the network's layers: ``auto`` does where it pays (a GPU, pictures of one size, many steps).
         recompute_activations: keep the inputs of the network's blocks alone and compute the rest again on the way
             back: less memory, a third more time, the same numbers.
@@ -91,6 +93,7 @@ class TrainingSettings(BaseModel):
     channels_last: bool = True
     accumulate: PositiveInt = 1
     sync_batch_norm: bool = False
+    shard: bool = speed_only(False)
     compile: Compile = speed_only("auto")
     recompute_activations: bool = speed_only(False)
     source_transform: Transform = Transform()
