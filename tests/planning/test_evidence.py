@@ -19,9 +19,9 @@ from acclimate.planning.machine import Machine
 from acclimate.recipe.load import load_recipe
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-PAIRS = {"carla-camvid-modern": "dacs-mic", "carla-iddlite": "dacs"}
-"""File of results, recipe's name alike -> the adapted row that is best in it."""
-NOT_ADAPTED = ("source-only", "source-only-augmented", "oracle")
+PAIRS = {"carla-camvid-modern": "dacs-mic", "carla-camvid-modern-weights": "dacs-mic", "carla-iddlite": "dacs"}
+"""File of results -> the adapted row that is best in it."""
+NOT_ADAPTED = ("base", "source-only", "source-only-augmented", "oracle")
 
 
 def means(name: str) -> dict[str, float]:
