@@ -11,6 +11,8 @@ from PIL import Image
 
 from acclimate.cli.adapt import adapt_command
 from acclimate.cli.demo_data import demo_data_command
+from acclimate.cli.init import init_command
+from acclimate.cli.models import evaluate_command
 from acclimate.cli.runs import run_command
 from acclimate.errors import UserError
 from acclimate.evaluation.model import load
@@ -51,6 +53,10 @@ def test_two_plain_folders_give_a_model_a_recipe_and_the_control(
     assert read_json(output / "results.json")["rows"] == []
     assert "planned before" in again()
     assert "already done" in capsys.readouterr().err + again()
+    # what docs/adapt.md measures with labels that were set aside
+    init_command([folders / "scored"])
+    evaluate_command([output], f"folder:{folders}/scored", split="train", json=tmp_path / "scores.json")
+    assert read_json(tmp_path / "scores.json")["rows"][0]["images"] == 1
     # the recipe can be changed and run, and is the user's from then on
     path = output / adapt.RECIPE
     recipe = yaml.safe_load(path.read_text())
