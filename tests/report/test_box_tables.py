@@ -31,12 +31,12 @@ def test_shares_of_the_objects_and_changes_by_seed() -> None:
     assert tables.objects == 40
     assert [(name, objects) for name, objects, _ in tables.by_class] == [("car", 10), ("person", 30)]
     base, ours = tables.by_class[0][2]
-    assert base.shares["right"].mean == pytest.approx(0.3)  # type: ignore[union-attr]
+    assert base.values["right"].mean == pytest.approx(0.3)  # type: ignore[union-attr]
     assert base.changes["right"] is None
     assert ours.changes["right"].mean == pytest.approx(0.3)  # type: ignore[union-attr]
     assert ours.changes["right"].deviation == pytest.approx(0.1414, abs=1e-4)  # type: ignore[union-attr] # 0.4 and 0.2
     assert ours.changes["duplicate"].mean == pytest.approx(-0.3)  # type: ignore[union-attr]
-    assert tables.together[1].shares["missed"].mean == pytest.approx(32 / 40)  # type: ignore[union-attr]
+    assert tables.together[1].values["missed"].mean == pytest.approx(32 / 40)  # type: ignore[union-attr]
 
 
 def test_curves_are_means_over_seeds_and_end_where_nothing_more_is_found() -> None:

@@ -6,24 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acclimate.evaluation.boundaries import BoundaryScores
-from acclimate.evaluation.scores import Row, Spread, spread
+from acclimate.evaluation.scores import Row
+from acclimate.report.changes import ChangeLine, change_lines
 
 REGIONS = ("near", "inside")
 MEASURES = ("accuracy", "entropy", "miou")
-
-
-@dataclass(frozen=True)
-class BoundaryLine:
-    """One model: each measure of each region as mean and deviation over seeds, and what it changed, seed by seed.
-
-    Attributes:
-        values: (region, measure) -> fractions.
-        changes: the same minus source-only's, paired by seed; None for source-only and where it has no such scores.
-    """
-
-    name: str
-    values: dict[tuple[str, str], Spread | None]
-    changes: dict[tuple[str, str], Spread | None]
+Place = tuple[str, str]
+"""(region, measure)."""
+_MEASURED = dict(zip(MEASURES, ("pixels right", "uncertainty", "mIoU"), strict=True))
+COLUMNS: dict[Place, str] = {
+    (region, measure): f"{region}: {words}" for region in REGIONS for measure, words in _MEASURED.items()
+}
+"""Of the table, with their headings."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class BoundaryTable:
 
     width: int
     share: float
-    lines: tuple[BoundaryLine, ...]
+    lines: tuple[ChangeLine[Place], ...]
 
 
 def boundary_table(rows: Sequence[Row], *, baseline: str | None) -> BoundaryTable | None:
@@ -46,26 +40,13 @@ def boundary_table(rows: Sequence[Row], *, baseline: str | None) -> BoundaryTabl
     if not scored:
         return None
     width = scored[0][1].width
-    by_name: dict[str, dict[int, BoundaryScores]] = {}
+    models: dict[str, dict[int, dict[Place, float | None]]] = {}
     for row, scores in scored:
         if scores.width == width:
-            by_name.setdefault(row.name, {})[row.seed] = scores
-    base = by_name.get(baseline or "", {})
+            values = {place: _value(scores, *place) for place in COLUMNS}
+            models.setdefault(row.name, {})[row.seed] = values
     near, inside = scored[0][1].near.pixels, scored[0][1].inside.pixels
-    lines = tuple(_line(name, seeds, {} if name == baseline else base) for name, seeds in by_name.items())
-    return BoundaryTable(width, near / max(1, near + inside), lines)
-
-
-def _line(name: str, seeds: dict[int, BoundaryScores], base: dict[int, BoundaryScores]) -> BoundaryLine:
-    values: dict[tuple[str, str], Spread | None] = {}
-    changes: dict[tuple[str, str], Spread | None] = {}
-    for region in REGIONS:
-        for measure in MEASURES:
-            key = (region, measure)
-            values[key] = spread([_value(scores, *key) for scores in seeds.values()])
-            pairs = [(_value(seeds[seed], *key), _value(base[seed], *key)) for seed in seeds if seed in base]
-            changes[key] = spread([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
-    return BoundaryLine(name, values, changes)
+    return BoundaryTable(width, near / max(1, near + inside), change_lines(models, COLUMNS, baseline=baseline))
 
 
 def _value(scores: BoundaryScores, region: str, measure: str) -> float | None:

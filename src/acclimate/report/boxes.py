@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acclimate.evaluation.box_scores import RECALLS, ErrorCounts
-from acclimate.evaluation.scores import DetectionRow, Row, Spread, spread
+from acclimate.evaluation.scores import DetectionRow, Row
+from acclimate.report.changes import ChangeLine, change_lines
 from acclimate.report.charts import Chart, curve_chart
 
 KINDS = {
@@ -21,33 +22,19 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class ErrorLine:
-    """One model: each kind as a share of the objects, and what it changed against source-only, seed by seed.
-
-    Attributes:
-        shares: kind -> mean and deviation over seeds of fractions.
-        changes: the same minus source-only's; None for source-only and where it has no such counts.
-    """
-
-    name: str
-    shares: dict[str, Spread | None]
-    changes: dict[str, Spread | None]
-
-
-@dataclass(frozen=True)
 class BoxTables:
     """All detectors of one set.
 
     Attributes:
         objects: of all classes.
-        together: a line per model, all classes together.
+        together: a line per model, all classes together; values are shares of the objects, by kind.
         by_class: (class, its objects, its lines).
         curves: a chart per class.
     """
 
     objects: int
-    together: tuple[ErrorLine, ...]
-    by_class: tuple[tuple[str, int, tuple[ErrorLine, ...]], ...]
+    together: tuple[ChangeLine[str], ...]
+    by_class: tuple[tuple[str, int, tuple[ChangeLine[str], ...]], ...]
     curves: tuple[Chart, ...]
 
 
@@ -72,20 +59,12 @@ def box_tables(rows: Sequence[Row], *, baseline: str | None, colours: Mapping[st
     )
 
 
-def _lines(rows: Sequence[DetectionRow], baseline: str | None, classes: Sequence[str]) -> tuple[ErrorLine, ...]:
+def _lines(rows: Sequence[DetectionRow], baseline: str | None, classes: Sequence[str]) -> tuple[ChangeLine[str], ...]:
     models: dict[str, dict[int, dict[str, float]]] = {}
     for row in rows:
-        models.setdefault(row.name, {})[row.seed] = _shares(
-            [row.errors[name] for name in classes if name in row.errors]
-        )
-    base = models.get(baseline or "", {})
-    lines = []
-    for name, seeds in models.items():
-        pairs = [(seeds[seed], base[seed]) for seed in seeds if seed in base and name != baseline]
-        shares = {kind: spread([each[kind] for each in seeds.values()]) for kind in KINDS}
-        changes = {kind: spread([ours[kind] - theirs[kind] for ours, theirs in pairs]) for kind in KINDS}
-        lines.append(ErrorLine(name, shares, changes))
-    return tuple(lines)
+        counts = [row.errors[name] for name in classes if name in row.errors]
+        models.setdefault(row.name, {})[row.seed] = _shares(counts)
+    return change_lines(models, KINDS, baseline=baseline)
 
 
 def _shares(counts: Sequence[ErrorCounts]) -> dict[str, float]:

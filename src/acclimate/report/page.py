@@ -17,7 +17,7 @@ from acclimate.evaluation.label_free import HIGHER_IS_BETTER
 from acclimate.evaluation.scores import SOURCE_ONLY, Row
 from acclimate.io.files import write_text
 from acclimate.report import template
-from acclimate.report.boundaries import BoundaryTable, boundary_table
+from acclimate.report.boundaries import COLUMNS, BoundaryTable, boundary_table
 from acclimate.report.boxes import KINDS, BoxTables, box_tables
 from acclimate.report.charts import charts
 from acclimate.report.cited import with_cited
@@ -111,6 +111,7 @@ def render(runs: Sequence[Run], *, cited: bool = False, suite: Suite | None = No
             comparisons=[_view(comparison) for comparison in compared],
             boundaries=[_boundaries(comparison, rows) for comparison in compared],
             boxes=[_boxes(comparison, rows, colours) for comparison in compared],
+            boundary_columns=COLUMNS,
             error_kinds=KINDS,
             zooms=zooms(indices, list(colours)),
             summary=[(comparison, paragraph(comparison)) for comparison in compared],
