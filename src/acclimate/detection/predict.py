@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,13 +18,12 @@ from acclimate.detection.checkpoint import load_detector
 from acclimate.detection.detector import Detection, Detector
 from acclimate.detection.drawing import SHOWN_SCORE, drawn
 from acclimate.detection.evaluate import detected
-from acclimate.errors import UserError
+from acclimate.evaluation.footage import footage_of
 from acclimate.evaluation.inputs import Input
 from acclimate.evaluation.pictures import save_picture
 from acclimate.io.files import atomic, write_json
 from acclimate.io.progress import progress
-from acclimate.io.video import opened_footage, written_video
-from acclimate.training.interrupt import Interrupted
+from acclimate.io.video import written_video
 
 
 class _Finder(NamedTuple):
@@ -116,18 +113,15 @@ def _write_picture(finder: _Finder, image: Image, base: Path, of: dict[str, Any]
 
 
 def _predict_video(finder: _Finder, one: Input, output: Path, *, frames: bool, seconds: float | None) -> Iterator[Path]:
-    """A video, or a camera until it is enough or the user interrupts, which is how cameras end."""
-    begin, number = time.monotonic(), 0
+    """A video, or a camera until it is enough or the user interrupts."""
     video = output / f"{one.name}-boxes.mp4"
-    with ExitStack() as stack:
-        footage = stack.enter_context(opened_footage(one.place)).within(seconds)
+    with footage_of(one, seconds=seconds) as footage, ExitStack() as stack:
         if not frames:
-            writer = stack.enter_context(written_video(video, rate=footage.rate))
+            writer = stack.enter_context(written_video(video, rate=footage.frames.rate))
             lines = stack.enter_context(
                 stack.enter_context(atomic(output / f"{one.name}.jsonl")).open("w", encoding="utf-8")
             )
-        bar = stack.enter_context(progress(f"predict {one.name}", footage.count))
-        for number, frame in enumerate(footage, start=1):
+        for number, frame in enumerate(footage.frames, start=1):
             of = {"frame": number, "seconds": round(frame.seconds, 4)}
             if frames:
                 yield _write_picture(finder, frame.image, output / one.name / f"{number:06d}", of)
@@ -135,15 +129,8 @@ def _predict_video(finder: _Finder, one: Input, output: Path, *, frames: bool, s
                 found = finder(frame.image)
                 lines.write(json.dumps({**of, "detections": finder.entries(found)}) + "\n")
                 writer.add(np.asarray(finder.drawn(frame.image, found)), seconds=frame.seconds)
-            try:
-                bar.advance()
-            except (Interrupted, KeyboardInterrupt):
-                if not isinstance(one.place, int):
-                    raise
+            if not footage.goes_on():
                 break
-        if not number:
-            raise UserError(f"{footage.name} holds no picture")
-    spent = time.monotonic() - begin
-    print(f"{one.name}: {number} frames in {spent:.1f} s, {number / spent:.1f} per second", file=sys.stderr)
+        footage.expect_frames()
     if not frames:
         yield video

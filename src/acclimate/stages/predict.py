@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,18 +15,18 @@ from PIL import Image as PILImage
 
 from acclimate.data.class_spaces import cityscapes_label_ids
 from acclimate.data.readers.cityscapes import IMAGE_END
-from acclimate.errors import UserError, unknown
+from acclimate.errors import unknown
+from acclimate.evaluation.footage import footage_of
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.evaluation.inputs import Input
 from acclimate.evaluation.model import ImagePrediction, LabelledImage, Model
 from acclimate.evaluation.pictures import save_picture
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
-from acclimate.io.video import Frame, Frames, opened_footage, written_video
+from acclimate.io.video import Frame, Frames, written_video
 from acclimate.labels import VOID
 from acclimate.report.colour import entropy_colours
 from acclimate.report.legend import legend
-from acclimate.training.interrupt import Interrupted
 from acclimate.training.team import ALONE, Team
 
 KINDS = {
@@ -127,33 +125,23 @@ def _predictions(model: Model, images: Any, wanted: Wanted) -> Iterator[Labelled
 def _predict_video(
     model: Model, one: Input, output: Path, wanted: Wanted, label_ids: NDArray[np.uint8] | None
 ) -> Iterator[Path]:
-    """A video, or a camera until it is enough or the user interrupts, which is how cameras end."""
-    begin, number = time.monotonic(), 0
-    camera = isinstance(one.place, int)
-    with ExitStack() as stack:
-        frames = stack.enter_context(opened_footage(one.place)).within(wanted.seconds)
+    """A video, or a camera until it is enough or the user interrupts."""
+    with footage_of(one, seconds=wanted.seconds) as footage, ExitStack() as stack:
         kinds = [] if wanted.frames else wanted.of_videos()
         paths = [output / kind / f"{one.name}.mp4" for kind in kinds]
-        writers = [stack.enter_context(written_video(path, rate=frames.rate)) for path in paths]
+        writers = [stack.enter_context(written_video(path, rate=footage.frames.rate)) for path in paths]
         waiting: deque[Frame] = deque()
-        bar = stack.enter_context(progress(f"predict {one.name}", frames.count))
         shown = Wanted(kinds, wanted.label_format, batch=wanted.batch, inference=wanted.inference)
-        for found in _predictions(model, _taken(frames, waiting), wanted if wanted.frames else shown):
-            number, frame = number + 1, waiting.popleft()
+        for found in _predictions(model, _taken(footage.frames, waiting), wanted if wanted.frames else shown):
+            frame = waiting.popleft()
             if wanted.frames:
-                yield _write_pictures(output, f"{one.name}/{number:06d}", found, wanted, label_ids)
+                name = f"{one.name}/{footage.predicted + 1:06d}"
+                yield _write_pictures(output, name, found, wanted, label_ids)
             for kind, writer in zip(kinds, writers, strict=True):
                 writer.add(_rgb(drawn(found, kind)), seconds=frame.seconds)
-            try:
-                bar.advance()
-            except (Interrupted, KeyboardInterrupt):
-                if not camera:
-                    raise
+            if not footage.goes_on():
                 break
-        if not number:
-            raise UserError(f"{frames.name} holds no picture")
-    spent = time.monotonic() - begin
-    print(f"{one.name}: {number} frames in {spent:.1f} s, {number / spent:.1f} per second", file=sys.stderr)
+        footage.expect_frames()
     yield from paths
 
 
