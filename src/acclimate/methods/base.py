@@ -136,6 +136,8 @@ class Method(Trainable[Batch]):
 
     network: SegmentationNetwork
     teacher: Teacher | None
+    class_factors: Tensor | None
+    """(C + 1,): how much a pixel of each class, and of void, counts; None where all count alike."""
 
     def __init__(self, network: SegmentationNetwork, *, options: MethodOptions, setting: Setting) -> None:
         super().__init__(network, optimizer=setting.optimizer)
@@ -145,6 +147,10 @@ class Method(Trainable[Batch]):
         if isinstance(options, AdaptingOptions) and (self.teaches or options.masked_consistency is not None):
             self.teacher = Teacher(network, options.teacher or TeacherOptions())
         self._taught: tuple[Tensor, PseudoLabels] | None = None
+        factors, ratios = None, setting.class_ratios
+        if options.class_weights == "logarithmic" and ratios is not None:
+            factors = functional.pad(logarithmic_class_weights(ratios), (0, 1), value=1.0)  # the last is void's
+        self.register_buffer("class_factors", factors, persistent=False)
 
     @classmethod
     def needs(cls, options: MethodOptions) -> frozenset[Statistic]:
@@ -259,11 +265,8 @@ class Method(Trainable[Batch]):
         """(B, H, W): how much each pixel counts by its class, 1 for void; None where all count alike."""
         if self.options.class_weights == "none":
             return None
-        ratios = self.setting.class_ratios
-        assert ratios is not None, "class_weights is set but no class ratios of the source were given"
-        weights = logarithmic_class_weights(ratios.to(labels.device, non_blocking=True))
-        with_void = functional.pad(weights, (0, 1), value=1.0)
-        return with_void[labels.clamp(max=len(ratios))]
+        assert self.class_factors is not None, "class_weights is set but no class ratios of the source were given"
+        return self.class_factors[labels.clamp(max=len(self.class_factors) - 1)]
 
     def initial_features(self, images: Tensor) -> Tensor:
         """The features (B, D, h, w) of the network as it was before any training, to which the method refers."""
