@@ -49,9 +49,9 @@ def whole(state: Any, *, kept: bool = True) -> Any:
         found = state.full_tensor()
         return found.cpu() if kept else state.to_local()
     if isinstance(state, dict):
-        # a module's state is a dict of its own kind, with remarks that go with it
         values = {key: whole(value, kept=kept) for key, value in state.items()}
-        return values if any(isinstance(value, (DTensor, dict)) for value in state.values()) else state
+        # a module's state is a dict of its own kind, with remarks that go with it: it stays where nothing changes
+        return state if all(values[key] is value for key, value in state.items()) else values
     return [whole(value, kept=kept) for value in state] if isinstance(state, list) else state
 
 
