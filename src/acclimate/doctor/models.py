@@ -64,7 +64,7 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
             advice="look whether every label lies beside its own picture (`acclimate check`), then train longer or "
             "with a higher learning rate",
         )
-    elif not same_frames and source is not None and _as_blind(source):
+    elif not same_frames and source is not None and source.blind is not None and _as_blind(source, source.blind):
         yield Finding(
             kind="picture ignored",
             severity="alarm",
@@ -114,8 +114,8 @@ def _ignores(predicted: float, labels: float | None) -> bool:
     return labels is not None and predicted > 0.85 and 1 - predicted < MUCH_MORE_ALIKE * (1 - labels)
 
 
-def _as_blind(source: SourceSignals) -> bool:
-    if source.blind is None or source.accuracy >= source.blind + SEES:
+def _as_blind(source: SourceSignals, blind: float) -> bool:
+    if source.accuracy >= blind + SEES:
         return False
     return source.blind_miou is None or source.miou < source.blind_miou + SEES
 
