@@ -78,7 +78,9 @@ def predict_labels(
 ) -> Tensor:
     """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no more, which costs as much again."""
     chunks = _mean_rows(networks, images, size, inference, weights)
-    return torch.cat([rows.argmax(dim=1).to(torch.uint8) for rows, _ in chunks], dim=1)
+    # max and argmax agree, the first of equals counting, and on a CPU max over a dimension that is not the last one takes
+    # a quarter of the time
+    return torch.cat([rows.max(dim=1).indices.to(torch.uint8) for rows, _ in chunks], dim=1)
 
 
 def _mean_rows(
