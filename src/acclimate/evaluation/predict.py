@@ -78,8 +78,7 @@ def predict_labels(
 ) -> Tensor:
     """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no more, which costs as much again."""
     chunks = _mean_rows(networks, images, size, inference, weights)
-    # max and argmax agree, the first of equals counting, and on a CPU max over a dimension that is not the last one takes
-    # a quarter of the time
+    # max and argmax agree, the first of equals counting; on a CPU max takes a quarter of the time here
     return torch.cat([rows.max(dim=1).indices.to(torch.uint8) for rows, _ in chunks], dim=1)
 
 
