@@ -143,6 +143,20 @@ def test_own_detectors_are_exported(tmp_path: Path, nothing_named: None) -> None
     assert (tmp_path / "own.onnx").is_file()
 
 
+def test_a_picture_without_anything_is_no_problem_for_what_is_exported(tmp_path: Path, nothing_named: None) -> None:
+    """Exporters take it that suppression leaves two boxes or more, and programs would end where it does not."""
+    wrapped.allow_code(NAME)
+    config = config_of(kind="retinanet")
+    detector = build_detector(config, 3)
+    with torch.no_grad():
+        detector.module.head.classification_head.cls_logits.bias.fill_(-50)
+    save_detector(tmp_path / "model.safetensors", detector, card=card_of(config))
+    export_detector(tmp_path / "model.safetensors", tmp_path / "own.pt2")
+    boxes, scores, *_ = torch.export.load(tmp_path / "own.pt2").module()(torch.rand(1, 3, 64, 64))
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
 RECIPE = f"""
 name: own
 task: detection

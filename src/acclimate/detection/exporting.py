@@ -20,6 +20,8 @@ CHECKED, UNDECIDED = 2, 0.02
 """How many images are compared, and which share of the detections may be others: of two boxes that overlap by just as
 much as is allowed, or the last ones that are kept, rounding chooses."""
 
+_BESIDE = [[-2.0, -2.0, -1.0, -1.0], [-4.0, -4.0, -3.0, -3.0]]
+
 
 class ExportedDetector(nn.Module):
     """What is exported: an RGB image (1, 3, H, W) in [0, 1], at the size the detector was trained on, to detections.
@@ -52,7 +54,10 @@ class ExportedDetector(nn.Module):
         # boxes of different classes never overlap where each class has a place of its own
         apart = found + classes[:, None] * (max(self.size) + 1.0)
         sure = (top > rules.score_thresh).nonzero()[:, 0]
-        kept = sure[nms(apart[sure], top[sure], rules.nms_thresh)][: rules.detections_per_img]
+        # exporters take it that suppression leaves two boxes or more: two beside the picture, which come last, do
+        boxes_seen = torch.cat([apart[sure], apart.new_tensor(_BESIDE)])
+        left = nms(boxes_seen, torch.cat([top[sure], top.new_tensor([-1.0, -2.0])]), rules.nms_thresh)[: -len(_BESIDE)]
+        kept = sure[left][: rules.detections_per_img]
         return found[kept], top[kept], classes[kept], boxes, scores
 
 
