@@ -70,7 +70,10 @@ def test_time_left_of_all_stages_follows_their_work(monkeypatch: pytest.MonkeyPa
         assert run.seconds_left() is None
         run.heard("first: pass 1", 50, 100, first=0)
         assert run.share == pytest.approx(5 / 40)
-        assert run.seconds_left() == pytest.approx(35.0)  # one unit a second
+        assert run.seconds_left() is None  # the clock begins here: how long it took to come so far says nothing
+        now[0] = 7.0
+        run.heard("first: pass 1", 70, 100, first=0)
+        assert run.seconds_left() == pytest.approx(33.0)  # one unit a second
     now[0] = 10.0
     assert run.seconds_left() == pytest.approx(30.0)
     with run.stage("reused", "first"):
@@ -87,7 +90,9 @@ def test_what_was_done_before_an_interruption_is_no_speed(monkeypatch: pytest.Mo
         now[0] = 110.0
         run.heard("train", 91, 100, first=90)
         assert run.share == pytest.approx(0.91)
-        assert run.seconds_left() == pytest.approx(90.0)  # ten seconds for one of the nine that are left
+        now[0] = 120.0
+        run.heard("train", 92, 100, first=90)
+        assert run.seconds_left() == pytest.approx(80.0)  # ten seconds for one of the eight that are left
 
 
 def test_bars_find_the_run_they_are_in() -> None:

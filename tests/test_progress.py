@@ -44,10 +44,11 @@ def test_a_log_tells_of_the_whole_run_in_the_same_line(
         with progress("train", 2) as bar:
             clock[0] += 6.0
             bar.advance(1, "9.9 img/s", values={"loss": 0.5, "entropy": 0.123456})
+            clock[0] += 5.0
             bar.advance(1)
     assert capsys.readouterr().err.splitlines() == [
-        "train: 1/2, 6 s left (1:54 in all)  loss 0.5  entropy 0.123  9.9 img/s",
-        "train: 2/2, 0 s left (0:54 in all)  loss 0.5  entropy 0.123  9.9 img/s",
+        "train: 1/2, 6 s left  loss 0.5  entropy 0.123  9.9 img/s",  # of one step nothing follows for the whole
+        "train: 2/2, 0 s left (1:30 in all)  loss 0.5  entropy 0.123  9.9 img/s",
     ]
 
 

@@ -107,7 +107,6 @@ def label_command(
     from acclimate.data.places import places_read
     from acclimate.data.registry import open_dataset
     from acclimate.evaluation.inference import Inference
-    from acclimate.io.environment import default_device
     from acclimate.io.outputs import claim_folder
     from acclimate.models.checkpoint import read_card
     from acclimate.pseudo.thresholds import Selection
@@ -121,12 +120,11 @@ def label_command(
     if is_detector(checkpoint):
         if sweep:
             raise UserError(f"{checkpoint} is a detector, and --sweep compares floors of label maps; leave it out")
-        if processes > 1:
-            raise UserError(f"{checkpoint} is a detector, which labels in one process; leave --processes out")
-        told = label_with_detector(
-            checkpoint, data=data, split=split, selection=chosen, output=output, device=default_device()
-        )
-        print(told)
+        in_several_processes(processes)
+        team = launched_team()
+        told = label_with_detector(checkpoint, data=data, split=split, selection=chosen, output=output, team=team)
+        if team.first:
+            print(told)
         return
     in_several_processes(processes)
     card = read_card(checkpoint)

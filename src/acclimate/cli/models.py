@@ -10,7 +10,6 @@ import typer
 
 from acclimate.cli.options import InferenceKeys, Processes, Spec
 from acclimate.errors import UserError
-from acclimate.io.environment import default_device
 from acclimate.io.outputs import claim_file
 
 if TYPE_CHECKING:
@@ -44,14 +43,15 @@ def evaluate_command(
     if json is not None and launched_rank() == 0:
         claim_file(json, "scores", reads=checkpoints)
     if is_detector(checkpoints[0]):
-        if processes > 1:
-            raise UserError("detectors are scored by one process; leave out --processes")
         if len(checkpoints) > 1:
             raise UserError("detectors are scored one by one; give one checkpoint")
-        if json is not None:
+        in_several_processes(processes)
+        team = launched_team()
+        if json is not None and team.first:
             claim_file(json, "scores", reads=[Path(data.partition(":")[2].partition(",")[0])])
-        device = default_device()
-        row = score_checkpoint(checkpoints[0], data=data, split=split, protocol=protocol_name, device=device)
+        row = score_checkpoint(checkpoints[0], data=data, split=split, protocol=protocol_name, team=team)
+        if not team.first:
+            return
         print_results([row])
         if json is not None:
             write_results(json, [row])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from acclimate.cli.options import InferenceKeys, Output, Processes
 from acclimate.errors import UserError
+
+if TYPE_CHECKING:
+    from acclimate.training.team import Team
 
 
 def checkpoint_named(path: Path) -> Path:
@@ -73,22 +77,25 @@ def predict_command(
             "batch": batch > 1,
             "format": label_format != "train-ids",
             "set": inference,
-            "processes": processes > 1,
         }
         if given := [f"--{flag}" for flag, wanted in {**asked, **flags}.items() if wanted]:
             alone = "which draws boxes, one picture at a time"
             raise UserError(f"{checkpoint} is a detector, {alone}: leave out {' and '.join(given)}")
-        inputs = inputs_named(images, output)
-        for path in predict_boxes(
+        in_several_processes(processes)
+        team = launched_team()
+        inputs = inputs_named(images, output, claim=team.first)
+        team.meet()
+        found = predict_boxes(
             checkpoint,
             inputs,
             output=output,
-            device=device_named(device),
+            device=device_named(device) if device else team.device,
             score=score,
             frames=frames,
             seconds=seconds,
-        ):
-            print(path)
+            team=team,
+        )
+        _tell(found, team)
         return
     if score is not None:
         raise UserError(f"{checkpoint} is no detector, whose boxes --score is about: leave it out")
@@ -98,13 +105,17 @@ def predict_command(
     wanted = Wanted(kinds, label_format, frames, seconds, batch, inference_of(inference or ()))
     inputs = inputs_named(images, output, claim=team.first)
     team.meet()
-    written = predict_inputs(model, inputs, output=output, wanted=wanted, team=team)
+    _tell(predict_inputs(model, inputs, output=output, wanted=wanted, team=team), team)
+    if team.first:
+        print(f"legend: {output / 'legend.png'}", file=sys.stderr)
+
+
+def _tell(written: Iterable[Path], team: Team) -> None:
+    """Prints the files as they are written; of several processes, the first prints all at the end."""
     if team.size == 1:
         for path in written:
             print(path)
-    else:
-        found = team.gathered([str(path) for path in written])
-        if team.first:
-            print("\n".join(sorted(path for share in found for path in share)))
+        return
+    found = team.gathered([str(path) for path in written])
     if team.first:
-        print(f"legend: {output / 'legend.png'}", file=sys.stderr)
+        print("\n".join(sorted(path for share in found for path in share)))

@@ -30,6 +30,7 @@ from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
 from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
+from acclimate.training.team import ALONE, Team
 
 DRAWN_WIDTH = 640
 """Pixels to which narrower pictures are enlarged before boxes are drawn on them."""
@@ -61,9 +62,16 @@ class DetectionEvaluateRequest:
 
 
 def evaluate_detections(
-    request: DetectionEvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu"
+    request: DetectionEvaluateRequest, *, folder: Path | None, title: str, device: str = "cpu", team: Team = ALONE
 ) -> Row:
     """AP over the whole set; with a ``folder``, scores and pictures are left there.
+
+    Args:
+        request: what is scored.
+        folder: of all processes; the first one writes there.
+        title: for the progress bar.
+        device: of this process.
+        team: who shares the images; the scores do not depend on it.
 
     Raises:
         UserError: the set has no boxes of these classes, or the checkpoint has other classes.
@@ -78,14 +86,9 @@ def evaluate_detections(
         raise UserError(f"{request.checkpoint} was trained on {trained}, but {wanted} were asked for")
     classes = request.class_space.classes
     scores = DetectionScores(len(classes), iou=request.protocol.iou)
-    truths: list[Boxes] = []
-    detections: list[Detection] = []
-    with progress(title, len(data)) as bar:
-        for index in range(len(data)):
-            truths.append(data.boxes(index))
-            detections.append(detected(detector, data.image(index), size=card.input_size, device=device))
-            scores.add(truths[-1], detections[-1])
-            bar.advance()
+    truths, detections = _looked_at(request, detector, card.input_size, title=title, device=device, team=team)
+    for truth, found in zip(truths, detections, strict=True):
+        scores.add(truth, found)
     result = scores.average_precision(request.protocol.style)
     if result.mean is None:
         raise UserError(f"{data.spec} ({data.split}): none of its {len(data)} images has an object to be found")
@@ -107,11 +110,34 @@ def evaluate_detections(
         curves={name: [round(value, 4) for value in curve] for name, curve in curves if curve is not None},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
-    if folder is not None:
+    if folder is not None and team.first:
         write_scores(folder / "scores.json", [row])
         least = scores_passing(truths, detections, classes=len(classes))
         _write_pictures(request, detector, card.input_size, least, folder / "pictures", device=device)
     return row
+
+
+def _looked_at(
+    request: DetectionEvaluateRequest,
+    detector: Detector,
+    size: tuple[int, int],
+    *,
+    title: str,
+    device: str,
+    team: Team,
+) -> tuple[list[Boxes], list[Detection]]:
+    """Objects and detections of all images in the order of the set, in every process, each of which sees its share."""
+    data = request.data
+    mine = team.share(range(len(data)))
+    seen = []
+    with progress(title, len(mine), silent=not team.first) as bar:
+        for index in mine:
+            truth = data.boxes(index)
+            found = detected(detector, data.image(index), size=size, device=device)
+            seen.append(([truth.corners, truth.classes, truth.difficult], [found.boxes, found.classes, found.scores]))
+            bar.advance()
+    everything = team.in_order(seen)
+    return [Boxes(*truth) for truth, _ in everything], [Detection(*found) for _, found in everything]
 
 
 def detected(detector: Detector, image: Image, *, size: tuple[int, int], device: str = "cpu") -> Detection:

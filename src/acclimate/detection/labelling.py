@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acclimate.data.sample import Image
 from acclimate.detection.checkpoint import load_detector
+from acclimate.detection.detector import Detection
 from acclimate.detection.evaluate import detected
 from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import unknown
 from acclimate.io.files import write_json
 from acclimate.io.progress import progress
+from acclimate.training.team import ALONE, Team
 
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -35,7 +39,13 @@ class BoxSelection(BaseModel):
 
 
 def label_boxes(
-    checkpoint: Path, data: BoxedDataset, *, selection: BoxSelection, folder: Path, device: str
+    checkpoint: Path,
+    data: BoxedDataset,
+    *,
+    selection: BoxSelection,
+    folder: Path,
+    device: str,
+    team: Team = ALONE,
 ) -> dict[str, int]:
     """Writes ``annotations/SPLIT.json`` with the boxes, their scores and the images' names and sizes.
 
@@ -45,8 +55,9 @@ def label_boxes(
         checkpoint: of a detector.
         data: the images, in whatever kind; its boxes are not read.
         selection: which detections are written.
-        folder: the folder to write to.
-        device: where to compute.
+        folder: the folder to write to; of several processes, the first one does.
+        device: of this process.
+        team: who shares the images; what is written does not depend on it.
 
     Returns:
         Class name -> number of its pseudo-labels.
@@ -59,45 +70,59 @@ def label_boxes(
         if name not in card.classes:
             raise unknown("class of the detector", name, card.classes)
     least = [selection.by_class.get(name, selection.threshold) for name in card.classes]
+    mine = team.share(range(len(data)))
+    labelled = []
+    with progress("label", len(mine), silent=not team.first) as bar:
+        for index in mine:
+            image = data.image(index)
+            found = detected(detector, image, size=card.input_size, device=device)
+            labelled.append((_described(data, index, image), _chosen(found, least, selection.crowd_from)))
+            bar.advance()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    counts = dict.fromkeys(card.classes, 0)
-    with progress("label", len(data)) as bar:
-        for index, name in enumerate(data.names):
-            image = data.image(index)
-            images.append(
-                {
-                    "id": index + 1,
-                    "file_name": f"{name}{_suffix(data, index)}",
-                    "width": image.shape[1],
-                    "height": image.shape[0],
-                }
-            )
-            found = detected(detector, image, size=card.input_size, device=device)
-            for box, place, score in zip(
-                found.boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True
-            ):
-                crowd = score < least[place]
-                if crowd and (selection.crowd_from is None or score < selection.crowd_from):
-                    continue
-                counts[card.classes[place]] += not crowd
-                x0, y0, x1, y1 = box
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": index + 1,
-                        "category_id": place + 1,
-                        "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
-                        "area": round((x1 - x0) * (y1 - y0), 2),
-                        "iscrowd": int(crowd),
-                        "score": round(score, 4),
-                    }
-                )
-            bar.advance()
+    for described, chosen in team.in_order(labelled):
+        images.append(described)
+        for each in chosen:
+            annotations.append({"id": len(annotations) + 1, "image_id": described["id"], **each})
+    counts = {
+        name: sum(each["category_id"] == place and not each["iscrowd"] for each in annotations)
+        for place, name in enumerate(card.classes, start=1)
+    }
     categories = [{"id": place, "name": name} for place, name in enumerate(card.classes, start=1)]
     content = {"images": images, "categories": categories, "annotations": annotations}
-    write_json(folder / "annotations" / f"{data.split}.json", content)
+    if team.first:
+        write_json(folder / "annotations" / f"{data.split}.json", content)
     return counts
+
+
+def _described(data: BoxedDataset, index: int, image: Image) -> dict[str, Any]:
+    """COCO's entry of an image."""
+    return {
+        "id": index + 1,
+        "file_name": f"{data.names[index]}{_suffix(data, index)}",
+        "width": image.shape[1],
+        "height": image.shape[0],
+    }
+
+
+def _chosen(found: Detection, least: Sequence[float], crowd_from: float | None) -> list[dict[str, Any]]:
+    """COCO's annotations of one image, without the ids that only the whole set gives."""
+    chosen = []
+    for box, place, score in zip(found.boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True):
+        crowd = score < least[place]
+        if crowd and (crowd_from is None or score < crowd_from):
+            continue
+        x0, y0, x1, y1 = box
+        chosen.append(
+            {
+                "category_id": place + 1,
+                "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
+                "area": round((x1 - x0) * (y1 - y0), 2),
+                "iscrowd": int(crowd),
+                "score": round(score, 4),
+            }
+        )
+    return chosen
 
 
 def _suffix(data: BoxedDataset, index: int) -> str:

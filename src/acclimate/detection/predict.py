@@ -24,6 +24,7 @@ from acclimate.evaluation.pictures import save_picture
 from acclimate.io.files import atomic, write_json
 from acclimate.io.progress import progress
 from acclimate.io.video import written_video
+from acclimate.training.team import ALONE, Team
 
 
 class _Finder(NamedTuple):
@@ -70,6 +71,7 @@ def predict_boxes(
     score: float | None = None,
     frames: bool = False,
     seconds: float | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Path]:
     """Writes ``NAME-boxes.jpg`` and ``NAME.json`` for every picture, ``NAME-boxes.mp4`` and ``NAME.jsonl`` for videos.
 
@@ -83,25 +85,25 @@ def predict_boxes(
         score: None: :data:`acclimate.detection.drawing.SHOWN_SCORE`.
         frames: of videos, a picture and a JSON of every frame instead.
         seconds: of videos and cameras, how much; None: all, until interrupted.
+        team: who shares pictures and videos; what is written does not depend on it.
 
     Yields:
-        The path of each picture or video written.
+        The path of each picture or video that this process wrote.
 
     Raises:
         UserError: a picture or video cannot be read.
     """
     detector, card = load_detector(checkpoint, device=device)
     finder = _Finder(detector, card.space(), card.input_size, device, SHOWN_SCORE if score is None else score)
-    pictures = [(one.place, one.name) for one in inputs if one.is_picture and isinstance(one.place, Path)]
+    pictures = team.share([(one.place, one.name) for one in inputs if one.is_picture and isinstance(one.place, Path)])
     if pictures:
-        with progress("predict", len(pictures)) as bar:
+        with progress("predict", len(pictures), silent=not team.first) as bar:
             for path, name in pictures:
                 image = read_image(path)
                 yield _write_picture(finder, image, output / name, {"image": path.name})
                 bar.advance(note=name)
-    for one in inputs:
-        if not one.is_picture:
-            yield from _predict_video(finder, one, output, frames=frames, seconds=seconds)
+    for one in team.share([each for each in inputs if not each.is_picture]):
+        yield from _predict_video(finder, one, output, frames=frames, seconds=seconds)
 
 
 def _write_picture(finder: _Finder, image: Image, base: Path, of: dict[str, Any]) -> Path:

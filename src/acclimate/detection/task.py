@@ -22,6 +22,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
 from acclimate.io.outputs import claim_folder
 from acclimate.io.validation import validated
+from acclimate.training.team import ALONE, Team
 
 
 def open_boxed_sets(recipe: Any, source: str, target: str, *, scores: bool) -> dict[str, Any]:
@@ -64,11 +65,12 @@ def score_detector(stage: Any, place: Any, *, model: str) -> None:
         pictured={"target": data.evaluation, "source": data.source},
         pictures=stage.stage.pictures,
     )
-    evaluate_detections(request, folder=place.folder, title=stage.title, device=str(place.fabric.device))
+    team, device = Team(place.fabric), str(place.fabric.device)
+    evaluate_detections(request, folder=place.folder, title=stage.title, device=device, team=team)
 
 
-def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None, device: str) -> Row:
-    """The row of a detector's checkpoint on a set with boxes."""
+def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None, team: Team = ALONE) -> Row:
+    """The row of a detector's checkpoint on a set with boxes, whose images the team shares."""
     card = read_detector_card(path)
     request = DetectionEvaluateRequest(
         name=str(path.parent.name or path.stem),
@@ -81,22 +83,31 @@ def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None,
         pictured={},
         pictures=0,
     )
-    row = evaluate_detections(request, folder=None, title="evaluate", device=device)
+    row = evaluate_detections(request, folder=None, title="evaluate", device=team.device, team=team)
     return row.model_copy(update={"checkpoint": str(path)})
 
 
 def label_with_detector(
-    path: Path, *, data: str, split: str, selection: dict[str, Any], output: Path, device: str
+    path: Path, *, data: str, split: str, selection: dict[str, Any], output: Path, team: Team = ALONE
 ) -> str:
     """Writes the pseudo-labels of a detector's checkpoint for a set of images; says how many there are.
+
+    Args:
+        path: of the checkpoint.
+        data: ``KIND:PATH`` of the images.
+        split: of them.
+        selection: of :class:`acclimate.detection.labelling.BoxSelection`.
+        output: the folder to write to.
+        team: who shares the images.
 
     Raises:
         UserError: the data or the selection are at fault, or the folder is taken.
     """
     chosen = validated(BoxSelection, selection, "the selection")
     images = open_boxes(data, split=split, class_space=read_detector_card(path).space())
-    claim_folder(output, "label", reads=[path, *places_read(images)])
-    counts = label_boxes(path, images, selection=chosen, folder=output, device=device)
+    if team.first:
+        claim_folder(output, "label", reads=[path, *places_read(images)])
+    counts = label_boxes(path, images, selection=chosen, folder=output, device=team.device, team=team)
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     return (
         f"{output / 'annotations' / images.split}.json: {sum(counts.values())} boxes on {len(images)} images ({told})"

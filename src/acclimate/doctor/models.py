@@ -22,7 +22,11 @@ ALIKE = 0.97
 FEW_LABELS = 0.01
 """Pseudo-labels on less than this share of the pixels, or on all but this, teach little."""
 SEES = 0.08
-"""By how much more of the source a model gets right than one who sees no picture."""
+"""By how much, in pixels right or in mIoU, a model is better on the source than one who sees no picture.
+
+Either will do: where the camera always stands the same way, road and sky alone make the blind one right nearly
+everywhere, and only the other classes can tell.
+"""
 MUCH_MORE_ALIKE = 0.35
 """Predicted maps differ by less than this share of what label maps differ by when the picture matters little."""
 
@@ -60,7 +64,7 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
             advice="look whether every label lies beside its own picture (`acclimate check`), then train longer or "
             "with a higher learning rate",
         )
-    elif not same_frames and source is not None and source.blind is not None and source.accuracy < source.blind + SEES:
+    elif not same_frames and source is not None and source.blind is not None and _as_blind(source, source.blind):
         yield Finding(
             kind="picture ignored",
             severity="alarm",
@@ -108,6 +112,12 @@ def _ignores(predicted: float, labels: float | None) -> bool:
     if predicted > ALIKE:
         return labels is None or labels < ALIKE
     return labels is not None and predicted > 0.85 and 1 - predicted < MUCH_MORE_ALIKE * (1 - labels)
+
+
+def _as_blind(source: SourceSignals, blind: float) -> bool:
+    if source.accuracy >= blind + SEES:
+        return False
+    return source.blind_miou is None or source.miou < source.blind_miou + SEES
 
 
 def _never_predicted(name: str, source: SourceSignals, target: dict[str, float]) -> Iterator[Finding]:

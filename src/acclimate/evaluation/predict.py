@@ -78,7 +78,8 @@ def predict_labels(
 ) -> Tensor:
     """Only the label maps of :func:`predict`, (B, H, W) uint8: scoring needs no more, which costs as much again."""
     chunks = _mean_rows(networks, images, size, inference, weights)
-    return torch.cat([rows.argmax(dim=1).to(torch.uint8) for rows, _ in chunks], dim=1)
+    # max and argmax agree, the first of equals counting; on a CPU max takes a quarter of the time here
+    return torch.cat([rows.max(dim=1).indices.to(torch.uint8) for rows, _ in chunks], dim=1)
 
 
 def _mean_rows(

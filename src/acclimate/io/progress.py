@@ -54,7 +54,8 @@ class Tracker:
         self._last = now
         numbers = [f"{name} {value:.3g}" for name, value in self._values.items()]
         note = "  ".join([*numbers, self._note] if self._note else numbers)
-        everything = f" ({clock(whole.seconds_left())} in all)" if whole is not None else ""
+        left = None if whole is None else whole.seconds_left()
+        everything = "" if left is None else f" ({clock(left)} in all)"
         if self.total is None:
             told = f"{self.done}, {now - self._begin:.0f} s"
         else:

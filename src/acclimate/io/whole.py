@@ -14,8 +14,8 @@ class WholeRun:
         self._work: dict[str, float] = {}
         self._done: dict[str, float] = {}
         self._before = 0.0
-        """Of what is done, that which was done before this process began."""
-        self._begin = time.monotonic()
+        """Of what is done, that which was done before the clock began."""
+        self._begin: float | None = None
         self._key, self._title = "", ""
 
     def expect(self, work: Mapping[str, float]) -> None:
@@ -37,12 +37,18 @@ class WholeRun:
         self._done[key] = 1.0
 
     def heard(self, what: str, done: int, total: int, *, first: int) -> None:
-        """A bar of that name stands at ``done`` of ``total``, and began at ``first``."""
+        """A bar of that name stands at ``done`` of ``total``, and began at ``first``.
+
+        The clock begins with the first of them: reading data and the first step take long, and would be taken for the
+        speed of all that follows.
+        """
         if not self._key or not what.startswith(self._title) or total <= 0:
             return
         if self._key not in self._done:
             self._before += self._work.get(self._key, 0.0) * first / total
         self._done[self._key] = max(self._done.get(self._key, 0.0), done / total)
+        if self._begin is None:
+            self._begin, self._before = time.monotonic(), self._finished()
 
     @property
     def share(self) -> float:
@@ -53,7 +59,7 @@ class WholeRun:
     def seconds_left(self) -> float | None:
         """At the speed so far; None while nothing is known of it."""
         here = self._finished() - self._before
-        if here <= 0:
+        if self._begin is None or here <= 0:
             return None
         return (time.monotonic() - self._begin) * (sum(self._work.values()) - self._finished()) / here
 

@@ -108,6 +108,7 @@ class ScoredModels(Stage):
 
     verb = "evaluate"
     products = (SCORES,)
+    shared = True
 
     def __init__(self, context: Context, stage: EvaluateStage, row: ScoredRow) -> None:
         super().__init__(context, inputs=[context.finished[name] for name in row.of])
@@ -115,7 +116,6 @@ class ScoredModels(Stage):
         self.title, self.suffix = f"evaluate {row.name}, seed {context.seed}", row.name
         self.method = "+".join(dict.fromkeys(member.method for member in self.inputs))
         self.protocol = context.data.protocol.averaging(row.average)
-        self.shared = context.task.name == "segmentation"
 
     def identity(self) -> dict[str, Any]:
         data, stage = self.context.data, self.stage
