@@ -15,7 +15,7 @@ cli
 __init__ bench planning
 pipeline
 recipe
-tasks
+tasks wrapping
 stages
 detection translation
 report training

@@ -24,7 +24,7 @@ from acclimate.models.config import NetworkConfig
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
 from acclimate.models.reordered import Reordered, reorder_heads
-from acclimate.models.wrapped import wrap
+from acclimate.models.wrapped import wrap_network
 from acclimate.pipeline.run import Run, run
 from acclimate.recipe.load import load_recipe
 
@@ -108,7 +108,7 @@ def test_weights_are_reordered_in_every_level(config: dict[str, Any], tmp_path: 
 def test_weights_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     hidden_as_wide_as_classes = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 1))
     with pytest.raises(UserError, match=r"model.safetensors has the same classes in another order, .* list"):
-        reorder_heads(wrap(hidden_as_wide_as_classes, classes=4), ORDER, tmp_path / "model.safetensors")
+        reorder_heads(wrap_network(hidden_as_wide_as_classes, classes=4), ORDER, tmp_path / "model.safetensors")
 
 
 def test_scores_do_not_depend_on_any_order(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from acclimate.models.checkpoint import load_network, save_network
     from acclimate.models.network import Level, Output, SegmentationNetwork
     from acclimate.models.registry import build_network
-    from acclimate.models.wrapped import wrap
     from acclimate.pipeline.run import Run, run
     from acclimate.recipe.load import Recipe, load_recipe
     from acclimate.report.page import write_report
     from acclimate.training.loop import Training, fit
+    from acclimate.wrapping import wrap
 
 _HOME = {
     "AdaptingOptions": "acclimate.methods.base",
@@ -69,7 +69,7 @@ _HOME = {
     "predict": "acclimate.evaluation.predict",
     "run": "acclimate.pipeline.run",
     "save_network": "acclimate.models.checkpoint",
-    "wrap": "acclimate.models.wrapped",
+    "wrap": "acclimate.wrapping",
     "write_report": "acclimate.report.page",
 }
 

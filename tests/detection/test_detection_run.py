@@ -271,7 +271,7 @@ def test_imagenet_weights_reach_all_thirteen_convolutions(tmp_path: Path) -> Non
     published = make_layers(cfgs["D"])
     save_file({f"features.{key}": value for key, value in published.state_dict().items()}, tmp_path / "vgg.safetensors")
     detector = build_detector(DetectorConfig(weights=str(tmp_path / "vgg.safetensors")), 8)
-    backbone: Any = detector.ssd.backbone
+    backbone: Any = detector.module.backbone
     ours = [module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)][:13]
     theirs = [module for module in published if isinstance(module, torch.nn.Conv2d)]
     assert len(theirs) == 13

@@ -63,8 +63,8 @@ def test_the_published_normalisation_subtracts_bgr_means_from_rgb(kept: Detector
         # means of 0-255 values, nothing divided afterwards
         torch.testing.assert_close(255 * detector.mean.flatten(), torch.tensor(mean).float(), rtol=1e-4, atol=0.01)
         torch.testing.assert_close(detector.std.flatten(), torch.full((3,), 1 / 255))
-    assert published.ssd.topk_candidates == 200
-    assert published.ssd.detections_per_img == 1600
+    assert published.module.topk_candidates == 200
+    assert published.module.detections_per_img == 1600
 
 
 def test_options_of_the_other_detector_are_refused() -> None:

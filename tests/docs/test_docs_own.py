@@ -12,6 +12,9 @@ import torch
 from markdown_pages import OWN_PAGES, Block, agrees, blocks, commands
 
 from acclimate.cli.app import main
+from acclimate.detection.checkpoint import load_detector
+from acclimate.detection.config import DetectorConfig
+from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
 from acclimate.models import NetworkConfig, build_network, load_network, read_card, wrapped
 
@@ -43,7 +46,9 @@ def test_commands_do_what_the_page_says(
             pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
         printed = done(command.words, monkeypatch, capsys)
         assert not command.shown or agrees(command.shown, printed), printed
-    if block.page == OWN_PAGES[0]:
+    if "own-detector.yaml" in block.text:
+        assert_boxes_are_the_detectors(workspace)
+    elif block.page == OWN_PAGES[0]:
         assert len(list((workspace / "predictions").rglob("*.png"))) >= 3
         assert_logits_are_the_networks(workspace)
     else:
@@ -69,6 +74,29 @@ def assert_logits_are_the_networks(workspace: Path) -> None:
     (found,) = session.run(["logits"], {"images": images.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), network(images).logits, rtol=1e-4, atol=1e-5)
+
+
+def assert_boxes_are_the_detectors(workspace: Path) -> None:
+    """Scores and boxes are there; a checkpoint alone imports no code."""
+    results = json.loads((workspace / "runs/own-detector/results.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in results["rows"]] == ["source-only", "minent"]
+    assert len(list((workspace / "boxes").rglob("*-boxes.jpg"))) >= 3
+    name = "python:my_package.detectors:retinanet"
+    checkpoint = workspace / "runs/own-detector/2-minent/model.safetensors"
+    wrapped._allowed.clear()
+    with pytest.raises(UserError, match=f"--network {name}"):
+        load_detector(checkpoint)
+    detector, card = load_detector(checkpoint, network=name)
+    assert card.network.options == {"smallest": 12}
+    found = json.loads(next((workspace / "boxes").rglob("0*.json")).read_text(encoding="utf-8"))["detections"]
+    assert {each["class"] for each in found} <= set(card.classes)
+    assert detector.family == "retinanet"
+
+
+def test_detectors_of_the_package_are_built(workspace: Path) -> None:
+    detector = build_detector(DetectorConfig(name="python:my_package.coco:fcos"), 3)
+    assert detector.family == "fcos"
+    assert detector.information_channels() == 6
 
 
 def test_networks_of_the_package_are_built(workspace: Path) -> None:

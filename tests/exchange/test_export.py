@@ -32,7 +32,7 @@ from acclimate.models import (
     build_network,
     load_network,
     save_network,
-    wrap,
+    wrap_network,
 )
 from acclimate.models.aspp import ASPP
 from acclimate.models.decoders import build_decoder
@@ -194,7 +194,7 @@ def test_what_replaces_adaptive_pooling_is_the_same(size: tuple[int, int]) -> No
 
 def test_networks_that_pad_their_images_are_followed_at_every_size() -> None:
     torch.manual_seed(0)
-    network = wrap(nn.Conv2d(3, 4, 8, stride=8), classes=4, multiple=16).eval()
+    network = wrap_network(nn.Conv2d(3, 4, 8, stride=8), classes=4, multiple=16).eval()
     module = Exported(network, enlarge=False)
     images, free = seen()
     program = torch.export.export(module, (images,), dynamic_shapes={"images": free}).module()
@@ -225,7 +225,7 @@ def test_upernet_over_convnext_is_followed_at_every_size() -> None:
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
         pytest.skip("older releases of PyTorch insist on a proof that they cannot find")
     torch.manual_seed(0)
-    network = wrap(NormedPyramid(), classes=3, multiple=32).eval()
+    network = wrap_network(NormedPyramid(), classes=3, multiple=32).eval()
     module = Exported(network, enlarge=False)
     make_exportable(module)
     program = programs.exported(program_of(module, NoCard())).module()

@@ -22,7 +22,7 @@ from acclimate.models import (
     build_network,
     load_network,
     save_network,
-    wrap,
+    wrap_network,
 )
 from acclimate.models.small import SmallNetwork
 
@@ -77,7 +77,7 @@ class Strict(nn.Module):
 def test_whatever_gives_logits_is_a_network(answer: str) -> None:
     torch.manual_seed(0)
     module = Strict(answer).eval()
-    network = wrap(module, classes=3, preprocessing="none", multiple=8)
+    network = wrap_network(module, classes=3, preprocessing="none", multiple=8)
     assert network.stride == 8
     images = torch.rand(2, 3, 16, 24)
     found = network(images)
@@ -93,7 +93,7 @@ def test_whatever_gives_logits_is_a_network(answer: str) -> None:
 
 def test_preprocessing_heads_and_batch_norm_are_as_asked() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))
-    network = wrap(
+    network = wrap_network(
         module, classes=3, preprocessing="caffe", heads=["2"], head_learning_rate_multiple=7, batch_norm="frozen"
     )
     seen: list[Tensor] = []
@@ -118,7 +118,7 @@ def test_preprocessing_heads_and_batch_norm_are_as_asked() -> None:
 )
 def test_what_cannot_be_a_network_is_told(module: nn.Module, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        wrap(module, **{"classes": 3, **options})
+        wrap_network(module, **{"classes": 3, **options})
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ for arguments in ({}, {"network": "python:other:build"}, {"network": "python:own
 
 def test_a_checkpoint_fills_a_network_that_is_built_already(checkpoint: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 3, 1))
-    network = wrap(module, classes=3)
+    network = wrap_network(module, classes=3)
     loaded, card = load_network(checkpoint, network=network)
     assert loaded is network
     assert card.network.name == "python:own_networks:build"
@@ -193,7 +193,7 @@ def test_a_checkpoint_fills_a_network_that_is_built_already(checkpoint: Path) ->
     images = torch.rand(1, 3, 8, 8)
     assert torch.equal(loaded(images).logits, again(images).logits)
     with pytest.raises(UserError, match="3 classes, the given network of 4"):
-        load_network(checkpoint, network=wrap(nn.Conv2d(3, 4, 1), classes=4))
+        load_network(checkpoint, network=wrap_network(nn.Conv2d(3, 4, 1), classes=4))
 
 
 def test_packages_register_networks_by_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:

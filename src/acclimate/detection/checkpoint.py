@@ -16,6 +16,7 @@ from acclimate.errors import UserError
 from acclimate.io.tensors import write_tensors
 from acclimate.io.validation import validated
 from acclimate.models.checkpoint import FORMAT, KEY, read_card_content, read_checkpoint_tensors
+from acclimate.models.wrapped import allow_code, expect_allowed
 
 
 class DetectorCard(BaseModel):
@@ -44,7 +45,7 @@ def save_detector(path: Path, detector: Detector, *, card: DetectorCard) -> None
     """Writes the detector's tensors and its card to ``path``, atomically."""
     if card.network.name != detector.config.name or len(card.classes) != detector.classes:
         raise ValueError(f"the card describes {card.network.name!r} with {len(card.classes)} classes, not this one")
-    card = card.model_copy(update={"network": detector.config.model_copy(update={"weights": None})})
+    card = card.model_copy(update={"network": detector.config.without_weights()})
     write_tensors(path, detector.state_dict(), key=KEY, card=card.model_dump(mode="json"))
 
 
@@ -57,21 +58,45 @@ def is_detector(path: Path) -> bool:
     return bool(read_card_content(path).get("task") == "detection")
 
 
-def load_detector(path: Path, *, device: torch.device | str = "cpu") -> tuple[Detector, DetectorCard]:
-    """The detector of a checkpoint, in evaluation mode, and its card. The global random state is left as it was.
+def read_detector_card(path: Path) -> DetectorCard:
+    """The card of a detector's checkpoint, without building the detector.
 
     Raises:
-        UserError: the file is missing, damaged, or holds no detector of acclimate.
+        UserError: the file is missing, truncated, of another program, or holds no detector.
     """
     content = read_card_content(path)
     if content.get("task") != "detection":
         raise UserError(f"{path} holds a segmentation network, but a detector is needed here")
-    card = validated(DetectorCard, content, f"{path}: its model card is not valid")
-    tensors = read_checkpoint_tensors(Path(path))
-    detector = build_detector(card.network, len(card.classes), initialised=False)
+    return validated(DetectorCard, content, f"{path}: its model card is not valid")
+
+
+def load_detector(
+    path: Path, *, device: torch.device | str = "cpu", network: Detector | str | None = None
+) -> tuple[Detector, DetectorCard]:
+    """The detector of a checkpoint, in evaluation mode, and its card. The global random state is left as it was.
+
+    Args:
+        path: a file that :func:`save_detector` wrote.
+        device: where the detector goes.
+        network: see :func:`acclimate.models.checkpoint.load_network`.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no detector of acclimate, or one of code that nobody named.
+    """
+    path = Path(path)
+    card = read_detector_card(path)
+    tensors = read_checkpoint_tensors(path)
+    if not isinstance(network, Detector):
+        if network is not None:
+            allow_code(network)
+        expect_allowed(card.network.name, path)
+        with torch.random.fork_rng(devices=[]):
+            network = build_detector(card.network.without_weights(), len(card.classes), initialised=False)
+    elif network.classes != len(card.classes):
+        raise UserError(f"{path} is of {len(card.classes)} classes, the given detector of {network.classes}")
     try:
-        detector.load_state_dict(tensors)
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         summary = " ".join(str(error).split())[:400]
         raise UserError(f"{path}: its tensors are not those of the detector in its card: {summary}") from error
-    return detector.to(device).eval(), card
+    return network.to(device).eval(), card

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import Self
 
+from acclimate.errors import nearest
 from acclimate.io.identity import file_named
+from acclimate.models.config import CODE
 
-DetectorName = Literal["ssd300-vgg16", "ssdlite", "light-ssd"]
 Priors = Literal["coco", "voc"]
 Convention = Literal["torchvision", "ssd.pytorch"]
 DETECTOR_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -25,8 +34,8 @@ class DetectorConfig(BaseModel):
     """A detector's name and options.
 
     Attributes:
-        name: ``ssd300-vgg16`` as published; ``ssdlite``, depthwise separable heads on a pyramid over a backbone; or
-            ``light-ssd``, a compact one that is trained from scratch.
+        name: ``ssd300-vgg16`` as published; ``ssdlite``, depthwise separable heads on a pyramid over a backbone;
+            ``light-ssd``, a compact one that is trained from scratch; or ``python:package.module:factory``.
         priors: sizes of the priors of ``ssd300-vgg16``: those for COCO (21 to 315 pixels; what the code behind ADVENT's
             detector takes for 9 outputs) or for VOC (30 to 315).
         convention: whose normalisation and selection of detections ``ssd300-vgg16`` follows. ``torchvision``: RGB means
@@ -40,11 +49,12 @@ class DetectorConfig(BaseModel):
         frozen_stride: the weights that the backbone's maps up to this stride are made with stay as they are, which
             saves half of a step with 4; None: all are trained.
         width: channels of the first convolution of ``light-ssd``.
+        options: what is handed to the factory of a detector of the user's own: what a recipe writes beside the name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: DetectorName = "ssd300-vgg16"
+    name: str = "ssd300-vgg16"
     priors: Priors = "coco"
     convention: Convention = "torchvision"
     weights: str | None = file_named(None)
@@ -52,10 +62,41 @@ class DetectorConfig(BaseModel):
     backbone: str | None = None
     channels: Annotated[int, Field(ge=8, le=512)] | None = None
     frozen_stride: Literal[2, 4, 8, 16] | None = None
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_else_is_for_the_users_code(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not str(values.get("name", "")).startswith(CODE):
+            return values
+        given: Any = {key: value for key, value in values.items() if key != "name"}
+        if list(given) == ["options"] and isinstance(given["options"], Mapping):
+            given = given["options"]
+        return {"name": values["name"], "options": given}
+
+    @field_validator("name")
+    @classmethod
+    def _some_detectors(cls, name: str) -> str:
+        if name not in DETECTOR_OPTIONS and not name.startswith(CODE):
+            known = f"{', '.join(DETECTOR_OPTIONS)} or {CODE}package.module:factory"
+            raise ValueError(f"no detector is called {name!r}{nearest(name, DETECTOR_OPTIONS)} (known: {known})")
+        return name
 
     @model_validator(mode="after")
     def _no_option_of_another_detector(self) -> Self:
-        for key in type(self).model_fields.keys() - {"name", *DETECTOR_OPTIONS[self.name]}:
+        for key in type(self).model_fields.keys() - {"name", *DETECTOR_OPTIONS.get(self.name, ("options",))}:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"detector {self.name!r} has no option {key!r}; remove it or choose another network")
         return self
+
+    @model_serializer(mode="wrap")
+    def _what_it_has(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        own = self.name.startswith(CODE)
+        return {key: value for key, value in values.items() if key == "name" or (key == "options") == own}
+
+    def without_weights(self) -> Self:
+        """The same detector with random initial weights, as it is built for a checkpoint to fill."""
+        if self.options.get("weights") is not None:
+            return self.model_copy(update={"options": {**self.options, "weights": None}})
+        return self.model_copy(update={"weights": None})

@@ -20,6 +20,8 @@ CHECKED, UNDECIDED = 2, 0.02
 """How many images are compared, and which share of the detections may be others: of two boxes that overlap by just as
 much as is allowed, or the last ones that are kept, rounding chooses."""
 
+_BESIDE = [[-2.0, -2.0, -1.0, -1.0], [-4.0, -4.0, -3.0, -3.0]]
+
 
 class ExportedDetector(nn.Module):
     """What is exported: an RGB image (1, 3, H, W) in [0, 1], at the size the detector was trained on, to detections.
@@ -45,26 +47,18 @@ class ExportedDetector(nn.Module):
         They are what non-maximum suppression leaves; ``all_boxes`` (P, 4) and ``all_scores`` (P, classes) are those of
         every prior.
         """
-        ssd = self.detector.ssd
-        _, logits, offsets = self.detector.heads(images)
-        boxes, scores = self.decoded(logits, offsets)
-        candidates = min(ssd.topk_candidates, len(boxes))
-        top, places = scores.topk(candidates, dim=0)
-        classes = torch.arange(scores.shape[1], device=scores.device).expand_as(top).reshape(-1)
-        top, found = top.reshape(-1), boxes[places.reshape(-1)]
+        output = self.detector(images, self.priors)
+        boxes, scores = self.detector.decoded(output, self.size[::-1])
+        top, places, classes = self.detector.candidates(scores, output.maps)
+        found, rules = boxes[places], self.detector.module
         # boxes of different classes never overlap where each class has a place of its own
         apart = found + classes[:, None] * (max(self.size) + 1.0)
-        sure = (top > ssd.score_thresh).nonzero()[:, 0]
-        kept = sure[nms(apart[sure], top[sure], ssd.nms_thresh)][: ssd.detections_per_img]
+        sure = (top > rules.score_thresh).nonzero()[:, 0]
+        # exporters take it that suppression leaves two boxes or more: two beside the picture, which come last, do
+        boxes_seen = torch.cat([apart[sure], apart.new_tensor(_BESIDE)])
+        left = nms(boxes_seen, torch.cat([top[sure], top.new_tensor([-1.0, -2.0])]), rules.nms_thresh)[: -len(_BESIDE)]
+        kept = sure[left][: rules.detections_per_img]
         return found[kept], top[kept], classes[kept], boxes, scores
-
-    def decoded(self, logits: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """(P, 4) boxes in pixels, clipped to the image, and (P, classes) scores of the first image of a batch."""
-        boxes = self.detector.ssd.box_coder.decode_single(offsets[0], self.priors)
-        width, height = self.size
-        sides = zip(boxes.unbind(dim=1), (width, height, width, height), strict=True)
-        clipped = torch.stack([values.clamp(0, side) for values, side in sides], dim=1)
-        return clipped, logits[0].softmax(dim=-1)[:, 1:]
 
 
 def export_detector(checkpoint: Path, output: Path, *, tolerance: float = 1e-4) -> list[Comparison]:
@@ -105,7 +99,7 @@ def _compared(module: ExportedDetector, run: Run, *, seed: int) -> list[Comparis
     images = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear").contiguous()
     with torch.no_grad():
         output = module.detector(images)
-        expected_boxes, expected_scores = module.decoded(output.logits, output.offsets)
+        expected_boxes, expected_scores = module.detector.decoded(output, (height, width))
         expected = module.detector.detections(output, (height, width))[0]
     boxes, scores, classes, all_boxes, all_scores = run(images)
     others = _others(Detection(boxes, classes, scores), expected)

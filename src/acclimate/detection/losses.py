@@ -1,11 +1,13 @@
 """Entropy of a detector's predictions: over all anchors of all maps (MinEnt), and as maps for a discriminator (AdvEnt).
 
-ADVENT appendix A. Pure functions; ``maps`` are the shapes of the feature maps, whose anchors follow each other in the
-order map, row, column, anchor.
+ADVENT appendix A speaks of a softmax; what stands for it where every class has a sigmoid is a choice of ours. Pure
+functions; ``maps`` are the shapes of the feature maps, whose anchors follow each other in the order map, row, column,
+anchor.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from acclimate.losses import weighted_self_information
+from acclimate.precision import full_precision
 
 Reduction = Literal["mean", "sum"]
 Padding = Literal["corner", "centred"]
@@ -45,18 +48,39 @@ def box_self_information(logits: Tensor, *, background: bool = True) -> Tensor:
     return weighted_self_information(seen.transpose(1, 2)).transpose(1, 2)
 
 
-def box_entropy(logits: Tensor, *, background: bool = True) -> Tensor:
-    """The normalised entropy of every anchor, (B, P) in [0, 1] (ADVENT eq. 11)."""
-    return box_self_information(logits, background=background).sum(dim=2)
+def per_class_self_information(logits: Tensor) -> Tensor:
+    """-P log P of yes and of no, class by class, divided by C log 2, of every anchor.
+
+    The counterpart of :func:`box_self_information` for C sigmoids: what may turn out is not one of C classes but yes or
+    no for each of them. Over all 2C the sum is the mean of C binary entropies, each divided by its largest value.
+
+    Args:
+        logits: (B, P, C).
+
+    Returns:
+        (B, P, 2C), non-negative: first yes for every class, then no.
+    """
+    logits = full_precision(logits)
+    both = torch.cat([logits, -logits], dim=-1)
+    return both.sigmoid() * functional.logsigmoid(both) / (-logits.shape[-1] * math.log(2))
 
 
-def box_entropy_loss(logits: Tensor, *, reduction: Reduction = "mean", background: bool = True) -> Tensor:
+def box_entropy(information: Tensor) -> Tensor:
+    """The normalised entropy of every anchor, (B, P) in [0, 1], of its self-information (B, P, n) (ADVENT eq. 11)."""
+    return information.sum(dim=2)
+
+
+def box_entropy_loss(information: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The entropy over all anchors of all maps (ADVENT eq. 12), mean over the images of the batch.
 
     Eq. 12 sums. ``mean`` also divides by the number of anchors (8,732 in SSD-300), as the segmentation loss divides by
     the number of pixels; the two differ by that factor in the weight only.
+
+    Args:
+        information: (B, P, n), self-information of every anchor.
+        reduction: over anchors.
     """
-    entropy = box_entropy(logits, background=background)
+    entropy = box_entropy(information)
     per_image = entropy.sum(dim=1) if reduction == "sum" else entropy.mean(dim=1)
     return per_image.mean()
 

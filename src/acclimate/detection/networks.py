@@ -1,4 +1,4 @@
-"""The detectors by name: SSD-300 on VGG-16, SSDLite on any backbone, and a light one trained from scratch."""
+"""The detectors by name: SSD-300 on VGG-16, SSDLite on any backbone, a light one from scratch, and the user's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from torchvision.ops import Conv2dNormActivation
 
 from acclimate.detection.config import Convention, DetectorConfig, Priors
 from acclimate.detection.detector import Detector
+from acclimate.detection.ssd import SSDDetector
 from acclimate.detection.ssdlite import build_ssdlite, ssdlite_priors
+from acclimate.detection.wrapped import detector_of_code
+from acclimate.models.config import CODE
 from acclimate.models.preprocessing import PREPROCESSINGS
 from acclimate.models.weights import IMAGENET, downloaded, load_backbone, read_tensors
 
@@ -35,7 +38,7 @@ CANDIDATES = 200
 BACKBONE, CHANNELS = "torchvision/mobilenet_v2", 96
 """Of ``ssdlite``, where its config does not say."""
 BACKGROUND_BELOW, BODY_MULTIPLE = 0.4, 0.1
-"""Of ``ssdlite``: see :class:`acclimate.detection.detector.Detector`."""
+"""Of ``ssdlite``: see :class:`acclimate.detection.ssd.SSDDetector`, and the learning rate of its backbone."""
 
 DETECTORS: dict[str, str] = {
     "ssd300-vgg16": "SSD-300 on VGG-16 (detection; ADVENT appendix A)",
@@ -52,20 +55,22 @@ def build_detector(config: DetectorConfig, classes: int, *, initialised: bool = 
         config: name and options.
         classes: number of classes without the background.
         initialised: whether parameters get initial values; otherwise they hold whatever is in memory, for a checkpoint
-            that is about to overwrite them.
+            that is about to overwrite them. Code of the user's own is called in either case.
 
     Raises:
-        UserError: weights that cannot be had.
+        UserError: weights or code that cannot be had.
     """
+    if config.name.startswith(CODE):
+        return detector_of_code(config, classes)
     make = {"ssd300-vgg16": _ssd300, "ssdlite": _ssdlite, "light-ssd": _light}[config.name]
     if initialised:
         return make(config, classes)
     with torch.device("meta"):
-        ssd = make(config.model_copy(update={"weights": None}), classes).ssd
+        ssd = make(config.without_weights(), classes).module
     # what is computed from the config alone must be real: priors and normalisation
     ssd.to_empty(device="cpu")
     ssd.anchor_generator = _priors(config)
-    return _wrapped(ssd, config, classes)
+    return _detector(ssd, config, classes)
 
 
 def _ssd300(config: DetectorConfig, classes: int) -> Detector:
@@ -76,7 +81,7 @@ def _ssd300(config: DetectorConfig, classes: int) -> Detector:
         ssd.detections_per_img = CANDIDATES * classes
     if config.weights is not None:
         _load_vgg(ssd.backbone, config.weights)
-    return _wrapped(ssd, config, classes)
+    return _detector(ssd, config, classes)
 
 
 def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
@@ -87,22 +92,22 @@ def _priors(config: DetectorConfig) -> DefaultBoxGenerator:
     return DefaultBoxGenerator(LIGHT_RATIOS, scales=LIGHT_SCALES, steps=LIGHT_STEPS)
 
 
-def _wrapped(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
+def _detector(ssd: SSD, config: DetectorConfig, classes: int) -> Detector:
     if config.name == "ssd300-vgg16":
-        return Detector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
+        return SSDDetector(ssd, config, classes, mean=MEANS[config.convention], std=(1 / 255,) * 3)
     if config.name == "light-ssd":
         constants = PREPROCESSINGS["imagenet"]
-        return Detector(ssd, config, classes, mean=constants.mean, std=constants.std)
+        return SSDDetector(ssd, config, classes, mean=constants.mean, std=constants.std)
     features: Any = ssd.backbone
     constants = PREPROCESSINGS[features.body.preprocessing]
-    return Detector(
+    return SSDDetector(
         ssd,
         config,
         classes,
         mean=constants.mean,
         std=constants.std,
         background_below=BACKGROUND_BELOW,
-        body_multiple=BODY_MULTIPLE if config.weights else 1.0,
+        rates={"backbone.body": BODY_MULTIPLE} if config.weights else None,
     )
 
 
@@ -114,7 +119,7 @@ def _ssdlite(config: DetectorConfig, classes: int) -> Detector:
         channels=config.channels or CHANNELS,
         frozen_stride=config.frozen_stride,
     )
-    return _wrapped(ssd, config, classes)
+    return _detector(ssd, config, classes)
 
 
 def _load_vgg(extractor: Any, weights: str) -> None:
@@ -180,4 +185,4 @@ def _light(config: DetectorConfig, classes: int) -> Detector:
     anchors = _priors(config)
     head = SSDHead(features.channels, anchors.num_anchors_per_location(), classes + 1)
     ssd = SSD(features, anchors, (192, 192), classes + 1, head=head)
-    return _wrapped(ssd, config, classes)
+    return _detector(ssd, config, classes)

@@ -8,7 +8,7 @@ from typing import Any
 
 from acclimate.data.places import places_read
 from acclimate.detection.check import check_boxes
-from acclimate.detection.checkpoint import DetectorCard, is_detector, load_detector
+from acclimate.detection.checkpoint import is_detector, read_detector_card
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
 from acclimate.detection.exporting import export_detector
 from acclimate.detection.labelling import BoxSelection, label_boxes
@@ -50,11 +50,6 @@ def open_boxed_sets(recipe: Any, source: str, target: str, *, scores: bool) -> d
     }
 
 
-def detector_card(path: Path) -> DetectorCard:
-    """The card of a detector's checkpoint."""
-    return load_detector(path)[1]
-
-
 def score_detector(stage: Any, place: Any, *, model: str) -> None:
     """Scores a detector, as :class:`acclimate.stages.evaluate.ScoredModels` says."""
     context = stage.context
@@ -76,7 +71,7 @@ def score_detector(stage: Any, place: Any, *, model: str) -> None:
 
 def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None, team: Team = ALONE) -> Row:
     """The row of a detector's checkpoint on a set with boxes, whose images the team shares."""
-    card = detector_card(path)
+    card = read_detector_card(path)
     request = DetectionEvaluateRequest(
         name=str(path.parent.name or path.stem),
         method=card.method or "",
@@ -109,7 +104,7 @@ def label_with_detector(
         UserError: the data or the selection are at fault, or the folder is taken.
     """
     chosen = validated(BoxSelection, selection, "the selection")
-    images = open_boxes(data, split=split, class_space=detector_card(path).space())
+    images = open_boxes(data, split=split, class_space=read_detector_card(path).space())
     if team.first:
         claim_folder(output, "label", reads=[path, *places_read(images)])
     counts = label_boxes(path, images, selection=chosen, folder=output, device=team.device, team=team)
@@ -135,13 +130,13 @@ __all__ = [
     "BOXED_DATASETS",
     "box_stats",
     "check_boxes",
-    "detector_card",
     "export_detector",
     "is_detector",
     "label_with_detector",
     "open_boxed_sets",
     "open_boxes",
     "predict_boxes",
+    "read_detector_card",
     "score_checkpoint",
     "score_detector",
     "what_ships",

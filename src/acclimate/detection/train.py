@@ -98,7 +98,7 @@ class DetectorTraining:
     def save(self, path: Path, network: Any) -> None:
         """Writes the trained detector with its card."""
         card = DetectorCard(
-            network=self.network.model_copy(update={"weights": None}),
+            network=self.network.without_weights(),
             class_space=self.class_space.name,
             classes=self.class_space.classes,
             colours=self.class_space.colours,

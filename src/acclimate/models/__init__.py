@@ -6,7 +6,7 @@ from acclimate.models.discriminator import FineGrainedDiscriminator, OutputDiscr
 from acclimate.models.network import Level, Output, ParameterGroup, Region, SegmentationNetwork, evaluation_mode
 from acclimate.models.registry import NETWORKS, build_network
 from acclimate.models.resize import upsample
-from acclimate.models.wrapped import wrap
+from acclimate.models.wrapped import wrap_network
 
 __all__ = [
     "NETWORKS",
@@ -27,5 +27,5 @@ __all__ = [
     "read_card",
     "save_network",
     "upsample",
-    "wrap",
+    "wrap_network",
 ]

@@ -23,7 +23,7 @@ _allowed: set[str] = set()
 
 
 class WrappedNetwork(SegmentationNetwork):
-    """A module as a segmentation network; see :func:`wrap`."""
+    """A module as a segmentation network; see :func:`wrap_network`."""
 
     Options = CodeOptions
     summary = "a module of the user's own"
@@ -110,7 +110,7 @@ class WrappedNetwork(SegmentationNetwork):
         self.stride = side / output.logits.shape[2]
 
 
-def wrap(
+def wrap_network(
     module: nn.Module,
     *,
     classes: int,
@@ -120,7 +120,7 @@ def wrap(
     head_learning_rate_multiple: float = 1.0,
     batch_norm: BatchNormSetting | None = None,
 ) -> SegmentationNetwork:
-    """A module of one's own as a network that every method can train.
+    """A module of one's own as a segmentation network that every method can train.
 
     Args:
         module: images (B, 3, H, W), preprocessed, to logits (B, C, h, w); or to a mapping with ``out`` or ``logits``,
@@ -165,40 +165,52 @@ def expect_allowed(name: str, path: object) -> None:
     if name.startswith(CODE) and name not in _allowed:
         raise UserError(
             f"{path} holds a network that is built by code of your own, {name}, and a file of weights must not be what "
-            f"imports code: if you trust it, name it yourself with --network {name}, or in Python with "
-            "load_network(path, network=...)"
+            f"imports code: if you trust it, name it yourself with --network {name}, or in Python with network=... "
+            "where it is loaded"
         )
 
 
-def from_code(config: NetworkConfig, classes: int) -> SegmentationNetwork:
-    """Calls the factory that ``python:package.module:factory`` names with ``classes`` and the options.
+def module_of_code(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """What the factory that ``python:package.module:factory`` names makes of ``classes`` and the options.
 
     Raises:
         UserError: it cannot be imported or called, or gives no module.
     """
-    place, _, name = config.name.removeprefix(CODE).partition(":")
-    if not place or not name:
-        raise UserError(f"network {config.name!r} names no code; write {CODE}package.module:factory")
+    place, _, within = name.removeprefix(CODE).partition(":")
+    if not place or not within:
+        raise UserError(f"network {name!r} names no code; write {CODE}package.module:factory")
     try:
         factory: Any = import_module(place)
-        for part in name.split("."):
+        for part in within.split("."):
             factory = getattr(factory, part)
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"network {config.name!r} cannot be imported ({error}); install the package, or put the folder that holds "
+            f"network {name!r} cannot be imported ({error}); install the package, or put the folder that holds "
             "it into the environment variable PYTHONPATH"
         ) from error
-    options = config.options.model_dump()
     try:
-        network = factory(classes=classes, **options)
+        module = factory(classes=classes, **options)
     except TypeError as error:
         raise UserError(
-            f"network {config.name!r} cannot be called with classes={classes} and the options {options}: {error}"
+            f"network {name!r} cannot be called with classes={classes} and the options {dict(options)}: {error}"
         ) from error
-    if not isinstance(network, nn.Module):
-        raise UserError(f"network {config.name!r} gives {type(network).__name__}, not a torch module")
+    if not isinstance(module, nn.Module):
+        raise UserError(f"network {name!r} gives {type(module).__name__}, not a torch module")
+    return module
+
+
+def from_code(config: NetworkConfig, classes: int) -> SegmentationNetwork:
+    """The segmentation network that code of the user's own makes; see :func:`module_of_code`.
+
+    Raises:
+        UserError: it cannot be made, or is none.
+    """
+    network = module_of_code(config.name, classes, config.options.model_dump())
+    task = getattr(network, "task", "segmentation")
+    if task != "segmentation":
+        raise UserError(f"network {config.name!r} is one for {task}: the recipe has to say task: {task}")
     if not isinstance(network, SegmentationNetwork):
-        network = wrap(network, classes=classes)
+        network = wrap_network(network, classes=classes)
     network.config = config
     if isinstance(network, WrappedNetwork):
         network.name = config.name  # type: ignore[misc]

@@ -12,10 +12,10 @@ from acclimate.methods.trainable import Losses
 
 
 class DetectionAdaBN(DetectionMethod):
-    """SSD's loss on the source and a forward pass of each target batch without any loss.
+    """The detector's loss on the source and a forward pass of each target batch without any loss.
 
-    Only running statistics notice the target; a detector without batch norm (``light-ssd``) learns what source-only
-    does.
+    Only running statistics notice the target; a detector without any that move (``light-ssd``, or torchvision's with
+    their ``FrozenBatchNorm2d``) learns what source-only does.
     """
 
     name = "adabn"

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from acclimate.detection.detector import Detector, DetectorOutput
 from acclimate.detection.discriminator import MapDiscriminator
-from acclimate.detection.losses import Padding, box_self_information, stacked_maps
-from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionMethod, DetectionSetting
+from acclimate.detection.losses import Padding, stacked_maps
+from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionSetting, EntropyMethod
 from acclimate.detection.sample import DetectionBatch
 from acclimate.losses import domain_loss
 from acclimate.losses.adversarial import AdversarialLoss
@@ -36,7 +36,7 @@ class DetectionAdvEntOptions(DetectionAdaptingOptions):
     discriminator_layers: int = Field(default=5, ge=1, le=5)
 
 
-class DetectionAdvEnt(DetectionMethod):
+class DetectionAdvEnt(EntropyMethod):
     """Min-max game between the detector and a discriminator of its self-information maps.
 
     The order of a step is that of segmentation: the source's loss; the target's maps scored as if they were source,
@@ -50,9 +50,8 @@ class DetectionAdvEnt(DetectionMethod):
 
     def __init__(self, network: Detector, *, options: DetectionAdvEntOptions, setting: DetectionSetting) -> None:
         super().__init__(network, options=options, setting=setting)
-        classes = network.outputs if options.background else network.classes
         self.discriminator = MapDiscriminator(
-            classes * sum(network.anchors_per_cell),
+            self.information_channels * sum(network.anchors_per_cell),
             width=options.discriminator_width,
             layers=options.discriminator_layers,
         )
@@ -60,8 +59,7 @@ class DetectionAdvEnt(DetectionMethod):
 
     def discriminator_input(self, output: DetectorOutput) -> Tensor:
         """(B, channels, h, w): the self-information of all anchors, stacked and zero-padded."""
-        information = box_self_information(output.logits, background=self.options.background)
-        return stacked_maps(information, output.maps, padding=self.options.padding)
+        return stacked_maps(self.information(output), output.maps, padding=self.options.padding)
 
     def losses(self, source: DetectionBatch, target: DetectionBatch | None, step: int) -> Iterator[Losses]:
         assert target is not None

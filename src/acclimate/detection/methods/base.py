@@ -1,4 +1,4 @@
-"""What detection methods share: the supervised loss of SSD."""
+"""What detection methods share: the supervised loss of their detector, and what entropies are made of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+from torch import Tensor
 
 from acclimate.detection.detector import Detector, DetectorOutput
 from acclimate.detection.sample import DetectionBatch
@@ -17,7 +18,7 @@ class DetectionOptions(BaseModel):
     """Settings every detection method has.
 
     Attributes:
-        localisation_weight: weight of the boxes' smooth L1 against the classification loss (1 in SSD).
+        localisation_weight: weight of the boxes' loss against the classification loss (1 in SSD, RetinaNet and FCOS).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,7 +31,7 @@ class DetectionAdaptingOptions(DetectionOptions):
 
     Attributes:
         background: whether the background is one of the classes of the entropies. ADVENT does not say; the 9 outputs
-            of the network are taken.
+            of the network are taken. Detectors without one (RetinaNet, FCOS) cannot leave it out.
     """
 
     background: bool = True
@@ -55,7 +56,7 @@ class DetectionMethod(Trainable[DetectionBatch]):
         self.setting = setting
 
     def supervised(self, batch: DetectionBatch) -> tuple[Losses, DetectorOutput]:
-        """SSD's loss on a batch with boxes, and the output it came from."""
+        """The detector's own loss on a batch with boxes, and the output it came from."""
         assert batch.boxes is not None
         output: DetectorOutput = self.network(batch.images)
         losses = self.network.loss(output, batch.boxes)
@@ -64,3 +65,21 @@ class DetectionMethod(Trainable[DetectionBatch]):
             "localisation": Term(losses["localisation"], self.options.localisation_weight, "supervised"),
         }
         return terms, output
+
+
+class EntropyMethod(DetectionMethod):
+    """A method that looks at the self-information of every prior, as the detector's family has it.
+
+    Attributes:
+        information_channels: how many values that is per prior.
+    """
+
+    options: DetectionAdaptingOptions
+
+    def __init__(self, network: Detector, *, options: DetectionAdaptingOptions, setting: DetectionSetting) -> None:
+        super().__init__(network, options=options, setting=setting)
+        self.information_channels = network.information_channels(background=options.background)
+
+    def information(self, output: DetectorOutput) -> Tensor:
+        """(B, P, n), see :meth:`acclimate.detection.detector.Detector.information`."""
+        return self.network.information(output, background=self.options.background)

@@ -69,7 +69,7 @@ class DetectionMeanTeacherOptions(DetectionOptions):
 
 
 class DetectionMeanTeacher(DetectionMethod):
-    """SSD's loss on the source, and on strongly changed target pictures against the boxes of the teacher."""
+    """The detector's loss on the source, and on strongly changed target pictures against the boxes of the teacher."""
 
     name = "mean_teacher"
     summary = "boxes of a mean teacher, learned on strongly changed target pictures (Unbiased and Adaptive Teacher)"

@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat
 
 from acclimate.detection.detector import DetectorOutput
 from acclimate.detection.losses import Reduction, box_entropy_loss
-from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionMethod
+from acclimate.detection.methods.base import DetectionAdaptingOptions, EntropyMethod
 from acclimate.detection.sample import DetectionBatch
 from acclimate.methods.trainable import Losses, Term
 
@@ -26,7 +26,7 @@ class DetectionMinEntOptions(DetectionAdaptingOptions):
     reduction: Reduction = "mean"
 
 
-class DetectionMinEnt(DetectionMethod):
+class DetectionMinEnt(EntropyMethod):
     """L_det(source) + lambda_ent * L_ent(target), L_ent of eq. 11-12."""
 
     name = "minent"
@@ -39,6 +39,5 @@ class DetectionMinEnt(DetectionMethod):
         yield self.supervised(source)[0]
 
         output: DetectorOutput = self.network(target.images)
-        options = self.options
-        entropy = box_entropy_loss(output.logits, reduction=options.reduction, background=options.background)
-        yield {"entropy": Term(entropy, options.entropy_weight)}
+        entropy = box_entropy_loss(self.information(output), reduction=self.options.reduction)
+        yield {"entropy": Term(entropy, self.options.entropy_weight)}

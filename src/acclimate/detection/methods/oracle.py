@@ -10,10 +10,10 @@ from acclimate.methods.trainable import Losses
 
 
 class DetectionOracle(DetectionMethod):
-    """SSD's loss on the target's boxes. The batch named ``source`` holds target images here."""
+    """The detector's loss on the target's boxes. The batch named ``source`` holds target images here."""
 
     name = "oracle"
-    summary = "SSD's loss on the target's own boxes; the upper bound"
+    summary = "the detector's loss on the target's own boxes; the upper bound"
     trains_on = "target"
     sees_target = False
 

@@ -10,10 +10,10 @@ from acclimate.methods.trainable import Losses
 
 
 class DetectionSourceOnly(DetectionMethod):
-    """SSD's loss on the source."""
+    """The detector's loss on the source."""
 
     name = "source_only"
-    summary = "SSD's loss on the source; the lower bound"
+    summary = "the detector's loss on the source; the lower bound"
     sees_target = False
 
     def losses(self, source: DetectionBatch, target: DetectionBatch | None, step: int) -> Iterator[Losses]:
