@@ -16,10 +16,12 @@ from acclimate.detection.methods import DETECTION_METHODS, detection_method
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.task import (
     BOXED_DATASETS,
+    PseudoLabelledBoxes,
     box_stats,
     check_boxes,
     export_detector,
     is_detector,
+    label_target,
     label_with_detector,
     open_boxed_sets,
     open_boxes,
@@ -38,6 +40,7 @@ from acclimate.models.checkpoint import read_card
 from acclimate.models.config import NetworkConfig
 from acclimate.stages.data import named_sets, open_sets
 from acclimate.stages.evaluate import EvaluateStage, ScoredModels, score_networks
+from acclimate.stages.label import label_with_networks, with_pseudo_labels
 from acclimate.stages.stage import MODEL, Place, RunData
 from acclimate.stages.train import TrainRequest
 from acclimate.stages.training import SegmentationTraining
@@ -60,6 +63,8 @@ class Task:
         open: the data sets of a recipe, given its ``evaluate`` stages.
         card: what is known of a checkpoint.
         score: carries out an ``evaluate`` stage.
+        label: carries out a ``label`` stage; gives what it cost.
+        pseudo_labelled: a set with the pseudo-labels of a finished ``label`` stage's folder in place of its own labels.
         examined: whether its models predict label maps, which the doctor can look at.
     """
 
@@ -72,6 +77,8 @@ class Task:
     open: Callable[[Any, Sequence[EvaluateStage]], RunData]
     card: Callable[[Path], Any]
     score: Callable[[ScoredModels, Place], None]
+    label: Callable[[Any, Place], dict[str, Any]]
+    pseudo_labelled: Callable[[Any, Path], Any]
     examined: bool = False
 
     def options(self, name: str, values: dict[str, Any]) -> BaseModel:
@@ -99,6 +106,8 @@ TASKS: dict[str, Task] = {
         open_sets,
         read_card,
         score_networks,
+        label_with_networks,
+        with_pseudo_labels,
         examined=True,
     ),
     "detection": Task(
@@ -111,6 +120,8 @@ TASKS: dict[str, Task] = {
         _open_boxed,
         read_detector_card,
         partial(score_detector, model=MODEL),
+        partial(label_target, model=MODEL),
+        PseudoLabelledBoxes,
     ),
 }
 """Every task by name."""

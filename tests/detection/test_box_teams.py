@@ -10,12 +10,13 @@ from PIL import Image
 
 from acclimate.detection.classes import SCENES_THINGS
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
-from acclimate.detection.labelling import BoxSelection, label_boxes
+from acclimate.detection.labelling import label_boxes
 from acclimate.detection.predict import predict_boxes
 from acclimate.detection.protocols import detection_protocol
 from acclimate.detection.registry import open_boxes
 from acclimate.detection.sample import BoxedDataset
 from acclimate.evaluation.inputs import inputs_named
+from acclimate.pseudo.boxes import BoxSelection
 from acclimate.training.team import ALONE, Team
 from team_of_threads import in_a_team
 

@@ -227,7 +227,7 @@ def test_a_detectors_boxes_become_labels_that_the_coco_reader_reads(small_run: P
         ({"network": {"name": "light-ssd", "priors": "voc"}}, "priors"),
         ({"stages": {"a": {"train": "dacs"}}}, "detection method"),
         ({"stages": {"a": {"train": "minent", "options": {"entropy_wight": 1}}}}, "entropy_weight"),
-        ({"stages": {"a": {"train": "source_only"}, "b": {"label": "a"}}}, "label"),
+        ({"stages": {"a": {"train": "source_only"}, "b": {"translate": "cyclegan"}}}, "translate"),
         (
             {"stages": {"a": {"train": "source_only"}, "b": {"evaluate": [{"name": "x", "of": ["a", "a"]}]}}},
             "one by one",

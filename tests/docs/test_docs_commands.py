@@ -15,9 +15,9 @@ from reader_workspace import write_ids, write_picture
 
 from acclimate.cli.app import app, main
 from acclimate.data.registry import DATASETS
-from acclimate.detection.labelling import BoxSelection
 from acclimate.detection.registry import BOXED_DATASETS
 from acclimate.io.plugins import names_added
+from acclimate.pseudo.boxes import BoxSelection
 from acclimate.pseudo.thresholds import Selection
 from acclimate.recipe.load import TrainStage, load_recipe, parse_override, validated
 

@@ -8,15 +8,16 @@ from pydantic import BaseModel
 from test_docs_tables import defaults
 
 from acclimate.detection.config import DetectorConfig
-from acclimate.detection.labelling import BoxSelection
 from acclimate.detection.methods.advent import DetectionAdvEntOptions
-from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionOptions
+from acclimate.detection.methods.base import DetectionAdaptingOptions, DetectionOptions, DetectionPseudoLabelOptions
 from acclimate.detection.methods.mean_teacher import DetectionMeanTeacherOptions
 from acclimate.detection.methods.minent import DetectionMinEntOptions
 from acclimate.detection.networks import DETECTORS
 from acclimate.detection.registry import BOXED_DATASETS
 from acclimate.detection.settings import DetectionTraining
 from acclimate.detection.transforms import BoxTransform
+from acclimate.pseudo.boxes import BoxSelection
+from acclimate.stages.label_boxes import LabelBoxesStage
 from acclimate.training.settings import TrainingSettings
 
 FOUND = {table[0][0]: table[1:] for table in tables(ROOT / "docs" / "methods" / "detection.md")}
@@ -26,10 +27,12 @@ FOUND = {table[0][0]: table[1:] for table in tables(ROOT / "docs" / "methods" / 
     ("heading", "model", "without"),
     [
         ("option of every method", DetectionOptions, None),
-        ("option of minent and advent", DetectionAdaptingOptions, DetectionOptions),
+        ("option of pseudo-labels", DetectionPseudoLabelOptions, DetectionOptions),
+        ("option of minent and advent", DetectionAdaptingOptions, DetectionPseudoLabelOptions),
         ("option of minent", DetectionMinEntOptions, DetectionAdaptingOptions),
         ("option of mean_teacher", DetectionMeanTeacherOptions, DetectionOptions),
         ("option of advent", DetectionAdvEntOptions, DetectionAdaptingOptions),
+        ("key of a label stage", LabelBoxesStage, None),
         ("key of a selection", BoxSelection, None),
         ("key of training", DetectionTraining, TrainingSettings),
         ("key of a transform", BoxTransform, None),

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from team_of_threads import in_a_team
 
 from acclimate.cli import several
 from acclimate.data.class_spaces import class_space
@@ -39,6 +38,7 @@ from acclimate.stages.predict import Wanted, predict_inputs
 from acclimate.stages.translate import TranslateRequest, _finish, _function, _write_images
 from acclimate.training.team import ALONE, Team
 from acclimate.translation.settings import CycleGanOptions, TranslationTraining, Writing
+from team_of_threads import in_a_team
 
 SIZE = (64, 32)
 IMAGES = 7

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from acclimate.data.class_space import ClassSpace
 from acclimate.data.sample import Image
-from acclimate.detection.checkpoint import load_detector
+from acclimate.data.wrappers import MANIFEST
+from acclimate.detection.checkpoint import load_detector, read_detector_card
 from acclimate.detection.detector import Detection
 from acclimate.detection.evaluate import detected
 from acclimate.detection.sample import BoxedDataset
-from acclimate.errors import unknown
-from acclimate.io.files import write_json
+from acclimate.errors import UserError
+from acclimate.io.checksums import digests_in, write_verified_json
+from acclimate.io.files import hash_of_file, write_json
 from acclimate.io.progress import progress
+from acclimate.pseudo.boxes import BoxSelection
+from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.team import ALONE, Team
-
-Score = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class BoxSelection(BaseModel):
-    """Which detections become pseudo-labels.
-
-    Attributes:
-        threshold: the score from which a box is one.
-        by_class: class name -> its own threshold.
-        crowd_from: boxes with scores from here to the threshold are written as crowds, which are neither trained on nor
-            scored; None: they are left out.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    threshold: Score = 0.5
-    by_class: dict[str, Score] = Field(default_factory=dict)
-    crowd_from: Score | None = None
 
 
 def label_boxes(
@@ -45,6 +30,8 @@ def label_boxes(
     selection: BoxSelection,
     folder: Path,
     device: str,
+    size: tuple[int, int] | None = None,
+    title: str = "label",
     team: Team = ALONE,
 ) -> dict[str, int]:
     """Writes ``annotations/SPLIT.json`` with the boxes, their scores and the images' names and sizes.
@@ -57,6 +44,8 @@ def label_boxes(
         selection: which detections are written.
         folder: the folder to write to; of several processes, the first one does.
         device: of this process.
+        size: (width, height) that the detector sees; None: as its card says.
+        title: of the bar.
         team: who shares the images; what is written does not depend on it.
 
     Returns:
@@ -66,24 +55,21 @@ def label_boxes(
         UserError: the checkpoint is no detector, or the selection names a class that it does not have.
     """
     detector, card = load_detector(checkpoint, device=device)
-    for name in selection.by_class:
-        if name not in card.classes:
-            raise unknown("class of the detector", name, card.classes)
-    least = [selection.by_class.get(name, selection.threshold) for name in card.classes]
+    least = selection.thresholds(card.classes)
     mine = team.share(range(len(data)))
     labelled = []
-    with progress("label", len(mine), silent=not team.first) as bar:
+    with progress(title, len(mine), silent=not team.first) as bar:
         for index in mine:
             image = data.image(index)
-            found = detected(detector, image, size=card.input_size, device=device)
+            found = detected(detector, image, size=size or card.input_size, device=device)
             labelled.append((_described(data, index, image), _chosen(found, least, selection.crowd_from)))
             bar.advance()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for described, chosen in team.in_order(labelled):
-        images.append(described)
+    for entry, chosen in team.in_order(labelled):
+        images.append(entry)
         for each in chosen:
-            annotations.append({"id": len(annotations) + 1, "image_id": described["id"], **each})
+            annotations.append({"id": len(annotations) + 1, "image_id": entry["id"], **each})
     counts = {
         name: sum(each["category_id"] == place and not each["iscrowd"] for each in annotations)
         for place, name in enumerate(card.classes, start=1)
@@ -91,15 +77,78 @@ def label_boxes(
     categories = [{"id": place, "name": name} for place, name in enumerate(card.classes, start=1)]
     content = {"images": images, "categories": categories, "annotations": annotations}
     if team.first:
-        write_json(folder / "annotations" / f"{data.split}.json", content)
+        write_json(folder / annotations_of(data.split), content)
     return counts
+
+
+def annotations_of(split: str) -> str:
+    """The file of a split's boxes, within the folder of pseudo-labels."""
+    return f"annotations/{split}.json"
+
+
+def write_pseudo_labels(
+    checkpoint: Path,
+    data: BoxedDataset,
+    *,
+    selection: BoxSelection,
+    class_space: ClassSpace,
+    size: tuple[int, int] | None,
+    folder: Path,
+    device: str,
+    title: str,
+    team: Team,
+) -> dict[str, Any]:
+    """Writes what :func:`label_boxes` does and, at last, a manifest that vouches for it and can be trained with.
+
+    Args:
+        class_space: the run's classes.
+
+    Returns:
+        What it cost: ``train_seconds`` (of labelling), ``peak_memory_mb``, and how many ``boxes`` each class has.
+
+    Raises:
+        UserError: the checkpoint is no detector of these classes, or the selection names another class.
+    """
+    begin = time.monotonic()
+    reset_peak_memory()
+    card = read_detector_card(checkpoint)
+    if card.classes != class_space.classes:
+        trained, wanted = ", ".join(card.classes), ", ".join(class_space.classes)
+        raise UserError(f"{checkpoint} was trained on {trained}, but {wanted} are to be labelled")
+    counts = label_boxes(
+        checkpoint, data, selection=selection, folder=folder, device=device, size=size, title=title, team=team
+    )
+    if team.first:
+        manifest = {
+            "schema": 1,
+            "classes": list(card.classes),
+            "selection": selection.model_dump(mode="json"),
+            "thresholds": selection.thresholds(card.classes),
+            "boxes": list(counts.values()),
+            "images": len(data),
+            "checkpoint": hash_of_file(checkpoint),
+            "data": {"spec": data.spec, "split": data.split, "fingerprint": data.fingerprint()},
+            "files": digests_in(folder, [annotations_of(data.split)]),
+        }
+        write_verified_json(folder / MANIFEST, manifest)
+    team.meet()
+    return {
+        "train_seconds": round(time.monotonic() - begin, 2),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "boxes": counts,
+    }
+
+
+def file_name(data: BoxedDataset, index: int) -> str:
+    """What an image is called among the pseudo-labels."""
+    return f"{data.names[index]}{_suffix(data, index)}"
 
 
 def _described(data: BoxedDataset, index: int, image: Image) -> dict[str, Any]:
     """COCO's entry of an image."""
     return {
         "id": index + 1,
-        "file_name": f"{data.names[index]}{_suffix(data, index)}",
+        "file_name": file_name(data, index),
         "width": image.shape[1],
         "height": image.shape[0],
     }

@@ -28,3 +28,10 @@ class DetectionTraining(TrainingSettings):
         if value.kind != "shuffled":
             raise ValueError(f"detection draws its source shuffled; {value.kind} counts the pixels of label maps")
         return value
+
+    @field_validator("source_portion")
+    @classmethod
+    def _the_whole_source(cls, value: float) -> float:
+        if value != 1.0:
+            raise ValueError("detection trains on the whole source; remove source_portion")
+        return value

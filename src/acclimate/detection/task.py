@@ -11,17 +11,19 @@ from acclimate.detection.check import check_boxes
 from acclimate.detection.checkpoint import is_detector, read_detector_card
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
 from acclimate.detection.exporting import export_detector
-from acclimate.detection.labelling import BoxSelection, label_boxes
+from acclimate.detection.labelling import label_boxes, write_pseudo_labels
 from acclimate.detection.methods import DETECTION_METHODS
 from acclimate.detection.networks import DETECTORS
 from acclimate.detection.predict import predict_boxes
 from acclimate.detection.protocols import DETECTION_PROTOCOLS, detection_protocol
+from acclimate.detection.pseudo_labelled import PseudoLabelledBoxes
 from acclimate.detection.registry import BOXED_DATASETS, open_boxes
 from acclimate.detection.stats import box_stats
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
 from acclimate.io.outputs import claim_folder
 from acclimate.io.validation import validated
+from acclimate.pseudo.boxes import BoxSelection
 from acclimate.training.team import ALONE, Team
 
 
@@ -69,6 +71,22 @@ def score_detector(stage: Any, place: Any, *, model: str) -> None:
     evaluate_detections(request, folder=place.folder, title=stage.title, device=device, team=team)
 
 
+def label_target(stage: Any, place: Any, *, model: str) -> dict[str, Any]:
+    """Labels the target with a detector, as :class:`acclimate.stages.label_boxes.LabelledBoxes` says."""
+    context = stage.context
+    return write_pseudo_labels(
+        stage.model.folder / model,
+        context.data.target,
+        selection=stage.stage.selection,
+        class_space=context.data.class_space,
+        size=context.recipe.prediction_size(),
+        folder=place.folder,
+        device=str(place.fabric.device),
+        title=stage.title,
+        team=Team(place.fabric),
+    )
+
+
 def score_checkpoint(path: Path, *, data: str, split: str, protocol: str | None, team: Team = ALONE) -> Row:
     """The row of a detector's checkpoint on a set with boxes, whose images the team shares."""
     card = read_detector_card(path)
@@ -96,7 +114,7 @@ def label_with_detector(
         path: of the checkpoint.
         data: ``KIND:PATH`` of the images.
         split: of them.
-        selection: of :class:`acclimate.detection.labelling.BoxSelection`.
+        selection: of :class:`acclimate.pseudo.boxes.BoxSelection`.
         output: the folder to write to.
         team: who shares the images.
 
@@ -128,10 +146,12 @@ def what_ships(what: str) -> Iterator[tuple[str, str]]:
 
 __all__ = [
     "BOXED_DATASETS",
+    "PseudoLabelledBoxes",
     "box_stats",
     "check_boxes",
     "export_detector",
     "is_detector",
+    "label_target",
     "label_with_detector",
     "open_boxed_sets",
     "open_boxes",

@@ -61,7 +61,7 @@ class DetectorTraining:
     def batches(
         self, first_step: int, *, cache: Path, fabric: Fabric
     ) -> tuple[Iterator[DetectionBatch], Iterator[DetectionBatch] | None]:
-        """The batches of both domains from ``first_step`` on; the target's without boxes."""
+        """The batches of both domains from ``first_step`` on; of the target's boxes, pseudo-labels alone are read."""
         settings = self.training
         oracle = DETECTION_METHODS[self.method].trains_on == "target"
 
@@ -89,7 +89,7 @@ class DetectorTraining:
         if self.target is None:
             return source, None
         size = settings.target_batch_size or settings.batch_size
-        return source, stream(self.target, "target", settings.target_transform, size, False)
+        return source, stream(self.target, "target", settings.target_transform, size, self.pseudo_labelled)
 
     def snapshots(self, method: DetectionMethod, folder: Path, *, device: str) -> None:
         """None: detectors have no scores without labels."""

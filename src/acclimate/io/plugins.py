@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
@@ -15,20 +15,23 @@ Group = Literal["acclimate.networks", "acclimate.methods", "acclimate.datasets"]
 Kind = TypeVar("Kind")
 
 
-def shipped(package: str, kind: type[Kind], *, key: str = "name") -> dict[str, type[Kind]]:
+def shipped(
+    package: str, kind: type[Kind], *, key: str = "name", where: Callable[[type[Kind]], bool] = lambda _: True
+) -> dict[str, type[Kind]]:
     """The subclasses of ``kind`` that the files of a package define, by the name each gives itself.
 
     Args:
         package: a package whose every file is imported.
         kind: what is looked for.
         key: the attribute that holds the name; a class that only inherits it, or has none, is not listed.
+        where: which of them are asked for.
     """
     found = {}
     for module in (import_module(f"{package}.{each.name}") for each in iter_modules(import_module(package).__path__)):
         for value in vars(module).values():
             if inspect.isclass(value) and issubclass(value, kind) and value.__module__ == module.__name__:
                 name = vars(value).get(key)
-                if isinstance(name, str):
+                if isinstance(name, str) and where(value):
                     found[name] = value
     return dict(sorted(found.items()))
 

@@ -178,6 +178,9 @@ class Trainable(Learner[AnyBatch]):
     sees_target: ClassVar[bool] = True
     """Whether a step receives target images even without pseudo-labels."""
 
+    takes_pseudo_labels: ClassVar[bool] = True
+    """Whether it can be given pseudo-labels that an earlier stage made."""
+
     network: nn.Module
 
     @classmethod

@@ -15,7 +15,7 @@ from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.store import Store
 from acclimate.planning.machine import machine_in_words
 from acclimate.planning.measuring import Costs, StepCost, measured
-from acclimate.recipe.load import EvaluateStage, LabelStage, Recipe, TrainStage, TranslateStage
+from acclimate.recipe.load import EvaluateStage, LabelBoxesStage, LabelStage, Recipe, TrainStage, TranslateStage
 from acclimate.stages.stage import RunData
 from acclimate.tasks import task_named
 from acclimate.training.checkpoint import KEPT
@@ -156,10 +156,11 @@ def _planned(name: str, recipe: Recipe, data: RunData, costs: Costs, *, times: i
         looks = models * (len(data.evaluation) + stage.label_free + 2 * stage.pictures)
         images = models * len(data.evaluation)
         return PlannedStage(name, f"evaluate {models} models", images, "images", each and times * looks * each, done)
-    if isinstance(stage, LabelStage):
+    if isinstance(stage, LabelStage | LabelBoxesStage):
         images = len(data.target)
-        # one pass that keeps scores, and one that writes what was selected
-        return PlannedStage(name, "label", images, "images", each and 2 * times * images * each, done)
+        # one pass that keeps scores, and one that writes what was selected; boxes are written in the first
+        passes = 2 if isinstance(stage, LabelStage) else 1
+        return PlannedStage(name, "label", images, "images", each and passes * times * images * each, done)
     if isinstance(stage, TranslateStage):
         return PlannedStage(name, f"translate {stage.translate}", len(data.source), "images", None, done)
     return PlannedStage(name, stage.verb, 1, "file", 0.0, done)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from acclimate.errors import UserError, nearest
 from acclimate.io.validation import validated
-from acclimate.recipe.schema import VERBS, Recipe
+from acclimate.recipe.schema import STAGES, VERBS, Recipe
 from acclimate.stages.stage import StageSettings, Written, can_name_a_folder
 from acclimate.tasks import TASKS, Task, task_named
 
@@ -73,9 +73,9 @@ def _stage(recipe: str, name: str, value: Any, task: Task) -> StageSettings:
     if problems := _stage_shape_problems(name, value):
         raise _all_problems(recipe, problems)
     verb = next(verb for verb in VERBS if verb in value)
-    if task.name not in VERBS[verb].tasks:
+    if verb not in STAGES[task.name]:
         raise UserError(f"recipe {recipe}: stages.{name}: {task.name} has no stage {verb!r}; remove the stage")
-    stage = validated(VERBS[verb], value, f"recipe {recipe}: stages.{name}")
+    stage = validated(STAGES[task.name][verb], value, f"recipe {recipe}: stages.{name}")
     try:
         stage.expect_known(task)
     except UserError as error:

@@ -16,6 +16,7 @@ from acclimate.recipe.text import commented, leaves, merged, parse_override, par
 from acclimate.stages.checkpoint import CheckpointStage
 from acclimate.stages.evaluate import EvaluateStage, ScoredRow
 from acclimate.stages.label import LabelStage
+from acclimate.stages.label_boxes import LabelBoxesStage
 from acclimate.stages.train import TrainStage
 from acclimate.stages.translate import TranslateStage
 
@@ -23,6 +24,7 @@ __all__ = [
     "VERBS",
     "CheckpointStage",
     "EvaluateStage",
+    "LabelBoxesStage",
     "LabelStage",
     "Origins",
     "Published",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     AliasChoices,
@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     SerializeAsAny,
+    ValidationInfo,
     field_validator,
 )
 
@@ -50,8 +51,15 @@ class Published(_Strict):
     source: str = ""
 
 
-VERBS: dict[str, type[StageSettings]] = shipped("acclimate.stages", StageSettings, key="verb")  # type: ignore[type-abstract]
-"""What a recipe may say of a stage, by its verb: a verb is a file of ``stages/``."""
+def _stages_of(task: str) -> dict[str, type[StageSettings]]:
+    return shipped("acclimate.stages", StageSettings, key="verb", where=lambda kind: task in kind.tasks)  # type: ignore[type-abstract]
+
+
+STAGES: dict[str, dict[str, type[StageSettings]]] = {task: _stages_of(task) for task in get_args(TaskName)}
+"""Task -> verb -> what a recipe may say of such a stage: a verb is a file of ``stages/``, or one for each task."""
+
+VERBS: list[str] = sorted({verb for stages in STAGES.values() for verb in stages})
+"""The verbs of all tasks."""
 
 
 class TranslationDefaults(_Strict):
@@ -62,9 +70,9 @@ class TranslationDefaults(_Strict):
     writing: dict[str, Any] = {}
 
 
-def _by_its_verb(stage: Mapping[str, Any]) -> Any:
-    verb = next((verb for verb in VERBS if verb in stage), None)
-    return stage if verb is None else VERBS[verb].model_validate(stage)
+def _by_its_verb(stage: Mapping[str, Any], task: str) -> Any:
+    model = next((model for verb, model in STAGES[task].items() if verb in stage), None)
+    return stage if model is None else model.model_validate(stage)
 
 
 class Recipe(_Strict):
@@ -118,10 +126,13 @@ class Recipe(_Strict):
 
     @field_validator("stages", mode="before")
     @classmethod
-    def _stages_by_their_verbs(cls, stages: Any) -> Any:
-        if not isinstance(stages, Mapping):
+    def _stages_by_their_verbs(cls, stages: Any, info: ValidationInfo) -> Any:
+        task = info.data.get("task")  # missing where it is at fault itself
+        if task is None or not isinstance(stages, Mapping):
             return stages
-        return {name: _by_its_verb(stage) if isinstance(stage, Mapping) else stage for name, stage in stages.items()}
+        return {
+            name: _by_its_verb(stage, task) if isinstance(stage, Mapping) else stage for name, stage in stages.items()
+        }
 
     def network_config(self, stage: TrainStage, *, where: str = "") -> Any:
         """The network a ``train`` stage builds; ``where`` is the stage's key for error messages."""

@@ -48,7 +48,15 @@ from acclimate.training.interrupt import stop_request
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.team import ALONE, Team
 
-__all__ = ["LabelRequest", "easy_and_hard", "label", "label_summary", "sweep_table", "with_pseudo_labels"]
+__all__ = [
+    "LabelRequest",
+    "easy_and_hard",
+    "label",
+    "label_summary",
+    "label_with_networks",
+    "sweep_table",
+    "with_pseudo_labels",
+]
 
 SCORES_FOLDER, SCORES_ON_DISK = "scores", 16.0
 """Where what a network says is kept between the passes, and how many gigabytes it may take."""
@@ -174,21 +182,28 @@ class PseudoLabelledTarget(Stage):
         return 2 * PREDICTION_WORK * len(self.context.data.target)
 
     def run(self, place: Place) -> dict[str, Any]:
-        data, stage = self.context.data, self.stage
-        request = LabelRequest(
-            checkpoints=tuple(model.folder / MODEL for model in self.models),
-            data=data.target,
-            class_space=data.class_space,
-            selection=stage.selection,
-            inference=stage.inference.views(size=self.context.recipe.prediction_size()),
-            patches=stage.inference.in_patches(),
-            split=stage.split,
-            batch_size=stage.batch_size,
-            scores_on_disk=stage.scores_on_disk,
-            prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
-            title=self.title,
-        )
-        return label(request, folder=place.folder, device=str(place.fabric.device), team=Team(place.fabric))
+        found: dict[str, Any] = self.context.task.label(self, place)
+        return found
+
+
+def label_with_networks(labelled: PseudoLabelledTarget, place: Place) -> dict[str, Any]:
+    """Labels the target with segmentation networks, as :class:`PseudoLabelledTarget` says."""
+    context, stage = labelled.context, labelled.stage
+    data, size = context.data, context.recipe.prediction_size()
+    request = LabelRequest(
+        checkpoints=tuple(model.folder / MODEL for model in labelled.models),
+        data=data.target,
+        class_space=data.class_space,
+        selection=stage.selection,
+        inference=stage.inference.views(size=size),
+        patches=stage.inference.in_patches(),
+        split=stage.split,
+        batch_size=stage.batch_size,
+        scores_on_disk=stage.scores_on_disk,
+        prior=spatial_prior(data.source, place.cache) if stage.spatial_prior else None,
+        title=labelled.title,
+    )
+    return label(request, folder=place.folder, device=str(place.fabric.device), team=Team(place.fabric))
 
 
 def with_pseudo_labels(dataset: Dataset, folder: Path) -> Dataset:

@@ -206,7 +206,7 @@ class Stage(ABC):
     """
 
     verb: ClassVar[str]
-    products: ClassVar[tuple[str, ...]]
+    products: tuple[str, ...]
     shared: bool = False
     method: str = ""
     suffix: str = ""

@@ -21,7 +21,8 @@ from acclimate.io.identity import identity
 from acclimate.methods.trainable import Learner, Trainable
 from acclimate.models.modules import save_modules
 from acclimate.models.sharded import make_whole
-from acclimate.stages.label import LabelStage, easy_and_hard, with_pseudo_labels
+from acclimate.stages.label import LabelStage, easy_and_hard
+from acclimate.stages.label_boxes import LabelBoxesStage
 from acclimate.stages.stage import MODEL, MODULES, Context, Place, Stage, StageSettings, Written
 from acclimate.training.checkpoint import Checkpoints
 from acclimate.training.gradients import LONGEST_WAIT
@@ -68,7 +69,8 @@ class TrainStage(StageSettings):
 
     def problems(self, written: Written) -> Iterator[str]:
         recipe, at = written.recipe, written.at
-        trains_on = written.task.method(self.train).trains_on
+        kind = written.task.method(self.train)
+        trains_on = kind.trains_on
         if self.source is not None and trains_on != "source":
             yield f"{at}.source: {self.train} sees no source; remove the key"
         if self.easy_to_hard is not None:
@@ -79,8 +81,12 @@ class TrainStage(StageSettings):
             labels = recipe.stages.get(self.easy_to_hard)
             if isinstance(labels, LabelStage) and labels.split is None:
                 yield f"{at}.easy_to_hard: {self.easy_to_hard} does not split its images; give it split: {{}}"
+            if isinstance(labels, LabelBoxesStage):
+                yield f"{at}.easy_to_hard: boxes do not tell easy images from hard ones; remove the key"
         if self.pseudo_labels is not None and trains_on == "target":
             yield f"{at}.pseudo_labels: {self.train} trains on the target's own labels; remove the key"
+        if self.pseudo_labels is not None and not kind.takes_pseudo_labels:
+            yield f"{at}.pseudo_labels: {self.train} makes labels of its own and takes no others; remove the key"
         if self.pseudo_labels is None and trains_on == "pseudo-labels":
             yield f"{at}: {self.train} trains on pseudo-labels alone; set pseudo_labels to an earlier label stage"
         yield from written.mistakes(written.task.options, self.train, self.options, prefix=f"{at}.options: ")
@@ -193,7 +199,7 @@ class TrainedModel(Stage):
         data = self.context.data
         if self.kind.trains_on == "pseudo-labels":
             assert self.labels is not None, "the recipe's check asks for pseudo-labels"
-            return with_pseudo_labels(data.target, self.labels.folder), None
+            return self.context.task.pseudo_labelled(data.target, self.labels.folder), None
         if self.split is not None:
             return easy_and_hard(data.target, self.split.folder)
         source = data.source if self.kind.trains_on == "source" else data.target
@@ -204,7 +210,7 @@ class TrainedModel(Stage):
                 f"stage {self.context.name} trains on the labels of {source.spec} ({source.split}), which has none"
             )
         if self.labels is not None:
-            return source, with_pseudo_labels(data.target, self.labels.folder)
+            return source, self.context.task.pseudo_labelled(data.target, self.labels.folder)
         return source, data.target if self.kind.sees_target else None
 
 

@@ -71,13 +71,17 @@ class DetectionAdvEnt(EntropyMethod):
         yield terms
         del terms
 
-        maps = self.discriminator_input(self.network(target.images))
+        output = self.network(target.images)
+        maps = self.discriminator_input(output)
         self.discriminator.requires_grad_(False)
         fooled = domain_loss(self.discriminator(maps), "source", kind=kind)
         self.discriminator.requires_grad_(True)
         maps = maps.detach()
-        yield {"adversarial": Term(fooled, self.options.adversarial_weight, "adversarial")}
-        del fooled
+        terms = {"adversarial": Term(fooled, self.options.adversarial_weight, "adversarial")}
+        terms |= self.pseudo_labels(output, target)
+        del fooled, output
+        yield terms
+        del terms
 
         yield {
             "discriminator on source": Term(

@@ -26,7 +26,19 @@ class DetectionOptions(BaseModel):
     localisation_weight: NonNegativeFloat = 1.0
 
 
-class DetectionAdaptingOptions(DetectionOptions):
+class DetectionPseudoLabelOptions(DetectionOptions):
+    """Settings of methods that can be given pseudo-labels of the target beside the source.
+
+    Attributes:
+        pseudo_label_weight: of the classification loss on the boxes that a ``label`` stage made.
+        pseudo_localisation_weight: of the loss of how they lie.
+    """
+
+    pseudo_label_weight: NonNegativeFloat = 1.0
+    pseudo_localisation_weight: NonNegativeFloat = 1.0
+
+
+class DetectionAdaptingOptions(DetectionPseudoLabelOptions):
     """Settings of detection methods that adapt.
 
     Attributes:
@@ -65,6 +77,21 @@ class DetectionMethod(Trainable[DetectionBatch]):
             "localisation": Term(losses["localisation"], self.options.localisation_weight, "supervised"),
         }
         return terms, output
+
+    def pseudo_labels(self, output: DetectorOutput, target: DetectionBatch) -> Losses:
+        """The detector's own loss on the target's pseudo-labels; nothing where the batch has none.
+
+        Crowds are neither objects nor background, in families that else learn what is difficult as background, too.
+        """
+        options = self.options
+        if target.boxes is None or not isinstance(options, DetectionPseudoLabelOptions):
+            return {}
+        crowds = [each.kept(each.difficult) for each in target.boxes]
+        losses = self.network.loss(output, target.boxes, spared=crowds)
+        return {
+            "pseudo-labels": Term(losses["classification"], options.pseudo_label_weight),
+            "pseudo-boxes": Term(losses["localisation"], options.pseudo_localisation_weight),
+        }
 
 
 class EntropyMethod(DetectionMethod):

@@ -74,6 +74,7 @@ class DetectionMeanTeacher(DetectionMethod):
     name = "mean_teacher"
     summary = "boxes of a mean teacher, learned on strongly changed target pictures (Unbiased and Adaptive Teacher)"
     Options = DetectionMeanTeacherOptions
+    takes_pseudo_labels = False
     options: DetectionMeanTeacherOptions
 
     def __init__(self, network: Detector, *, options: DetectionMeanTeacherOptions, setting: DetectionSetting) -> None:

@@ -40,4 +40,4 @@ class DetectionMinEnt(EntropyMethod):
 
         output: DetectorOutput = self.network(target.images)
         entropy = box_entropy_loss(self.information(output), reduction=self.options.reduction)
-        yield {"entropy": Term(entropy, self.options.entropy_weight)}
+        yield {"entropy": Term(entropy, self.options.entropy_weight)} | self.pseudo_labels(output, target)
