@@ -32,7 +32,8 @@ from acclimate.pipeline.run import Run, run
 from acclimate.pipeline.store import Store
 from acclimate.planning.plan import plan_of
 from acclimate.pseudo.boxes import BoxSelection
-from acclimate.recipe.load import load_recipe
+from acclimate.recipe.load import LabelBoxesStage, Recipe, load_recipe
+from acclimate.report.pseudo_labels import pseudo_label_tables
 from acclimate.training.team import ALONE
 
 TARGET = "scenes:fog,images=4,size=64x64"
@@ -94,7 +95,9 @@ def test_a_recipe_labels_and_trains_on_what_it_labelled(whole_run: Path, tmp_pat
     assert manifest["boxes"] == list(done["boxes"].values())
     history = (whole_run / "3-self-trained/history.csv").read_text().splitlines()
     assert {"classification", "pseudo-labels", "pseudo-boxes"} <= set(history[0].split(","))
-    assert "boxes" in (whole_run / "report.html").read_text()
+    table = pseudo_label_tables(manifest)
+    assert table.columns == ["thresholds", "boxes"]
+    assert [row[0] for row in table.rows] == list(done["boxes"])
 
     command = {"data": TARGET, "split": "train", "output": tmp_path / "labels"}
     chosen = ["threshold=0.6", "by_class={bicycle: 0.45}", "crowd_from=0.4"]
@@ -173,6 +176,27 @@ def test_a_plan_knows_the_stage_and_finds_it_done(whole_run: Path, tmp_path: Pat
     again = plan_of(recipe, seeds=[0], store=whole_run.parent / ".stages")
     done = {stage.name: stage.finished for stage in again.stages}
     assert (done["boxes"], done["self-trained"]) == (1, 1)
+
+
+def test_a_recipe_is_read_again_as_it_was_written(tmp_path: Path) -> None:
+    recipe, _ = load_recipe(write(tmp_path))
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+    again = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    (tmp_path / "again.yaml").write_text(again)
+    assert load_recipe(str(tmp_path / "again.yaml"))[0] == recipe
+
+
+def test_rounds_alternate_labels_and_trainings(tmp_path: Path) -> None:
+    rounds = {"rounds": 2, "start": "base", "label": {"selection": SELECTION}, "train": {"train": "source_only"}}
+    recipe, _ = load_recipe(write(tmp_path, stages={"base": {"train": "source_only"}, "st": rounds}))
+    assert list(recipe.stages) == ["base", "st-labels-1", "st-1", "st-labels-2", "st-2"]
+    second = recipe.stages["st-labels-2"]
+    assert isinstance(second, LabelBoxesStage)
+    assert second.label == "st-1"
+    with pytest.raises(UserError, match="portion"):
+        load_recipe(
+            write(tmp_path, stages={"base": {"train": "source_only"}, "st": {**rounds, "portion": {"first": 0.2}}})
+        )
 
 
 class Killed(BaseException):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from acclimate.detection.classes import SCENES_THINGS
 from acclimate.detection.evaluate import DetectionEvaluateRequest, evaluate_detections
-from acclimate.detection.labelling import label_boxes
+from acclimate.detection.labelling import label_boxes, write_pseudo_labels
 from acclimate.detection.predict import predict_boxes
 from acclimate.detection.protocols import detection_protocol
 from acclimate.detection.registry import open_boxes
@@ -62,6 +62,27 @@ def test_labels_are_those_of_one_process(detector: Path, data: BoxedDataset, tmp
     expected = labelled(tmp_path / "one", ALONE)
     assert sum(expected.values()) > size, "each finds something"
     assert in_a_team(size, lambda team: labelled(tmp_path / "team", team)) == [expected] * size
+    assert files_in(tmp_path / "team") == files_in(tmp_path / "one")
+
+
+def test_a_label_stage_leaves_what_one_process_leaves(detector: Path, data: BoxedDataset, tmp_path: Path) -> None:
+    def labelled(folder: Path, team: Team) -> Any:
+        cost = write_pseudo_labels(
+            detector,
+            data,
+            selection=BoxSelection(threshold=0.25),
+            class_space=SCENES_THINGS,
+            size=(64, 64),
+            folder=folder,
+            device="cpu",
+            title="label",
+            team=team,
+        )
+        assert (folder / "manifest.json").is_file(), "whoever goes on finds it finished"
+        return cost["boxes"]
+
+    expected = labelled(tmp_path / "one", ALONE)
+    assert in_a_team(2, lambda team: labelled(tmp_path / "team", team)) == [expected] * 2
     assert files_in(tmp_path / "team") == files_in(tmp_path / "one")
 
 

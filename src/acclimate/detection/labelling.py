@@ -122,7 +122,7 @@ def write_pseudo_labels(
         manifest = {
             "schema": 1,
             "classes": list(card.classes),
-            "selection": selection.model_dump(mode="json"),
+            "selection": selection.model_dump(mode="json", exclude={"by_class"}),  # thresholds say it
             "thresholds": selection.thresholds(card.classes),
             "boxes": list(counts.values()),
             "images": len(data),

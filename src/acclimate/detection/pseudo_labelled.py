@@ -40,10 +40,10 @@ class PseudoLabelledBoxes(BoxedDataset):
         if manifest["classes"] != list(self.class_space.classes):
             theirs, ours = ", ".join(manifest["classes"]), ", ".join(self.class_space.classes)
             raise UserError(f"{self.folder} holds boxes of {theirs}, but {ours} are trained on; label again")
-        self._boxes = self._read(self.folder / name)
+        self._found = self._read(self.folder / name)
 
-    def _read(self, path: Path) -> list[Boxes]:
-        """The boxes in the order of the set's images."""
+    def _read(self, path: Path) -> list[list[dict[str, Any]]]:
+        """The annotations of each of the set's images, in their order."""
         content = read_json(path)
         expected = [file_name(self.dataset, index) for index in range(len(self.dataset))]
         places = {each["id"]: each["file_name"] for each in content["images"]}
@@ -52,7 +52,7 @@ class PseudoLabelledBoxes(BoxedDataset):
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in expected}
         for each in content["annotations"]:
             found[places[each["image_id"]]].append(each)
-        return [_boxes(found[name]) for name in expected]
+        return [found[name] for name in expected]
 
     def image(self, index: int) -> Image:
         return self.dataset.image(index)
@@ -61,7 +61,7 @@ class PseudoLabelledBoxes(BoxedDataset):
         return self.dataset.reduced_image(index, size)
 
     def boxes(self, index: int) -> Boxes:
-        return self._boxes[index]
+        return _boxes(self._found[index])
 
     def fingerprint(self) -> str:
         return hash_of(["pseudo-labelled boxes", self.dataset.fingerprint(), hash_of_file(self.folder / MANIFEST)])
