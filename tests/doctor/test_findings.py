@@ -115,12 +115,8 @@ def test_a_model_no_better_than_one_who_sees_nothing() -> None:
     assert (finding.kind, finding.severity) == ("picture ignored", "alarm")
     assert "64 % of the source's pixels right, hardly more than the 60 %" in finding.words
     assert kinds(findings_in_model("m", model(source={"accuracy": 0.69, "blind": 0.6}))) == []
-
-
-@pytest.mark.parametrize(("blind_miou", "ignores"), [(0.43, True), (0.41, False)])
-def test_where_places_say_nearly_everything_the_rare_classes_tell_who_looks(blind_miou: float, ignores: bool) -> None:
-    source = {"accuracy": 0.94, "blind": 0.93, "blind_miou": blind_miou, "iou": dict.fromkeys(LABELS, 0.5)}
-    assert kinds(findings_in_model("m", model(source=source))) == ["picture ignored"] * ignores
+    # frames of one drive: places alone tell nearly everything, and no model could be better by so much
+    assert kinds(findings_in_model("m", model(source={"accuracy": 0.94, "blind": 0.93}))) == []
 
 
 def test_classes_that_are_never_predicted() -> None:
