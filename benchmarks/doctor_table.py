@@ -220,7 +220,7 @@ def diagnosed(failure: Failure, folder: Path) -> Diagnosis:
     path.write_text(yaml.safe_dump({**SMALL, "stages": failure.stages}, sort_keys=False))
     recipe, origins = load_recipe(str(path), overrides=keys)
     run(recipe, Settings(output=folder / "run", store=folder.parent / ".stages"), origins=origins)
-    return diagnosis(read_run(folder / "run"))
+    return diagnosis(read_run(folder / "run"), labels=False)
 
 
 def failures(place: Path, only: str) -> None:
@@ -316,7 +316,7 @@ def good(place: Path, seeds: Sequence[int]) -> None:
         recipe, origins = load_recipe(str(path))
         rows = run(recipe, Settings(output=place / f"run-{seed}", seeds=(seed,)), origins=origins)
         scores = {row.name: row.miou for row in rows}
-        found = diagnosis(read_run(place / f"run-{seed}"))
+        found = diagnosis(read_run(place / f"run-{seed}"), labels=False)
         of_all = [told for told in found.told if told.where in ("data", "source-only") and told.severity != "note"]
         for verdict in found.verdicts:
             own = [told for told in found.told if told.where == verdict.name and told.severity != "note"]

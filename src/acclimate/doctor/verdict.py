@@ -1,12 +1,13 @@
-"""Whether an adapted model is better than source-only, as far as that can be told without labels of the target.
+"""Whether an adapted model is better than source-only, as far as that can be told.
 
 Nothing measured without labels proves that a model is better. So the verdict may be wrong on the safe side alone: it
-calls a model likely worse on any strong sign, and never better than "nothing speaks against it".
+calls a model likely worse on any strong sign, and never better than "nothing speaks against it". Where both were scored
+on labels of the target, these decide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from acclimate.doctor.findings import Finding, listed
@@ -29,7 +30,7 @@ class Verdict:
 
     Attributes:
         leaning: ``source-only``: likely worse, use source-only; ``adapted``: nothing speaks against it and scores speak
-            for it; ``open``: neither.
+            for it; ``open``: neither. By labels, it is one of the first two.
         words: all of it.
     """
 
@@ -81,6 +82,22 @@ def verdict(
             f"they show no difference, {baseline} is the safer one."
         )
     return Verdict(name, baseline, leaning, tuple(against), tuple(pro), words)
+
+
+def by_labels(judged: Verdict, *, before: float, after: float, where: str) -> Verdict:
+    """The verdict where both models were scored on labels of the target.
+
+    Args:
+        judged: what could be told without them.
+        before, after: mIoU of source-only and of the adapted model, fractions.
+        where: what they were scored on, in words.
+    """
+    figures = f"{judged.name} reaches {100 * after:.1f} % mIoU and {judged.baseline} {100 * before:.1f} %"
+    words = f"On {where} {figures}: labels decide, use {judged.name if after > before else judged.baseline}."
+    told = (f"on {where} it has {100 * abs(after - before):.1f} points {'more' if after > before else 'less'}",)
+    if after > before:
+        return replace(judged, leaning="adapted", against=(), pro=told, words=words)
+    return replace(judged, leaning="source-only", against=told, pro=(), words=words)
 
 
 def _forgotten(after: ModelSignals, before: ModelSignals) -> list[str]:
