@@ -18,6 +18,8 @@ FORGOTTEN = 0.7
 """An adapted model that keeps less than this share of source-only's mIoU on the source has forgotten it."""
 HAD = 0.005
 """Share of the target's pixels that a class had before, for its loss to be one."""
+LEFT = 0.05
+"""Of a class's share among the source's labels: who predicts less of it has lost it."""
 DRIFTED = 0.12
 """By how much more class shares may differ from the source's than before (half the sum of differences)."""
 LESS_INFORMED = 0.05
@@ -121,11 +123,13 @@ def _lost(after: ModelSignals, before: ModelSignals) -> list[str]:
     lost = [
         label
         for label, share in before.target.predicted.items()
-        if share >= HAD and after.target.predicted.get(label, 0) < NEVER and shares.get(label, 1) >= HAD
+        if share >= HAD
+        and shares.get(label, 1) >= HAD
+        and after.target.predicted.get(label, 0) < max(NEVER, LEFT * shares.get(label, 0))
     ]
     few = max(2, round(0.15 * len(before.target.predicted)))
     large = sum(before.target.predicted[label] for label in lost) > 0.1
-    return [f"it no longer predicts {listed(lost)} on the target"] if len(lost) >= few or (lost and large) else []
+    return [f"it hardly predicts {listed(lost)} on the target any more"] if len(lost) >= few or (lost and large) else []
 
 
 def _distance(first: dict[str, float], second: dict[str, float]) -> float:
