@@ -187,10 +187,11 @@ def leaning(after: ModelSignals, before: ModelSignals | None = None) -> str:
         model("advent", predicted={"road": 0.05, "sky": 0.03, "tree": 0.9, "car": 0.01, "sign": 0.01}),
         model("advent", similarity=0.99),
         model("advent", predicted=shares(car=0.0, sign=0.0)),  # two classes lost
+        model("advent", predicted=shares(car=0.0019, sign=0.0004)),  # a twentieth of their labels' shares is left
         model("advent", predicted=shares(tree=0.4)),  # drifted by 15 % of the pixels
         model("advent", scores={"information maximisation": 0.3, "class-ratio divergence": 0.05}),
     ],
-    ids=["forgot", "swallowed", "ignores", "lost", "drifted", "less informed"],
+    ids=["forgot", "swallowed", "ignores", "lost", "nearly lost", "drifted", "less informed"],
 )
 def test_a_model_that_is_likely_worse(after: ModelSignals) -> None:
     judged = verdict("advent", after, baseline="source-only", before=model())
@@ -208,6 +209,8 @@ def test_nothing_is_ever_called_better() -> None:
     assert "no proof" in judged.words
     assert judged.finding() is None
     assert leaning(model("dacs")) == "open"
+    # a class that source-only saw too often may fall to what its labels have
+    assert leaning(model("dacs", predicted=shares(sign=0.001)), model(predicted=shares(sign=0.1))) == "open"
     assert leaning(model("dacs", scores={**better, "class-ratio divergence": 0.08})) == "open"
     # what source-only has too speaks against neither
     tree = {"road": 0.05, "sky": 0.03, "tree": 0.9, "car": 0.01, "sign": 0.01}
