@@ -115,12 +115,8 @@ def test_a_model_no_better_than_one_who_sees_nothing() -> None:
     assert (finding.kind, finding.severity) == ("picture ignored", "alarm")
     assert "64 % of the source's pixels right, hardly more than the 60 %" in finding.words
     assert kinds(findings_in_model("m", model(source={"accuracy": 0.69, "blind": 0.6}))) == []
-
-
-@pytest.mark.parametrize(("blind_miou", "ignores"), [(0.43, True), (0.41, False)])
-def test_where_places_say_nearly_everything_the_rare_classes_tell_who_looks(blind_miou: float, ignores: bool) -> None:
-    source = {"accuracy": 0.94, "blind": 0.93, "blind_miou": blind_miou, "iou": dict.fromkeys(LABELS, 0.5)}
-    assert kinds(findings_in_model("m", model(source=source))) == ["picture ignored"] * ignores
+    # frames of one drive: places alone tell nearly everything, and no model could be better by so much
+    assert kinds(findings_in_model("m", model(source={"accuracy": 0.94, "blind": 0.93}))) == []
 
 
 def test_classes_that_are_never_predicted() -> None:
@@ -191,10 +187,11 @@ def leaning(after: ModelSignals, before: ModelSignals | None = None) -> str:
         model("advent", predicted={"road": 0.05, "sky": 0.03, "tree": 0.9, "car": 0.01, "sign": 0.01}),
         model("advent", similarity=0.99),
         model("advent", predicted=shares(car=0.0, sign=0.0)),  # two classes lost
+        model("advent", predicted=shares(car=0.0019, sign=0.0004)),  # a twentieth of their labels' shares is left
         model("advent", predicted=shares(tree=0.4)),  # drifted by 15 % of the pixels
         model("advent", scores={"information maximisation": 0.3, "class-ratio divergence": 0.05}),
     ],
-    ids=["forgot", "swallowed", "ignores", "lost", "drifted", "less informed"],
+    ids=["forgot", "swallowed", "ignores", "lost", "nearly lost", "drifted", "less informed"],
 )
 def test_a_model_that_is_likely_worse(after: ModelSignals) -> None:
     judged = verdict("advent", after, baseline="source-only", before=model())
@@ -212,6 +209,8 @@ def test_nothing_is_ever_called_better() -> None:
     assert "no proof" in judged.words
     assert judged.finding() is None
     assert leaning(model("dacs")) == "open"
+    # a class that source-only saw too often may fall to what its labels have
+    assert leaning(model("dacs", predicted=shares(sign=0.001)), model(predicted=shares(sign=0.1))) == "open"
     assert leaning(model("dacs", scores={**better, "class-ratio divergence": 0.08})) == "open"
     # what source-only has too speaks against neither
     tree = {"road": 0.05, "sky": 0.03, "tree": 0.9, "car": 0.01, "sign": 0.01}

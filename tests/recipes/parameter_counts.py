@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from acclimate.models.config import NetworkConfig
+
 RESNET101 = 42_500_160
 """Convolutions and batch norm of ResNet-101 without its classifier."""
 
@@ -80,7 +82,9 @@ def expected_parameters(config: Any, classes: int) -> int:
     Raises:
         LookupError: no count is known; add it with where it comes from.
     """
-    name, config = config.name, getattr(config, "options", config)
+    name = config.name
+    if isinstance(config, NetworkConfig):
+        config = config.options
     levels = aspp(2048, classes) * (2 if getattr(config, "twin_heads", False) else 1)
     levels += aspp(1024, classes) if getattr(config, "multi_level", False) else 0
     backbone = getattr(config, "backbone", None) or "torchvision/resnet50"

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from synthetic_run import write_unlabelled_run
 
 from acclimate.cli.doctor import doctor_command
 from acclimate.errors import UserError
+from acclimate.evaluation.scores import Row, write_results
 from acclimate.report.diagnosis import diagnosis
 from acclimate.report.reading import read_run
 
@@ -50,6 +52,38 @@ def test_the_model_called_source_only_is_the_one_to_compare_with(tmp_path: Path)
     shutil.copytree(run / "examined" / "2-source-only", run / "examined" / "1-base")
     (judged,) = diagnosis(read_run(run)).verdicts
     assert (judged.name, judged.baseline) == ("dacs", "source-only")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "safer", "words"),
+    [
+        (0.30, 0.41, "dacs", "dacs reaches 41.0 % mIoU and source-only 30.0 %: labels decide, use dacs"),
+        (0.41, 0.30, "source-only", "dacs reaches 30.0 % mIoU and source-only 41.0 %: labels decide, use source-only"),
+    ],
+)
+def test_labels_of_the_target_decide(before: float, after: float, safer: str, words: str, tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "run")
+    spoil(run / "examined" / "2-dacs" / "signals.json", target__confidence=0.01)
+    rows = [scored("source-only", before), scored("dacs", after), scored("dacs", 0.0, split="another")]
+    write_results(run / "results.json", rows)
+    found = diagnosis(read_run(run))
+    assert found.final is not None
+    assert f"On 7 labelled images of street (val) {words}" in found.final.words
+    assert found.safer == safer
+    assert ("likely worse" in [told.finding.kind for told in found.told]) == (safer == "source-only")
+    without = diagnosis(read_run(run), labels=False)
+    assert without.final is not None
+    assert "Nothing measured without labels speaks against dacs" in without.final.words
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"source": "street:a", "evaluation": "street:a"}))
+    assert diagnosis(read_run(run)).final == without.final, "labels of the source say nothing about the target"
+
+
+def scored(name: str, miou: float, *, split: str = "val") -> Row:
+    return Row(
+        name=name, stage=name, method=name, seed=0, data="street", split=split, images=7, protocol="camvid-11",
+        miou=miou, classes_averaged=1, iou={"road": miou},
+    )  # fmt: skip
 
 
 def test_several_seeds_are_told_together(tmp_path: Path) -> None:

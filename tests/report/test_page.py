@@ -184,7 +184,7 @@ def test_a_model_that_is_likely_worse_is_said_first_and_source_only_is_the_one_t
     signals["target"]["predicted"] |= {"road": 0.0, "car": 0.0, "vegetation": 0.45}
     path.write_text(json.dumps(signals))
     outline = Outline(page(run))
-    lead = outline.words.index("dacs is likely worse than source-only: it no longer predicts road and car")
+    lead = outline.words.index("dacs is likely worse than source-only: it hardly predicts road and car")
     assert lead < outline.words.index("Before and after")
     assert f"acclimate predict {run.as_posix()}/1-source-only/model.safetensors" in outline.words
     assert "2-dacs/model.safetensors" in outline.words

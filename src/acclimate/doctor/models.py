@@ -22,11 +22,9 @@ ALIKE = 0.97
 FEW_LABELS = 0.01
 """Pseudo-labels on less than this share of the pixels, or on all but this, teach little."""
 SEES = 0.08
-"""By how much, in pixels right or in mIoU, a model is better on the source than one who sees no picture.
-
-Either will do: where the camera always stands the same way, road and sky alone make the blind one right nearly
-everywhere, and only the other classes can tell.
-"""
+"""By how much more of the source a model gets right than one who sees no picture."""
+PLACES_TELL = 0.85
+"""Where one who sees no picture is right more often than this, the source's pictures are too much alike to compare."""
 MUCH_MORE_ALIKE = 0.35
 """Predicted maps differ by less than this share of what label maps differ by when the picture matters little."""
 
@@ -64,7 +62,13 @@ def findings_in_model(name: str, signals: ModelSignals, *, same_frames: bool = F
             advice="look whether every label lies beside its own picture (`acclimate check`), then train longer or "
             "with a higher learning rate",
         )
-    elif not same_frames and source is not None and source.blind is not None and _as_blind(source, source.blind):
+    elif (
+        not same_frames
+        and source is not None
+        and source.blind is not None
+        and source.blind <= PLACES_TELL
+        and source.accuracy < source.blind + SEES
+    ):
         yield Finding(
             kind="picture ignored",
             severity="alarm",
@@ -112,12 +116,6 @@ def _ignores(predicted: float, labels: float | None) -> bool:
     if predicted > ALIKE:
         return labels is None or labels < ALIKE
     return labels is not None and predicted > 0.85 and 1 - predicted < MUCH_MORE_ALIKE * (1 - labels)
-
-
-def _as_blind(source: SourceSignals, blind: float) -> bool:
-    if source.accuracy >= blind + SEES:
-        return False
-    return source.blind_miou is None or source.miou < source.blind_miou + SEES
 
 
 def _never_predicted(name: str, source: SourceSignals, target: dict[str, float]) -> Iterator[Finding]:

@@ -44,7 +44,6 @@ class SourceSignals(_Signals):
         labels, predicted: class -> share of the labelled pixels, by label and by prediction.
         similarity: share of the pixels on which two of the label maps agree, over all pairs.
         blind: accuracy of one who sees no picture and says of each place what the other label maps say most often.
-        blind_miou: mean IoU of the same, over the classes that occur.
     """
 
     split: str
@@ -56,7 +55,6 @@ class SourceSignals(_Signals):
     predicted: dict[str, float]
     similarity: float
     blind: float | None = None
-    blind_miou: float | None = None
 
     @property
     def miou(self) -> float:

@@ -1,12 +1,13 @@
-"""Whether an adapted model is better than source-only, as far as that can be told without labels of the target.
+"""Whether an adapted model is better than source-only, as far as that can be told.
 
 Nothing measured without labels proves that a model is better. So the verdict may be wrong on the safe side alone: it
-calls a model likely worse on any strong sign, and never better than "nothing speaks against it".
+calls a model likely worse on any strong sign, and never better than "nothing speaks against it". Where both were scored
+on labels of the target, these decide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from acclimate.doctor.findings import Finding, listed
@@ -17,6 +18,8 @@ FORGOTTEN = 0.7
 """An adapted model that keeps less than this share of source-only's mIoU on the source has forgotten it."""
 HAD = 0.005
 """Share of the target's pixels that a class had before, for its loss to be one."""
+LEFT = 0.05
+"""Of a class's share among the source's labels: who predicts less of it has lost it."""
 DRIFTED = 0.12
 """By how much more class shares may differ from the source's than before (half the sum of differences)."""
 LESS_INFORMED = 0.05
@@ -29,7 +32,7 @@ class Verdict:
 
     Attributes:
         leaning: ``source-only``: likely worse, use source-only; ``adapted``: nothing speaks against it and scores speak
-            for it; ``open``: neither.
+            for it; ``open``: neither. By labels, it is one of the first two.
         words: all of it.
     """
 
@@ -83,6 +86,22 @@ def verdict(
     return Verdict(name, baseline, leaning, tuple(against), tuple(pro), words)
 
 
+def by_labels(judged: Verdict, *, before: float, after: float, where: str) -> Verdict:
+    """The verdict where both models were scored on labels of the target.
+
+    Args:
+        judged: what could be told without them.
+        before, after: mIoU of source-only and of the adapted model, fractions.
+        where: what they were scored on, in words.
+    """
+    figures = f"{judged.name} reaches {100 * after:.1f} % mIoU and {judged.baseline} {100 * before:.1f} %"
+    words = f"On {where} {figures}: labels decide, use {judged.name if after > before else judged.baseline}."
+    told = (f"on {where} it has {100 * abs(after - before):.1f} points {'more' if after > before else 'less'}",)
+    if after > before:
+        return replace(judged, leaning="adapted", against=(), pro=told, words=words)
+    return replace(judged, leaning="source-only", against=told, pro=(), words=words)
+
+
 def _forgotten(after: ModelSignals, before: ModelSignals) -> list[str]:
     if after.source is None or before.source is None or before.source.miou == 0:
         return []
@@ -104,11 +123,13 @@ def _lost(after: ModelSignals, before: ModelSignals) -> list[str]:
     lost = [
         label
         for label, share in before.target.predicted.items()
-        if share >= HAD and after.target.predicted.get(label, 0) < NEVER and shares.get(label, 1) >= HAD
+        if share >= HAD
+        and shares.get(label, 1) >= HAD
+        and after.target.predicted.get(label, 0) < max(NEVER, LEFT * shares.get(label, 0))
     ]
     few = max(2, round(0.15 * len(before.target.predicted)))
     large = sum(before.target.predicted[label] for label in lost) > 0.1
-    return [f"it no longer predicts {listed(lost)} on the target"] if len(lost) >= few or (lost and large) else []
+    return [f"it hardly predicts {listed(lost)} on the target any more"] if len(lost) >= few or (lost and large) else []
 
 
 def _distance(first: dict[str, float], second: dict[str, float]) -> float:

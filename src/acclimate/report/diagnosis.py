@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_first
 from acclimate.doctor.models import findings_in_labels, findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
-from acclimate.doctor.verdict import Verdict, verdict
-from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY
+from acclimate.doctor.verdict import Verdict, by_labels, verdict
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row
 from acclimate.report.reading import Examined, Run
 
 
@@ -33,7 +34,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of a run's findings, worst first, and what can be said of its adapted models without labels.
+    """All of a run's findings, worst first, and what can be said of its adapted models.
 
     Attributes:
         looked: whether the doctor looked at any model of the run.
@@ -59,8 +60,15 @@ class Diagnosis:
         return self.final.name if self.final.leaning == "adapted" else self.final.baseline
 
 
-def diagnosis(run: Run) -> Diagnosis:
-    """Puts together what the doctor finds; nothing is predicted anew."""
+def diagnosis(run: Run, *, labels: bool = True) -> Diagnosis:
+    """Puts together what the doctor finds; nothing is predicted anew.
+
+    Args:
+        run: on disk.
+        labels: whether scores on labels of the target, where there are any, decide on the models.
+    """
+    on_source = run.recipe.get("evaluation") is not None and run.recipe["evaluation"] == run.recipe.get("source")
+    scored = _scored(run.rows) if labels and not on_source else {}
     found: dict[tuple[str, str, str], tuple[Finding, list[int]]] = {}
 
     def tell(where: str, finding: Finding, seed: int | None) -> None:
@@ -83,7 +91,7 @@ def diagnosis(run: Run) -> Diagnosis:
         models = [model for model in run.examined if model.seed == seed]
         for where, finding in _of_models(models, _same_frames(run)):
             tell(where, finding, seed)
-        for judged in _verdicts(models, _same_frames(run)):
+        for judged in (_decided(each, scored, seed) for each in _verdicts(models, _same_frames(run))):
             if seed == seeds[0]:
                 verdicts.append(judged)
             if (worse := judged.finding()) is not None:
@@ -97,6 +105,30 @@ def diagnosis(run: Run) -> Diagnosis:
         looked=bool(run.examined),
         baseline=_baseline(first),
     )
+
+
+def _scored(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The rows by what they were scored on."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.data, row.split), []).append(row)
+    return found
+
+
+def _decided(judged: Verdict, scored: dict[tuple[str, str], list[Row]], seed: int | None) -> Verdict:
+    """The verdict by labels where both models were scored on the same ones, else as it is."""
+    for (data, split), rows in scored.items():
+        of = [row for row in rows if seed is None or row.seed == seed]
+        before = [row for row in of if row.name == judged.baseline]
+        after = [row for row in of if row.name == judged.name]
+        if before and after:
+            return by_labels(
+                judged,
+                before=fmean(row.miou for row in before),
+                after=fmean(row.miou for row in after),
+                where=f"{after[0].images} labelled images of {data} ({split})",
+            )
+    return judged
 
 
 def _same_frames(run: Run) -> bool:

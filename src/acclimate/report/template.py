@@ -30,6 +30,7 @@ def environment() -> jinja2.Environment:
         subset_title=tables.subset_title,
         heat=_heat,
         sentence=_sentence,
+        coded=_coded,
         rgb=lambda colour: "rgb({}, {}, {})".format(*colour),
     )
     return made
@@ -46,7 +47,12 @@ def _heat(gain: Spread | None) -> str:
 
 
 def _sentence(words: str, name: str) -> Markup:
-    """Words that begin with a capital, unless they begin with a model's name; what is in backquotes is code."""
+    """Words that begin with a capital, unless they begin with a model's name."""
     if not (name and words.startswith(name)):
         words = words[:1].upper() + words[1:]
+    return _coded(words)
+
+
+def _coded(words: str) -> Markup:
+    """Words in which what is in backquotes is code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))

@@ -63,7 +63,6 @@ def source_signals(
         return None
     counts = confusion.counts
     names = confusion.classes
-    blind = blind_guesses(maps, classes=names)
     return SourceSignals(
         split=source.split,
         held_out=held_out,
@@ -73,8 +72,7 @@ def source_signals(
         labels=_shares(counts.sum(axis=1), names),
         predicted=_shares(counts[:, : len(names)].sum(axis=0), names),
         similarity=similarity(maps, classes=len(names)),
-        blind=None if blind is None else _rounded(blind.pixel_accuracy()),
-        blind_miou=None if blind is None else _rounded(blind.miou()),
+        blind=blind_accuracy(maps, classes=len(names)),
     )
 
 
@@ -147,29 +145,27 @@ def similarity(maps: Sequence[NDArray[np.uint8]], *, classes: int) -> float:
     return round(pairs / known, 6) if known else 0.0
 
 
-def blind_guesses(maps: Sequence[NDArray[np.uint8]], *, classes: Sequence[str]) -> ConfusionMatrix | None:
-    """How one does who sees no picture and says of each place what the other label maps say there most often.
+def blind_accuracy(maps: Sequence[NDArray[np.uint8]], *, classes: int) -> float | None:
+    """How often a place of a label map has the class that it has most often in the others; None for fewer than four.
 
     Args:
-        maps: of one size; void pixels are left out, ties are lost.
-        classes: names.
-
-    Returns:
-        None for fewer than four maps, or maps without a single class.
+        maps: of one size; void pixels are left out, ties count as wrong.
+        classes: ids below this are classes.
     """
     if len(maps) < 4:
         return None
-    stack = np.stack(maps)
-    counts = np.stack([(stack == k).sum(axis=0) for k in range(len(classes))])
-    confusion = ConfusionMatrix(classes)
+    stack = np.stack(maps).reshape(len(maps), -1)
+    counts = np.stack([(stack == k).sum(axis=0) for k in range(classes)])
+    right = known = 0
     for label in stack:
-        own = np.arange(len(classes))[:, None, None] == label[None]
+        own = np.arange(classes)[:, None] == label[None]
         others = counts - own
-        rivals = np.where(own, -1, others)
+        highest_other = np.where(own, -1, others).max(axis=0)
         mine = np.where(own, others, -1).max(axis=0)
-        guess = np.where(mine > rivals.max(axis=0), label, rivals.argmax(axis=0)).astype(np.uint8)
-        confusion.add(label, guess)
-    return confusion if confusion.counts.any() else None
+        valid = label < classes
+        right += int((mine > highest_other)[valid].sum())
+        known += int(valid.sum())
+    return round(right / known, 6) if known else None
 
 
 @dataclass(frozen=True)
