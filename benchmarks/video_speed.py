@@ -1,6 +1,6 @@
 """A video through `acclimate predict`: frames per second, and whether what is written plays.
 
-    python benchmarks/video_speed.py [--seconds 10] [--size 640x480] [--network mobilenet-v3plus] [--batch 4]
+    python benchmarks/video_speed.py [--seconds 10] [--size 640x480] [--network mobilenet-v3plus] [--batch 1]
 
 A drive through the built-in scenes at 25 frames per second, predicted by a network with random weights whose input has
 the video's size. The command runs in a process of its own: *in all* is its time from start to end, *predicting* without
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=at_least_one, default=10)
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT")
     parser.add_argument("--network", default="mobilenet-v3plus")
-    parser.add_argument("--batch", type=at_least_one, default=4)
+    parser.add_argument("--batch", type=at_least_one, default=1)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     with tempfile.TemporaryDirectory() as temporary:

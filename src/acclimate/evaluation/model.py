@@ -21,7 +21,7 @@ from acclimate.evaluation.predict import predict, predict_labels
 from acclimate.evaluation.scores import ORACLE
 from acclimate.io.environment import device_named
 from acclimate.models.checkpoint import ModelCard, load_network, read_card_content
-from acclimate.models.network import SegmentationNetwork
+from acclimate.models.network import SegmentationNetwork, laid_out_to_predict
 
 Picture: TypeAlias = NDArray[np.uint8] | str | Path
 """An RGB frame, (H, W, 3) uint8, or the path of an image."""
@@ -178,7 +178,7 @@ def load(path: str | Path, *, device: str | None = None, network: SegmentationNe
     device = device_named(device)
     file = checkpoint_in(Path(path))
     loaded, card = load_network(file, device=device, network=network)
-    return Model(loaded, card, device, file)
+    return Model(laid_out_to_predict(loaded), card, device, file)
 
 
 def checkpoint_in(path: Path) -> Path:

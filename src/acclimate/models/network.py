@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -15,6 +16,7 @@ from acclimate.models.batch_norm import BatchNormSetting, freeze_affine, set_eps
 from acclimate.models.config import NetworkConfig, NetworkOptions
 from acclimate.models.preprocessing import Preprocessing, PreprocessingName
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MAIN, AUXILIARY = "main", "auxiliary"
 """The level that is evaluated, which every network has, and AdaptSegNet's second one on mid-level features."""
 
@@ -194,6 +196,14 @@ def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def laid_out_to_predict(network: AnyModule) -> AnyModule:
+    """The same module; on a CPU with channels-last weights: the same arithmetic, in about half the time."""
+    parameter = next(network.parameters(), None)
+    if parameter is not None and parameter.device.type == "cpu":
+        network.to(memory_format=torch.channels_last)
+    return network
 
 
 def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

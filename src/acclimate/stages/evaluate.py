@@ -24,7 +24,7 @@ from acclimate.evaluation.scores import Row, read_scores, score_row, write_score
 from acclimate.io.identity import identity
 from acclimate.io.progress import progress
 from acclimate.models.checkpoint import ModelCard, load_network
-from acclimate.models.network import SegmentationNetwork
+from acclimate.models.network import SegmentationNetwork, laid_out_to_predict
 from acclimate.models.reordered import Reordered, order_of
 from acclimate.stages.pictures import write_pictures
 from acclimate.stages.stage import (
@@ -359,6 +359,6 @@ def load_networks(
         network, card = load_network(path, device=device)
         order = None if class_space is None else order_of(card, class_space, path)
         ordered = network if order is None else cast(SegmentationNetwork, Reordered(network, order))
-        networks.append(ordered.eval())
+        networks.append(laid_out_to_predict(ordered.eval()))
         cards.append(card)
     return networks, cards
