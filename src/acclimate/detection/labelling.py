@@ -18,7 +18,7 @@ from acclimate.errors import UserError
 from acclimate.io.checksums import digests_in, write_verified_json
 from acclimate.io.files import hash_of_file, write_json
 from acclimate.io.progress import progress
-from acclimate.pseudo.boxes import BoxSelection
+from acclimate.pseudo.boxes import BoxSelection, annotations_of
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.team import ALONE, Team
 
@@ -79,11 +79,6 @@ def label_boxes(
     if team.first:
         write_json(folder / annotations_of(data.split), content)
     return counts
-
-
-def annotations_of(split: str) -> str:
-    """The file of a split's boxes, within the folder of pseudo-labels."""
-    return f"annotations/{split}.json"
 
 
 def write_pseudo_labels(

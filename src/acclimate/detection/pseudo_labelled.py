@@ -7,11 +7,12 @@ from typing import Any
 
 from acclimate.data.sample import Image
 from acclimate.data.wrappers import MANIFEST
-from acclimate.detection.labelling import annotations_of, file_name
+from acclimate.detection.labelling import file_name
 from acclimate.detection.sample import BoxedDataset, Boxes
 from acclimate.errors import UserError
 from acclimate.io.checksums import broken, read_verified_json
 from acclimate.io.files import hash_of, hash_of_file, read_json
+from acclimate.pseudo.boxes import annotations_of
 
 
 class PseudoLabelledBoxes(BoxedDataset):

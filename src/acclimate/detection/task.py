@@ -23,7 +23,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Row
 from acclimate.io.outputs import claim_folder
 from acclimate.io.validation import validated
-from acclimate.pseudo.boxes import BoxSelection
+from acclimate.pseudo.boxes import BoxSelection, annotations_of
 from acclimate.training.team import ALONE, Team
 
 
@@ -127,9 +127,7 @@ def label_with_detector(
         claim_folder(output, "label", reads=[path, *places_read(images)])
     counts = label_boxes(path, images, selection=chosen, folder=output, device=team.device, team=team)
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return (
-        f"{output / 'annotations' / images.split}.json: {sum(counts.values())} boxes on {len(images)} images ({told})"
-    )
+    return f"{output / annotations_of(images.split)}: {sum(counts.values())} boxes on {len(images)} images ({told})"
 
 
 def what_ships(what: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,11 @@ from acclimate.errors import unknown
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+def annotations_of(split: str) -> str:
+    """The file of a split's boxes, within the folder of pseudo-labels."""
+    return f"annotations/{split}.json"
+
+
 class BoxSelection(BaseModel):
     """Which detections become pseudo-labels.
 

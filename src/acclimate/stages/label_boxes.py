@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from acclimate.data.wrappers import MANIFEST
 from acclimate.io.identity import identity
-from acclimate.pseudo.boxes import BoxSelection
+from acclimate.pseudo.boxes import BoxSelection, annotations_of
 from acclimate.stages.label import LabelStage
 from acclimate.stages.stage import PREDICTION_WORK, Context, Place, Stage, StageSettings
 
@@ -65,7 +65,7 @@ class LabelledBoxes(Stage):
         self.model = context.finished[stage.label]
         super().__init__(context, inputs=[self.model])
         self.stage, self.method = stage, self.model.method
-        self.products = (MANIFEST, f"annotations/{context.data.target.split}.json")
+        self.products = (MANIFEST, annotations_of(context.data.target.split))
 
     def identity(self) -> dict[str, Any]:
         return {
