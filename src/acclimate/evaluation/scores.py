@@ -279,6 +279,14 @@ def _score(row: Row, name: str | None) -> float | None:
     return row.miou if name is None else row.iou.get(name)
 
 
+def by_place(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows by what they were scored on and by which protocol, in order of first appearance."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.data, row.split, row.protocol), []).append(row)
+    return list(groups.values())
+
+
 def summarise(rows: Sequence[Row]) -> list[Summary]:
     """Groups rows by name, in order of first appearance. Give it the rows of one set and protocol.
 

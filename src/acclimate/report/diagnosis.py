@@ -10,7 +10,7 @@ from acclimate.doctor.findings import BASELINE, KINDS, Finding, Severity, worst_
 from acclimate.doctor.models import findings_in_labels, findings_in_model
 from acclimate.doctor.sets import ALIKE, findings_in_sets
 from acclimate.doctor.verdict import Verdict, by_labels, verdict
-from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row
+from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, by_place
 from acclimate.report.reading import Examined, Run
 
 
@@ -68,7 +68,7 @@ def diagnosis(run: Run, *, labels: bool = True) -> Diagnosis:
         labels: whether scores on labels of the target, where there are any, decide on the models.
     """
     on_source = run.recipe.get("evaluation") is not None and run.recipe["evaluation"] == run.recipe.get("source")
-    scored = _scored(run.rows) if labels and not on_source else {}
+    scored = by_place(run.rows) if labels and not on_source else []
     found: dict[tuple[str, str, str], tuple[Finding, list[int]]] = {}
 
     def tell(where: str, finding: Finding, seed: int | None) -> None:
@@ -107,17 +107,9 @@ def diagnosis(run: Run, *, labels: bool = True) -> Diagnosis:
     )
 
 
-def _scored(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The rows by what they were scored on."""
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row.data, row.split), []).append(row)
-    return found
-
-
-def _decided(judged: Verdict, scored: dict[tuple[str, str], list[Row]], seed: int | None) -> Verdict:
+def _decided(judged: Verdict, scored: list[list[Row]], seed: int | None) -> Verdict:
     """The verdict by labels where both models were scored on the same ones, else as it is."""
-    for (data, split), rows in scored.items():
+    for rows in scored:
         of = [row for row in rows if seed is None or row.seed == seed]
         before = [row for row in of if row.name == judged.baseline]
         after = [row for row in of if row.name == judged.name]
@@ -126,7 +118,7 @@ def _decided(judged: Verdict, scored: dict[tuple[str, str], list[Row]], seed: in
                 judged,
                 before=fmean(row.miou for row in before),
                 after=fmean(row.miou for row in after),
-                where=f"{after[0].images} labelled images of {data} ({split})",
+                where=f"{after[0].images} labelled images of {after[0].data} ({after[0].split})",
             )
     return judged
 

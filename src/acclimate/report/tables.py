@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from acclimate.evaluation.scores import ORACLE, SOURCE_ONLY, Row, Spread, Summary, find_role, spread, summarise
+from acclimate.evaluation.scores import (
+    ORACLE,
+    SOURCE_ONLY,
+    Row,
+    Spread,
+    Summary,
+    by_place,
+    find_role,
+    spread,
+    summarise,
+)
 from acclimate.report.published import Published
 
 Role = Literal["source-only", "control", "adapted", "oracle"]
@@ -129,11 +139,8 @@ def comparisons(
         origins: for rows of several runs, where each name comes from: every model is measured against the ends of its
             own run.
     """
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.data, row.split, row.protocol), []).append(row)
-    if groups:
-        return [_comparison(group, published, origins or {}) for group in groups.values()]
+    if groups := by_place(rows):
+        return [_comparison(group, published, origins or {}) for group in groups]
     fitting = [row for row in published if row.fits(classes)]
     if not fitting:
         return []
