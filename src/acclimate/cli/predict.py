@@ -89,7 +89,7 @@ def predict_command(
             checkpoint,
             inputs,
             output=output,
-            device=device_named(device) if device else team.device,
+            device=device_named(device or team.device),
             score=score,
             frames=frames,
             seconds=seconds,
