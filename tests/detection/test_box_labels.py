@@ -10,22 +10,20 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from small_detection import NETWORK, TRAINING, method
 from torchvision.ops import box_iou
 
 from acclimate.cli.data import label_command
 from acclimate.detection import labelling
 from acclimate.detection.checkpoint import load_detector
-from acclimate.detection.config import DetectorConfig
 from acclimate.detection.labelling import write_pseudo_labels
-from acclimate.detection.methods import DETECTION_METHODS, DetectionMethod, DetectionSetting
-from acclimate.detection.networks import build_detector
+from acclimate.detection.methods import DetectionMethod
 from acclimate.detection.pseudo_labelled import PseudoLabelledBoxes
 from acclimate.detection.registry import open_boxes
 from acclimate.detection.sample import Boxes, DetectionBatch
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import read_results
 from acclimate.io.checksums import read_verified_json, write_verified_json
-from acclimate.methods.optimizers import OptimizerSettings
 from acclimate.models.weights import read_tensors
 from acclimate.pipeline.recipe_run import RecipeRun, opened
 from acclimate.pipeline.run import Run, run
@@ -49,14 +47,8 @@ RECIPE: dict[str, Any] = {
     "task": "detection",
     "source": "scenes:camera,images=4,size=64x64",
     "target": TARGET,
-    "network": {"name": "light-ssd", "width": 8},
-    "training": {
-        "steps": 2,
-        "batch_size": 2,
-        "precision": "32-true",
-        "source_transform": {"size": [64, 64]},
-        "target_transform": {"size": [64, 64]},
-    },
+    "network": NETWORK,
+    "training": TRAINING,
     "stages": STAGES,
 }
 
@@ -294,15 +286,6 @@ def test_a_detector_of_other_classes_labels_nothing(detector: Path, tmp_path: Pa
 
 
 # --- what a step descends ---------------------------------------------------------------------------------------------
-
-
-def method(name: str, **options: Any) -> DetectionMethod:
-    torch.manual_seed(0)
-    kind = DETECTION_METHODS[name]
-    if name == "advent":
-        options = {"discriminator_layers": 3, "discriminator_width": 4, **options}
-    detector = build_detector(DetectorConfig(name="light-ssd", width=8), 3)
-    return kind(detector, options=kind.Options(**options), setting=DetectionSetting(OptimizerSettings()))
 
 
 def batch(number: int, boxes: list[Boxes] | None) -> DetectionBatch:

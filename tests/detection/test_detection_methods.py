@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
+from small_detection import method
 from torch import Tensor
 
 from acclimate.detection.config import DetectorConfig
@@ -17,15 +17,6 @@ from acclimate.detection.networks import build_detector
 from acclimate.detection.sample import Boxes, DetectionBatch
 from acclimate.errors import UserError
 from acclimate.methods.optimizers import OptimizerSettings
-
-
-def method(name: str, **options: Any) -> DetectionMethod:
-    torch.manual_seed(0)
-    kind = DETECTION_METHODS[name]
-    if name == "advent":
-        options = {"discriminator_layers": 3, "discriminator_width": 4, **options}
-    detector = build_detector(DetectorConfig(name="light-ssd", width=8), 3)
-    return kind(detector, options=kind.Options(**options), setting=DetectionSetting(OptimizerSettings()))
 
 
 def batch(number: int, *, boxes: bool) -> DetectionBatch:

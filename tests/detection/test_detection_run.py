@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from small_detection import NETWORK, TRAINING
 
 from acclimate.cli.data import label_command
 from acclimate.cli.models import evaluate_command
@@ -103,14 +104,8 @@ SMALL: dict[str, Any] = {
     "task": "detection",
     "source": "scenes:camera,images=4,size=64x64",
     "target": "scenes:fog,images=4,size=64x64",
-    "network": {"name": "light-ssd", "width": 8},
-    "training": {
-        "steps": 2,
-        "batch_size": 2,
-        "precision": "32-true",
-        "source_transform": {"size": [64, 64]},
-        "target_transform": {"size": [64, 64]},
-    },
+    "network": NETWORK,
+    "training": TRAINING,
     "stages": {
         "source-only": {"train": "source_only"},
         "minent": {"train": "minent", "start": "source-only"},
