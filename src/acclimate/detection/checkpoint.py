@@ -15,8 +15,8 @@ from acclimate.detection.networks import build_detector
 from acclimate.errors import UserError
 from acclimate.io.tensors import write_tensors
 from acclimate.io.validation import validated
-from acclimate.models.checkpoint import FORMAT, KEY, read_card_content, read_checkpoint_tensors
-from acclimate.models.wrapped import allow_code, expect_allowed
+from acclimate.models.checkpoint import FORMAT, KEY, fill, read_card_content, read_checkpoint_tensors
+from acclimate.models.wrapped import expect_allowed
 
 
 class DetectorCard(BaseModel):
@@ -87,16 +87,10 @@ def load_detector(
     card = read_detector_card(path)
     tensors = read_checkpoint_tensors(path)
     if not isinstance(network, Detector):
-        if network is not None:
-            allow_code(network)
-        expect_allowed(card.network.name, path)
+        expect_allowed(card.network.name, path, named=network)
         with torch.random.fork_rng(devices=[]):
             network = build_detector(card.network.without_weights(), len(card.classes), initialised=False)
     elif network.classes != len(card.classes):
         raise UserError(f"{path} is of {len(card.classes)} classes, the given detector of {network.classes}")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        summary = " ".join(str(error).split())[:400]
-        raise UserError(f"{path}: its tensors are not those of the detector in its card: {summary}") from error
+    fill(network, tensors, path=path, what="detector")
     return network.to(device).eval(), card

@@ -28,7 +28,6 @@ from acclimate.evaluation.box_scores import RECALLS
 from acclimate.evaluation.pictures import picture_size, save_picture
 from acclimate.evaluation.scores import DetectionRow, Row, write_scores
 from acclimate.io.checksums import write_verified_json
-from acclimate.io.progress import progress
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.team import ALONE, Team
 
@@ -128,15 +127,13 @@ def _looked_at(
 ) -> tuple[list[Boxes], list[Detection]]:
     """Objects and detections of all images in the order of the set, in every process, each of which sees its share."""
     data = request.data
-    mine = team.share(range(len(data)))
-    seen = []
-    with progress(title, len(mine), silent=not team.first) as bar:
-        for index in mine:
-            truth = data.boxes(index)
-            found = detected(detector, data.image(index), size=size, device=device)
-            seen.append(([truth.corners, truth.classes, truth.difficult], [found.boxes, found.classes, found.scores]))
-            bar.advance()
-    everything = team.in_order(seen)
+
+    def look(index: int) -> tuple[list[Tensor], list[Tensor]]:
+        truth = data.boxes(index)
+        found = detected(detector, data.image(index), size=size, device=device)
+        return [truth.corners, truth.classes, truth.difficult], [found.boxes, found.classes, found.scores]
+
+    everything = team.each(range(len(data)), look, title=title)
     return [Boxes(*truth) for truth, _ in everything], [Detection(*found) for _, found in everything]
 
 

@@ -11,10 +11,8 @@ from torch import Tensor
 from torchvision.models.detection import FCOS
 
 from acclimate.detection.detector import DetectorOutput
-from acclimate.detection.matching import NEITHER
+from acclimate.detection.matching import NEITHER, SURE
 from acclimate.detection.per_class import PerClassDetector
-
-_SURE = 1e4
 
 
 class FCOSDetector(PerClassDetector):
@@ -46,7 +44,7 @@ class FCOSDetector(PerClassDetector):
     def leaving_out(self, heads: dict[str, Tensor], owners: Sequence[Tensor]) -> dict[str, Tensor]:
         """Points that are neither become sure that no class is there, which costs nothing: torchvision has no other."""
         neither = torch.stack(list(owners)) == NEITHER
-        return {**heads, "cls_logits": torch.where(neither[..., None], -_SURE, heads["cls_logits"])}
+        return {**heads, "cls_logits": torch.where(neither[..., None], -SURE, heads["cls_logits"])}
 
     def scores(self, output: DetectorOutput) -> Tensor:
         assert output.centreness is not None

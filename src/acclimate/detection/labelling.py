@@ -17,7 +17,6 @@ from acclimate.detection.sample import BoxedDataset
 from acclimate.errors import UserError
 from acclimate.io.checksums import digests_in, write_verified_json
 from acclimate.io.files import hash_of_file, write_json
-from acclimate.io.progress import progress
 from acclimate.pseudo.boxes import BoxSelection, annotations_of
 from acclimate.training.resources import peak_memory_mb, reset_peak_memory
 from acclimate.training.team import ALONE, Team
@@ -56,17 +55,15 @@ def label_boxes(
     """
     detector, card = load_detector(checkpoint, device=device)
     least = selection.thresholds(card.classes)
-    mine = team.share(range(len(data)))
-    labelled = []
-    with progress(title, len(mine), silent=not team.first) as bar:
-        for index in mine:
-            image = data.image(index)
-            found = detected(detector, image, size=size or card.input_size, device=device)
-            labelled.append((_described(data, index, image), _chosen(found, least, selection.crowd_from)))
-            bar.advance()
+
+    def look(index: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        image = data.image(index)
+        found = detected(detector, image, size=size or card.input_size, device=device)
+        return _described(data, index, image), _chosen(found, least, selection.crowd_from)
+
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for entry, chosen in team.in_order(labelled):
+    for entry, chosen in team.each(range(len(data)), look, title=title):
         images.append(entry)
         for each in chosen:
             annotations.append({"id": len(annotations) + 1, "image_id": entry["id"], **each})

@@ -11,6 +11,8 @@ from torchvision.ops import box_iou
 
 from acclimate.detection.sample import Boxes
 
+SURE = 1e4
+"""A logit that leaves no doubt, and so costs nothing."""
 BACKGROUND = -1
 """The owner of a prior that belongs to no object."""
 NEITHER = -2

@@ -12,12 +12,11 @@ from torchvision.models.detection.ssd import SSD
 from acclimate.detection.config import DetectorConfig
 from acclimate.detection.detector import Candidates, Detection, Detector, DetectorOutput, clipped, sorted_by_score
 from acclimate.detection.losses import MapShape, box_self_information
-from acclimate.detection.matching import owners_by_overlap, targets_of, unowned_on, without_difficult
+from acclimate.detection.matching import SURE, owners_by_overlap, targets_of, unowned_on, without_difficult
 from acclimate.detection.sample import Boxes
 from acclimate.precision import full_precision
 
 _SPARED_OVERLAP = 0.5
-_SURE = 1e4
 
 
 class SSDDetector(Detector):
@@ -96,6 +95,6 @@ class SSDDetector(Detector):
 
 def _sure_of_background(logits: Tensor, which: Tensor) -> Tensor:
     """Logits in which some priors are sure of the background: without loss, and never mined."""
-    sure = logits.new_full((logits.shape[-1],), -_SURE)
+    sure = logits.new_full((logits.shape[-1],), -SURE)
     sure[0] = 0.0
     return torch.where(which[..., None], sure, logits)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from acclimate.data.class_space import ClassSpace
 from acclimate.errors import UserError
@@ -23,7 +23,7 @@ from acclimate.io.validation import validated
 from acclimate.models.config import NetworkConfig
 from acclimate.models.network import SegmentationNetwork
 from acclimate.models.registry import build_network
-from acclimate.models.wrapped import allow_code, expect_allowed
+from acclimate.models.wrapped import expect_allowed
 
 FORMAT = 2
 """Version of the card; raised when old programs could no longer read new files."""
@@ -176,12 +176,21 @@ def load_network(
         network = _built(path, card, network)
     elif network.classes != len(card.classes):
         raise UserError(f"{path} is of {len(card.classes)} classes, the given network of {network.classes}")
+    fill(network, tensors, path=path, what="network")
+    return network.to(device).eval(), card
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], *, path: Path, what: str) -> None:
+    """Gives a network the tensors of a checkpoint; ``what`` it is called in the message.
+
+    Raises:
+        UserError: they are those of another one.
+    """
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         summary = " ".join(str(error).split())[:400]
-        raise UserError(f"{path}: its tensors are not those of the network in its card: {summary}") from error
-    return network.to(device).eval(), card
+        raise UserError(f"{path}: its tensors are not those of the {what} in its card: {summary}") from error
 
 
 def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
@@ -206,9 +215,7 @@ def _built(path: Path, card: ModelCard, reference: str | None) -> SegmentationNe
     Raises:
         UserError: it cannot be built, or is code that the user has not named.
     """
-    if reference is not None:
-        allow_code(reference)
-    expect_allowed(card.network.name, path)
+    expect_allowed(card.network.name, path, named=reference)
     # building draws random weights, which are overwritten: loading a model must not change what a seed means
     with torch.random.fork_rng(devices=[]):
         try:

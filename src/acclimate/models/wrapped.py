@@ -156,12 +156,19 @@ def allow_code(name: str) -> None:
         _allowed.add(name)
 
 
-def expect_allowed(name: str, path: object) -> None:
+def expect_allowed(name: str, path: object, *, named: str | None = None) -> None:
     """Refuses code that a weight file names and the user has not, in a recipe, an option or a call.
+
+    Args:
+        name: of the network, by the file's card.
+        path: of the file.
+        named: what the user names in this very call.
 
     Raises:
         UserError: the file alone says so.
     """
+    if named is not None:
+        allow_code(named)
     if name.startswith(CODE) and name not in _allowed:
         raise UserError(
             f"{path} holds a network that is built by code of your own, {name}, and a file of weights must not be what "

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acclimate.io.environment import default_device
+from acclimate.io.progress import progress
 from acclimate.io.stopping import Interrupted, state
 from acclimate.training.processes import gathered
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,21 @@ class Team:
             return [found]
         result: list[Any] = _with_the_others(lambda: gathered(found, fabric))
         return result
+
+    def each(self, items: Sequence[Item], work: Callable[[Item], Result], *, title: str) -> list[Result]:
+        """What ``work`` finds in every item, in their order and in all processes, each of which does its :meth:`share`.
+
+        Args:
+            items: the same list in all.
+            work: finds what :meth:`gathered` can pass on.
+            title: of the progress bar.
+        """
+        mine, found = self.share(items), []
+        with progress(title, len(mine), silent=not self.first) as bar:
+            for item in mine:
+                found.append(work(item))
+                bar.advance()
+        return self.in_order(found)
 
     def in_order(self, found: Sequence[Item]) -> list[Item]:
         """What all found of their :meth:`share` of a list, in the order of that list."""
