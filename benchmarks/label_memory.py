@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import at_least_one, run_script
+from scripts import at_least_one, random_model, run_script
 
 WIDTH, HEIGHT = 1024, 512
 CLASSES = ("a", "b", "c", "d", "e")
@@ -46,7 +46,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        checkpoint = write_checkpoint(folder / "model.safetensors", name=arguments.network, width=arguments.width)
+        options = {"width": arguments.width} if arguments.network == "small" else {}
+        checkpoint = random_model(folder / "model.safetensors", {"name": arguments.network, **options}, classes=CLASSES)
         write_photos(folder / "photos")
         one = measured(folder, checkpoint, images=1, gigabytes=16)
         titles = f"{'images':>8}{'passes':>8}{'seconds':>10}{'CPU ms per image':>18}{'peak MB':>10}"
@@ -80,28 +81,6 @@ class Measured:
     seconds: float
     cpu: float
     digest: str
-
-
-def write_checkpoint(path: Path, *, name: str, width: int) -> Path:
-    """A network with random weights."""
-    import torch
-
-    from acclimate.models.checkpoint import ModelCard, save_network
-    from acclimate.models.config import NetworkConfig
-    from acclimate.models.registry import build_network
-
-    torch.manual_seed(0)
-    options = {"width": width} if name == "small" else {}
-    network = build_network(NetworkConfig.model_validate({"name": name, **options}), len(CLASSES))
-    card = ModelCard(
-        network=network.config,
-        class_space="letters",
-        classes=CLASSES,
-        colours=tuple((50 * place, 0, 0) for place in range(len(CLASSES))),
-        input_size=None,
-    )
-    save_network(path, network, card=card)
-    return path
 
 
 def write_photos(folder: Path) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scripts import at_least_one, run_script
+from scripts import at_least_one, random_model, run_script
 
 METHODS = ("source_only", "advent", "dacs")
 WORK = (*METHODS, "label", "evaluate")
@@ -109,10 +109,7 @@ def measured(folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]
 def write_data(folder: Path, arguments: argparse.Namespace) -> None:
     """JPEGs with something in them, label maps, and a network with random weights."""
     import numpy as np
-    import torch
     from PIL import Image
-
-    from acclimate.models.checkpoint import ModelCard, save_network
 
     width, height = map(int, arguments.size.split("x"))
     rng = np.random.default_rng(0)
@@ -130,20 +127,11 @@ def write_data(folder: Path, arguments: argparse.Namespace) -> None:
     (folder / "data/dataset.yaml").write_text(
         f"name: letters\nimages: images\nlabels: labels\nclasses: [{', '.join(CLASSES)}]\n"
     )
-    torch.manual_seed(0)
-    network = network_of(arguments)
-    colours = tuple((25 * place, 0, 0) for place in range(len(CLASSES)))
-    card = ModelCard(
-        network=network.config, class_space="letters", classes=CLASSES, colours=colours, input_size=(width, height)
-    )
-    save_network(folder / "model.safetensors", network, card=card)
+    random_model(folder / "model.safetensors", network_of(arguments), classes=CLASSES, size=(width, height))
 
 
-def network_of(arguments: argparse.Namespace) -> Any:
-    from acclimate.models.config import NetworkConfig
-    from acclimate.models.registry import build_network
-
-    return build_network(NetworkConfig.parse({"name": "small", "width": arguments.width}), len(CLASSES))
+def network_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"name": "small", "width": arguments.width}
 
 
 def work(arguments: argparse.Namespace, folder: Path) -> None:
@@ -222,6 +210,8 @@ def training_of(name: str, arguments: argparse.Namespace, fabric: Any, *, busy: 
     from acclimate.data.sample import Batch
     from acclimate.methods import Setting, method_class, method_options
     from acclimate.methods.optimizers import OptimizerSettings
+    from acclimate.models.config import NetworkConfig
+    from acclimate.models.registry import build_network
     from acclimate.training.gradients import GradientExchange
     from acclimate.training.loop import train_step
     from acclimate.training.placing import place
@@ -233,7 +223,8 @@ def training_of(name: str, arguments: argparse.Namespace, fabric: Any, *, busy: 
     options = {"discriminator_width": 16} if name == "advent" else {}
     torch.manual_seed(0)
     setting = Setting(optimizer=OptimizerSettings(learning_rate=1e-5))
-    learner = method_class(name)(network_of(arguments), options=method_options(name, options), setting=setting)
+    network = build_network(NetworkConfig.parse(network_of(arguments)), len(CLASSES))
+    learner = method_class(name)(network, options=method_options(name, options), setting=setting)
     place(learner, TrainingSettings(), torch.device("cpu"))
     learner.train()
     generator = torch.Generator().manual_seed(fabric.global_rank)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from acclimate.errors import UserError
 
@@ -35,3 +37,30 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"give a whole number from 1 up, not {text!r}")
     return number
+
+
+def random_model(
+    path: Path, network: Mapping[str, Any], *, classes: Sequence[str], size: tuple[int, int] | None = None
+) -> Path:
+    """Writes a network with random weights, as a recipe describes it; gives the path back.
+
+    Args:
+        path: of the checkpoint.
+        network: name and options.
+        classes: at most ten, each with a colour of its own.
+        size: (width, height) of its input; None: that of the images.
+    """
+    import torch
+
+    from acclimate.models.checkpoint import ModelCard, save_network
+    from acclimate.models.config import NetworkConfig
+    from acclimate.models.registry import build_network
+
+    torch.manual_seed(0)
+    built = build_network(NetworkConfig.parse(dict(network)), len(classes))
+    colours = tuple((25 * place, 0, 0) for place in range(len(classes)))
+    card = ModelCard(
+        network=built.config, class_space="letters", classes=tuple(classes), colours=colours, input_size=size
+    )
+    save_network(path, built, card=card)
+    return path

@@ -18,9 +18,10 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
-from scripts import at_least_one, run_script
+from scripts import at_least_one, random_model, run_script
 
 RATE = 25
+CLASSES = "abcdefghij"
 LOOKS = 50
 """Pictures that are drawn; longer videos show them again."""
 
@@ -37,7 +38,9 @@ def main() -> None:
         folder = Path(temporary)
         frames = RATE * arguments.seconds
         write_drive(folder / "drive.mp4", frames=frames, width=width, height=height)
-        checkpoint = write_checkpoint(folder / "model.safetensors", arguments.network, size=(width, height))
+        checkpoint = random_model(
+            folder / "model.safetensors", {"name": arguments.network}, classes=CLASSES, size=(width, height)
+        )
         start = predicted(checkpoint, folder / "drive.mp4", folder / "first", batch=arguments.batch, seconds=1 / RATE)
         whole = predicted(checkpoint, folder / "drive.mp4", folder / "all", batch=arguments.batch)
         found, sizes = decoded(folder / "all" / "overlay" / "drive.mp4")
@@ -61,25 +64,6 @@ def write_drive(path: Path, *, frames: int, width: int, height: int) -> None:
     with written_video(path, rate=Fraction(RATE)) as writer:
         for number in range(frames):
             writer.add(pictures[number % count], seconds=number / RATE)
-
-
-def write_checkpoint(path: Path, name: str, *, size: tuple[int, int]) -> Path:
-    """A network with random weights for the classes of the scenes."""
-    import torch
-
-    from acclimate.data.class_spaces import class_space
-    from acclimate.models.checkpoint import ModelCard, save_network
-    from acclimate.models.config import NetworkConfig
-    from acclimate.models.registry import build_network
-
-    torch.manual_seed(0)
-    space = class_space("scenes")
-    network = build_network(NetworkConfig.parse({"name": name}), len(space))
-    card = ModelCard(
-        network=network.config, classes=space.classes, colours=space.colours, class_space=space.name, input_size=size
-    )
-    save_network(path, network, card=card)
-    return path
 
 
 def predicted(checkpoint: Path, video: Path, output: Path, *, batch: int, seconds: float | None = None) -> float:
