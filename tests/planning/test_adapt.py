@@ -14,6 +14,7 @@ from acclimate.cli.demo_data import demo_data_command
 from acclimate.cli.init import init_command
 from acclimate.cli.models import evaluate_command
 from acclimate.cli.runs import run_command
+from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
 from acclimate.evaluation.model import load
 from acclimate.io.files import read_json
@@ -201,6 +202,39 @@ def test_a_plan_knows_what_is_done_already(tmp_path: Path) -> None:
     done = plan_of(longer, seeds=[0], store=tmp_path / "store")
     assert [stage.seconds for stage in done.stages[1:3]] == [0.0, 0.0]
     assert done.lines()[2].endswith("done")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_trainings_on_pseudo_labels_are_measured_before_there_are_any(tmp_path: Path, labelled: bool) -> None:
+    target = "scenes:camera,images=4,size=64x32"
+    if not labelled:
+        drawn = open_dataset(target)
+        (tmp_path / "frames").mkdir()
+        for number in range(len(drawn)):
+            Image.fromarray(drawn.image(number)).save(tmp_path / "frames" / f"{number}.png")
+        (tmp_path / "dataset.yaml").write_text("images: frames\n")
+        target = f"folder:{tmp_path / 'dataset.yaml'}"
+    chosen = {"confidence": "softmax", "rule": "portion", "portion": 0.2, "decision": "class-balanced"}
+    learned = {"start": "plain", "pseudo_labels": "labels"}
+    recipe, _ = load_recipe(
+        "demo",
+        overrides={
+            "source": "scenes:render,images=4,size=64x32",
+            "target": target,
+            "training.batch_size": 1,
+            "network.width": 16,
+            "stages": {
+                "plain": {"train": "source_only"},
+                "labels": {"label": "plain", "selection": chosen},
+                "hard": {"train": "source_only", **learned},
+                "soft": {"train": "crst", "options": {"regulariser": "none", "softness": 0.25}, **learned},
+                "image-level": {"train": "pwl", **learned},
+            },
+        },
+    )
+    plan = plan_of(recipe, seeds=[0], store=tmp_path / "store")
+    assert not plan.unknown
+    assert all(stage.seconds is not None and stage.seconds > 0 for stage in plan.stages)
 
 
 def test_without_data_the_plan_tells_why_there_are_no_minutes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,7 @@ FAMILIES = (
     Family("cityscapes-dark-zurich-", "cityscapes", "dark-zurich"),
     Family("carla-camvid", "carla", "camvid"),
     Family("carla-iddlite", "carla", "idd-lite"),
+    Family("camvid-iddlite", "camvid", "idd-lite"),
     Family("foggy-", "cityscapes", "foggy-cityscapes"),
     Family("adapt", "folder", "folder"),
     Family("compare", "folder", "folder"),

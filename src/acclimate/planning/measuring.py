@@ -216,8 +216,9 @@ def trial(
     learned, seen = training.target_transform if on_target else training.source_transform, training.target_transform
     labelled = images("target" if on_target and data.target.has_labels else "source", learned, labels=True)
     sees_target = kind.trains_on != "pseudo-labels" and (kind.sees_target or stage.pseudo_labels is not None)
-    # a target without labels lends its pseudo-labels from the source
-    pseudo = stage.pseudo_labels is not None and data.target.has_labels
+    pseudo = stage.pseudo_labels is not None
+    # a target without labels lends its pseudo-labels from the source, images and all
+    lender = "source" if pseudo and not data.target.has_labels else "target"
     left_out = {"cache": False, "source_portion": 1.0, "mining": None, "labelled_target": None, "snapshots": None}
     return task.train_request(
         method=stage.train,
@@ -225,7 +226,7 @@ def trial(
         network=recipe.network_config(stage),
         training=training.model_copy(update=left_out),
         source=labelled,
-        target=images("target", seen, labels=pseudo) if sees_target else None,
+        target=images(lender, seen, labels=pseudo) if sees_target else None,
         pseudo_labelled=pseudo,
         class_space=data.class_space,
         seed=0,

@@ -188,7 +188,9 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
 
 
 def _class_thresholds(request: SegmentationTraining) -> torch.Tensor:
-    """(C,) probabilities by which the target's pseudo-labels were chosen."""
+    """(C,) probabilities by which the target's pseudo-labels were chosen; 1 where other labels stand for them in a trial."""
+    if request.pseudo_labelled and not isinstance(request.target, PseudoLabelled):
+        return torch.ones(len(request.class_space))
     manifest = read_manifest(request.target.folder) if isinstance(request.target, PseudoLabelled) else None
     if manifest is None or manifest["selection"]["decision"] != "class-balanced":
         raise UserError(
