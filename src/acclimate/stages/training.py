@@ -188,7 +188,7 @@ def _statistics(request: SegmentationTraining, needs: frozenset[Statistic], cach
 
 
 def _class_thresholds(request: SegmentationTraining) -> torch.Tensor:
-    """(C,) probabilities by which the target's pseudo-labels were chosen; 1 where other labels stand for them in a trial."""
+    """(C,) probabilities by which pseudo-labels were chosen; 1 where other labels stand for them in a trial."""
     if request.pseudo_labelled and not isinstance(request.target, PseudoLabelled):
         return torch.ones(len(request.class_space))
     manifest = read_manifest(request.target.folder) if isinstance(request.target, PseudoLabelled) else None
