@@ -18,10 +18,11 @@ from acclimate.data.registry import open_dataset
 from acclimate.errors import UserError
 from acclimate.evaluation.model import load
 from acclimate.io.files import read_json
+from acclimate.pipeline.recipe_run import opened
 from acclimate.pipeline.run import Run, run
 from acclimate.planning import adapt
 from acclimate.planning.defaults import RANDOM
-from acclimate.planning.measuring import Costs, StepCost
+from acclimate.planning.measuring import Costs, StepCost, measured
 from acclimate.planning.plan import duration, plan_of
 from acclimate.recipe.load import load_recipe
 
@@ -235,6 +236,7 @@ def test_trainings_on_pseudo_labels_are_measured_before_there_are_any(tmp_path: 
     plan = plan_of(recipe, seeds=[0], store=tmp_path / "store")
     assert not plan.unknown
     assert all(stage.seconds is not None and stage.seconds > 0 for stage in plan.stages)
+    assert min(measured(recipe, opened(recipe)).reading.values()) > 0
 
 
 def test_without_data_the_plan_tells_why_there_are_no_minutes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -216,9 +216,11 @@ def trial(
     learned, seen = training.target_transform if on_target else training.source_transform, training.target_transform
     labelled = images("target" if on_target and data.target.has_labels else "source", learned, labels=True)
     sees_target = kind.trains_on != "pseudo-labels" and (kind.sees_target or stage.pseudo_labels is not None)
-    pseudo = stage.pseudo_labels is not None
-    # a target without labels lends its pseudo-labels from the source, images and all
-    lender = "source" if pseudo and not data.target.has_labels else "target"
+    target = images("target", seen, labels=stage.pseudo_labels is not None) if sees_target else None
+    pseudo = sees_target and stage.pseudo_labels is not None
+    if pseudo and not data.target.has_labels:
+        # the source lends pseudo-labels, images and all; the target's own were read for the time that it takes
+        target = images("source", seen, labels=True)
     left_out = {"cache": False, "source_portion": 1.0, "mining": None, "labelled_target": None, "snapshots": None}
     return task.train_request(
         method=stage.train,
@@ -226,7 +228,7 @@ def trial(
         network=recipe.network_config(stage),
         training=training.model_copy(update=left_out),
         source=labelled,
-        target=images(lender, seen, labels=pseudo) if sees_target else None,
+        target=target,
         pseudo_labelled=pseudo,
         class_space=data.class_space,
         seed=0,
