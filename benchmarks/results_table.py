@@ -6,8 +6,8 @@ python benchmarks/results_table.py runs/scenes-detection-0 runs/scenes-detection
 python benchmarks/results_table.py runs/now/results.json --against runs/before/results.json
 
 Several files or folders of runs, of seeds that ran apart, become one table. Detection has mAP and AP.
-Gains are paired by seed: over source-only, or over the row that --baseline names, from which the share of the gap is
-told too. With --against, the rows of other results stand beside those of the same name, the difference paired by seed.
+Gains over source-only are paired by seed; --baseline names another row, over which gain and share of the gap are told
+too. With --against, the rows of other results stand beside those of the same name, the difference paired by seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acclimate.errors import unknown
-from acclimate.evaluation.scores import Summary, find_role, read_together, share_of_gap_closed, summarise
+from acclimate.evaluation.scores import Summary, find_role, read_together, summarise
 from acclimate.report.tables import percent, signed_points
 from scripts import run_script
 
@@ -25,31 +25,30 @@ from scripts import run_script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("--baseline", help="the row that gains are over")
+    parser.add_argument("--baseline", help="another row that gains are told over")
     parser.add_argument("--against", type=Path, nargs="+", help="other results, to which these are compared row by row")
     arguments = parser.parse_args()
     results = read_together(arguments.results)
     rows = results.rows
     summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
-    over = base if arguments.baseline is None else named(summaries, arguments.baseline)
+    other = None if arguments.baseline is None else named(summaries, arguments.baseline)
     classes = [name for name, value in rows[0].iou.items() if value is not None]
 
     if arguments.against is not None:
         compare(summaries, summarise(read_together(arguments.against).rows))
         return
-    beside = "" if arguments.baseline is None else f" from {arguments.baseline} |"
+    beside = "" if other is None else f" over {other.name} | from {other.name} |"
     print(f"| model | seeds | {rows[0].metric} | gain | share of the gap |{beside} minutes | peak MB |")
-    print("|---|---|---|---|---|---|---|" + "---|" * bool(beside))
+    print("|---|---|---|---|---|---|---|" + "---|---|" * bool(beside))
     for summary in summaries:
-        gain = summary.difference(over) if over and summary is not over else None
-        share = share_from(base, summary, top)
-        if beside:
-            share += f" | {share_from(over, summary, top)}"
+        worth = f"{gain_over(base, summary)} | {share_from(base, summary, top)}"
+        if other is not None:
+            worth += f" | {gain_over(other, summary)} | {share_from(other, summary, top)}"
         minutes = [row.train_seconds / 60 for row in summary.rows if row.train_seconds is not None]
         memory = [row.peak_memory_mb for row in summary.rows if row.peak_memory_mb is not None]
         print(
-            f"| {summary.name} | {len(summary.rows)} | {percent(summary.miou)} | {signed_points(gain)} | {share} "
+            f"| {summary.name} | {len(summary.rows)} | {percent(summary.miou)} | {worth} "
             f"| {sum(minutes) / max(len(minutes), 1):.1f} | {max(memory, default=0):.0f} |"
         )
     print()
@@ -61,12 +60,17 @@ def main() -> None:
     print(f"\ncommit {results.environment.get('commit')}, {machine}")
 
 
+def gain_over(base: Summary | None, summary: Summary) -> str:
+    """What a row gained over another, in points; nothing over itself."""
+    return "" if base is None or summary is base else signed_points(summary.difference(base))
+
+
 def share_from(base: Summary | None, summary: Summary, top: Summary | None) -> str:
     """The part of the way from ``base`` to ``top`` that a row has gone, in percent; nothing for these two."""
     if base is None or top is None or summary in (base, top):
         return ""
-    part = share_of_gap_closed(summary.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
-    return "" if part is None else f"{100 * part:.0f} %"
+    part = summary.gap_closed(base, top)
+    return "" if part is None else f"{round(100 * part)} %"
 
 
 def compare(ours: Sequence[Summary], theirs: Sequence[Summary]) -> None:

@@ -193,10 +193,27 @@ def test_a_shipped_recipe_can_be_extended(tmp_path: Path) -> None:
     assert origins["network.name"] == "recipe demo"
 
 
+def test_a_recipe_can_borrow_the_stages_of_another_alone(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    write(tmp_path / "recipes", changed() | {"training": {"steps": 7}}, "lender.yaml")
+    base = GOOD | {"about": "other", "stages": {"only": {"train": "oracle"}}}
+    write(tmp_path / "recipes", base, "base.yaml")
+    child = {"name": "child", "extends": "base.yaml", "stages": "lender.yaml"}
+    recipe, origins = load_recipe(write(tmp_path / "recipes", child, "child.yaml"))
+    assert recipe.stages == load_recipe(str(tmp_path / "recipes/lender.yaml"))[0].stages
+    assert recipe.training == GOOD["training"]
+    assert recipe.about == ""
+    stages = {origin for key, origin in origins.items() if key.startswith("stages.")}
+    assert stages == {"recipe lender.yaml"}
+    write(tmp_path / "recipes", child | {"stages": "child.yaml"}, "child.yaml")
+    with pytest.raises(UserError, match="leads back to itself"):
+        load_recipe(str(tmp_path / "recipes/child.yaml"))
+
+
 def test_recipes_that_extend_each_other(tmp_path: Path) -> None:
     write(tmp_path, {"name": "a", "extends": "./b.yaml"}, "a.yaml")
     write(tmp_path, {"name": "b", "extends": "../" + tmp_path.name + "/a.yaml"}, "b.yaml")
-    with pytest.raises(UserError, match="extends itself"):
+    with pytest.raises(UserError, match="leads back to itself"):
         load_recipe(str(tmp_path / "a.yaml"))
 
 

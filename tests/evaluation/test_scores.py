@@ -137,6 +137,19 @@ def test_a_difference_is_paired_by_seed() -> None:
     assert better.difference(base, "boat") is None
 
 
+def test_a_difference_and_a_share_are_of_the_seeds_that_all_have() -> None:
+    base, better, oracle = summarise(
+        [row("base", 0, 0.1), row("base", 1, 0.3), row("better", 1, 0.5), row("oracle", 0, 0.9), row("oracle", 1, 0.7)]
+    )
+    difference = better.difference(base)
+    assert difference is not None
+    assert (difference.mean, difference.deviation, difference.count) == (pytest.approx(0.2), None, 1)
+    assert better.gap_closed(base, oracle) == pytest.approx(0.5)  # from 0.3 to 0.7, without seed 0
+    apart = summarise([row("apart", 7, 0.5)])[0]
+    assert apart.gap_closed(base, oracle) == pytest.approx(0.5)  # from the means 0.2 to 0.8
+    assert better.gap_closed(oracle, base) is None
+
+
 def test_roles_are_found_by_name_then_by_method() -> None:
     summaries = summarise([row("adabn", method="source-only"), row("source-only"), row("upper", method="oracle")])
     assert find_role(summaries, "source-only") is summaries[1]

@@ -10,7 +10,7 @@ from typing import Any
 from acclimate.bench.claims import Claim, Verdict, check_claims
 from acclimate.bench.suite_runs import SuiteRun, curve_errors, pseudo_label_shares
 from acclimate.evaluation.label_free import HIGHER_IS_BETTER, rank_correlation
-from acclimate.evaluation.scores import Row, Spread, Summary, share_of_gap_closed, spread, summarise
+from acclimate.evaluation.scores import Row, Spread, Summary, spread, summarise
 from acclimate.report.naming import origins_of, renamed_rows, shown_names
 from acclimate.report.tables import Comparison, Line, comparisons
 
@@ -205,7 +205,7 @@ def _suite_table(
             SuiteLine(
                 line=line,
                 over_control=summary.difference(control) if control and control is not summary else None,
-                gap_closed=_gap_closed(line, base, top),
+                gap_closed=summary.gap_closed(summaries[base.name], summaries[top.name]) if base and top else None,
                 relative_time=_ratio(line.train_seconds, base.train_seconds if base else None),
                 kept=kept,
                 wrong=wrong,
@@ -216,12 +216,6 @@ def _suite_table(
         )
     ends = {line.name for line in comparison.ours if line.role in ("source-only", "oracle")}
     return SuiteTable(comparison, tuple(lines), tuple(_correlations(rows, ends)))
-
-
-def _gap_closed(line: Line, base: Line | None, top: Line | None) -> float | None:
-    if line.miou is None or base is None or top is None or base.miou is None or top.miou is None:
-        return None
-    return share_of_gap_closed(line.miou.mean, source_only=base.miou.mean, oracle=top.miou.mean)
 
 
 def _ratio(value: Spread | None, base: Spread | None) -> float | None:

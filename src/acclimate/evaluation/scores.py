@@ -262,17 +262,29 @@ class Summary:
         return spread([row.subsets.get(name) for row in self.rows])
 
     def difference(self, other: Summary, name: str | None = None) -> Spread | None:
-        """mIoU (or one class's IoU) minus that of another model: paired by seed where both have the same seeds.
+        """mIoU (or one class's IoU) minus that of another model, paired over the seeds that both have.
 
         Pairing removes what a seed does to both models (data order, initial weights), so the deviation is that of the
         difference itself. Without common seeds only the means are compared and there is no deviation.
         """
         mine, theirs = ({row.seed: _score(row, name) for row in summary.rows} for summary in (self, other))
         pairs = [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
-        if len(mine) == len(theirs) == len(pairs):
+        if pairs:
             return spread([a - b if a is not None and b is not None else None for a, b in pairs])
         here, there = spread(list(mine.values())), spread(list(theirs.values()))
         return Spread(here.mean - there.mean, None, 1) if here and there else None
+
+    def gap_closed(self, source_only: Summary, oracle: Summary) -> float | None:
+        """The share of the way from source-only to the oracle, of means over the seeds that all three have.
+
+        Without common seeds the means of all are taken. None unless the oracle is above.
+        """
+        three = (self, source_only, oracle)
+        common = set.intersection(*({row.seed for row in summary.rows} for summary in three))
+        mine, base, top = (
+            statistics.fmean(row.miou for row in summary.rows if row.seed in common or not common) for summary in three
+        )
+        return share_of_gap_closed(mine, source_only=base, oracle=top)
 
 
 def _score(row: Row, name: str | None) -> float | None:

@@ -126,9 +126,13 @@ def _read(name_or_path: str, *, seen: tuple[str, ...], beside: Path | None = Non
         identity = name_or_path
         text = (folder / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     if identity in seen:
-        raise UserError(f"recipe {name_or_path} extends itself ({' -> '.join((*seen, identity))})")
+        raise UserError(f"recipe {name_or_path} leads back to itself ({' -> '.join((*seen, identity))})")
     content = parsed(text, f"recipe {name_or_path}")
     origins = dict.fromkeys(leaves(content), f"recipe {name_or_path}")
+    if isinstance(lender := content.get("stages"), str):
+        lent, lent_origins = _read(lender, seen=(*seen, identity), beside=beside)
+        content["stages"] = lent.get("stages")
+        origins |= {key: origin for key, origin in lent_origins.items() if key.startswith("stages.")}
     if (base := content.pop("extends", None)) is not None:
         base_content, base_origins = _read(str(base), seen=(*seen, identity), beside=beside)
         if "stages" in content:
