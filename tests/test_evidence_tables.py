@@ -82,6 +82,26 @@ def test_results_beside_others_and_shares_from_another_row(
     assert table.splitlines()[2:] == ["| source-only | 10.0 ± 0.0 | 25.0 ± 7.1 | +15.0 ± 7.1 |"]
 
 
+def test_losses_are_means_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, values in enumerate(((2.0, 1.0, 0.5), (1.0, 0.0, 0.3))):
+        lines = [f"{step},{value},0.1" for step, value in zip((20, 40, 1000), values, strict=True)]
+        for place, name in (("1", "source-only"), ("10", "advent")):
+            stage = tmp_path / f"seed-{seed}" / f"{place}-{name}"
+            stage.mkdir(parents=True)
+            (stage / "history.csv").write_text("\n".join(["step,segmentation,learning rate", *lines]), encoding="utf-8")
+    table = printed("losses_table", monkeypatch, capsys, tmp_path)
+    numbers = "1.50 | 0.50 | 0.40 |"
+    lines = ["| step | 20 | 40 | end |", "|---|---|---|---|", f"| source-only | {numbers}", f"| advent | {numbers}"]
+    assert table.splitlines() == lines
+    assert len(printed("losses_table", monkeypatch, capsys, tmp_path, "--only", "advent").splitlines()) == 3
+    with pytest.raises(UserError, match="did you mean 'advent'"):
+        printed("losses_table", monkeypatch, capsys, tmp_path, "--only", "advnt")
+    with pytest.raises(UserError, match="no training with a loss 'entropy'"):
+        printed("losses_table", monkeypatch, capsys, tmp_path, "--loss", "entropy")
+
+
 def test_detection_has_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, value in enumerate((0.1, 0.3)):
         content = row("minent", seed, value).model_dump()
