@@ -4,10 +4,12 @@ python benchmarks/results_table.py runs/demo-seeds/results.json
 python benchmarks/results_table.py runs/scenes-detection-0 runs/scenes-detection-1 runs/scenes-detection-2
 
 python benchmarks/results_table.py runs/now/results.json --against runs/before/results.json
+python benchmarks/results_table.py runs/seed-0 runs/seed-1 -o docs/results/all.json
 
 Several files or folders of runs, of seeds that ran apart, become one table. Detection has mAP and AP.
 Gains over source-only are paired by seed; --baseline names another row, over which gain and share of the gap are told
 too. With --against, the rows of other results stand beside those of the same name, the difference paired by seed.
+With -o, the rows of all files are also written as one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acclimate.errors import unknown
-from acclimate.evaluation.scores import Summary, find_role, read_together, summarise
+from acclimate.evaluation.scores import Summary, find_role, read_together, summarise, write_results
 from acclimate.report.tables import percent, signed_points
 from scripts import run_script
 
@@ -27,8 +29,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--baseline", help="another row that gains are told over")
     parser.add_argument("--against", type=Path, nargs="+", help="other results, to which these are compared row by row")
+    parser.add_argument("-o", "--output", type=Path, help="a results.json for the rows of all files")
     arguments = parser.parse_args()
     results = read_together(arguments.results)
+    if arguments.output is not None:
+        write_results(arguments.output, results.rows, environment=results.environment)
     rows = results.rows
     summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")

@@ -63,6 +63,9 @@ def test_runs_of_one_seed_each_become_one_table(
     table = printed("results_table", monkeypatch, capsys, folders[0] / "results.json", *folders[1:])
     assert "| source-only | 3 | 30.0 ± 10.0 |" in table
     assert "| advent | 3 | 40.0 ± 0.0 | +10.0 ± 10.0 | 25 % |" in table
+    whole = tmp_path / "all.json"
+    assert printed("results_table", monkeypatch, capsys, *folders, "-o", whole) == table
+    assert printed("results_table", monkeypatch, capsys, whole) == table
     table = printed("results_table", monkeypatch, capsys, *folders, "--baseline", "advent")
     assert "| source-only | 3 | 30.0 ± 10.0 |  |  | -10.0 ± 10.0 |" in table
     assert "| advent | 3 | 40.0 ± 0.0 | +10.0 ± 10.0 | 25 % |  |  |" in table
