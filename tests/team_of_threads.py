@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,10 @@ class Member(Team):
         everything = list(self.meeting.brought)
         self.meet()
         return everything
+
+    def _counter(self) -> Callable[[], int]:
+        count = self.gathered(itertools.count())[0]
+        return lambda: next(count)
 
     def sum(self, counts: torch.Tensor) -> None:
         together = torch.stack(self.gathered(counts.clone())).sum(dim=0)

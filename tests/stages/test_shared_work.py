@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from acclimate.evaluation.inference import Inference
 from acclimate.evaluation.inputs import inputs_named
 from acclimate.evaluation.model import load
 from acclimate.evaluation.protocols import PROTOCOLS
+from acclimate.io.progress import Tracker
 from acclimate.models.checkpoint import ModelCard, save_network
 from acclimate.models.config import NetworkConfig
 from acclimate.models.registry import build_network
@@ -117,8 +119,29 @@ def test_each_image_is_predicted_by_one_process(
 ) -> None:
     seen = predicted(monkeypatch)
     in_a_team(2, lambda team: label(request_for(checkpoint, unlabelled), folder=tmp_path, device="cpu", team=team))
-    assert sorted(seen[:-3]) == sorted((number % 2, number) for number in range(IMAGES))
+    assert sorted(number for _, number in seen[:-3]) == list(range(IMAGES))
     assert sorted(rank for rank, _ in seen[-3:]) == [0, 0, 1], "the figure's images are shared, too"
+
+
+def test_a_free_process_does_not_wait_for_a_slow_one() -> None:
+    behind = threading.Event()
+
+    def taken(team: Team) -> list[int]:
+        found = []
+        bar = Tracker("letters", 8)
+        for place in team.handed_out(range(8), bar):
+            assert bar.done >= place
+            found.append(place)
+            if place == 0:  # stays at the first until another process has had all the others
+                assert behind.wait(timeout=60)
+            elif place == 7:
+                behind.set()
+        assert bar.done == 8
+        return found
+
+    shares = in_a_team(3, taken)
+    assert sorted(place for share in shares for place in share) == list(range(8))
+    assert [0] in shares
 
 
 class Stopped(Exception):

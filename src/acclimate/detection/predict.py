@@ -95,14 +95,14 @@ def predict_boxes(
     """
     detector, card = load_detector(checkpoint, device=device)
     finder = _Finder(detector, card.space(), card.input_size, device, SHOWN_SCORE if score is None else score)
-    pictures = team.share([(one.place, one.name) for one in inputs if one.is_picture and isinstance(one.place, Path)])
+    pictures = [(one.place, one.name) for one in inputs if one.is_picture and isinstance(one.place, Path)]
     if pictures:
         with progress("predict", len(pictures), silent=not team.first) as bar:
-            for path, name in pictures:
+            for path, name in team.handed_out(pictures, bar):
                 image = read_image(path)
                 yield _write_picture(finder, image, output / name, {"image": path.name})
                 bar.advance(note=name)
-    for one in team.share([each for each in inputs if not each.is_picture]):
+    for one in team.handed_out([each for each in inputs if not each.is_picture]):
         yield from _predict_video(finder, one, output, frames=frames, seconds=seconds)
 
 

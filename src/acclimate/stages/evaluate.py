@@ -247,9 +247,10 @@ def evaluate(
     width = request.boundary_width
     boundaries = BoundaryCounts(request.class_space.classes, width=width) if width else None
     how: dict[str, Any] = {"inference": protocol.inference, "weights": request.weights}
-    mine = Subset(request.data, team.share(range(len(request.data))))
-    with progress(title, len(mine), silent=not team.first) as bar:
-        for batch in images_in_order(mine, size=protocol.inference.size, batch_size=1, labels=True):
+    with progress(title, len(request.data), silent=not team.first) as bar:
+        for index in team.handed_out(range(len(request.data)), bar):
+            one = Subset(request.data, [index])
+            batch = next(images_in_order(one, size=protocol.inference.size, labels=True))
             assert batch.labels is not None
             images, label = batch.images.to(device), batch.labels[0]
             size = (label.shape[0], label.shape[1])
@@ -260,7 +261,6 @@ def evaluate(
                 labels = prediction.labels[0].cpu().numpy()
                 boundaries.add(label, labels, prediction.entropy[0].cpu().numpy())
             confusion.add(label, labels)
-            bar.advance()
     confusion, boundaries = _together(confusion, boundaries, team)
     row = score_row(
         confusion,

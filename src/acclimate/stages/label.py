@@ -29,6 +29,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.inference import ONCE, Inference
 from acclimate.io.files import hash_of, hash_of_file
 from acclimate.io.identity import identity, speed_only
+from acclimate.io.progress import progress
 from acclimate.models.ensemble import MeanOfNetworks
 from acclimate.models.network import SegmentationNetwork
 from acclimate.pseudo.confidence import CONFIDENCES
@@ -283,9 +284,10 @@ def sweep_table(request: LabelRequest, *, device: str, team: Team = ALONE) -> st
     networks, _ = load_networks(request.checkpoints, request.class_space, device=device)
     scores = ScoreCounts(len(request.class_space), labelled=request.data.has_labels, device=device)
     labelling = _labelling(request, networks, device=device, team=team)
-    for block in team.share(labelling.blocks):
-        for scored in labelling.scored(block):
-            scores.add(scored.maps, scored.labels)
+    with progress(request.title, len(request.data), silent=not team.first) as bar:
+        for block in team.handed_out(labelling.blocks, bar, size=len):
+            for scored in labelling.scored(block):
+                scores.add(scored.maps, scored.labels)
     for counts in scores.tensors():
         team.sum(counts)
     if not team.first:

@@ -3,10 +3,10 @@
 What the network said of an image in the first pass is kept on disk, within a bound, so that the second one reads it
 instead of running the network again. What was not kept is predicted again: the labels are the same.
 
-The images are gone through in blocks of a batch, of which each process of a run takes its share. Which images the
-network sees together depends on nothing else, so that labels are the same whatever the number of processes, and
+The images are gone through in blocks of a batch, each handed to the first process of a run that is free. Which images
+the network sees together depends on nothing else, so that labels are the same whatever the number of processes, and
 wherever a pass was stopped. Each process keeps its own place, with the images it covers; what is covered by none is
-shared out anew when the command goes on, be it in another number of processes.
+handed out anew when the command goes on, be it in another number of processes.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def _keeping_place(
     doing: str,
     stop: StopRequest,
 ) -> tuple[Counts, Counts | None]:
-    """Takes this process's share of the images that no process covers yet; keeps the place now and then.
+    """Takes images that no process covers yet, as they are handed out; keeps the place now and then.
 
     Returns:
         What this process counted, and what it takes up for processes of an earlier command that are no more.
@@ -313,24 +313,23 @@ def _keeping_place(
     total, team = len(labelling.data), labelling.team
     counts, earlier, covered, by_any = _taken_up(nothing, folder, file, team, total=total)
     blocks = [block for block in labelling.blocks if not by_any[block].all()]
-    mine, own = team.share(blocks), folder / file.format(team.rank)
-    done, ahead = int(by_any.sum()), sum(map(len, mine))
-    left, saved = ahead, time.monotonic()
-    title = f"{labelling.title}: {what}"
-    alone = team.size == 1
-    with progress(title, total if alone else ahead, done=done if alone else 0, silent=not team.first) as bar:
-        for block in mine:
-            for scored in images(block):
-                take(counts, scored)
-                bar.advance(len(scored))
-            covered[block], left = True, left - len(block)
-            stopping = bool(stop)
-            if not left or stopping or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                counts.save(own, covered=covered)
-                saved = time.monotonic()
-            if stopping and left:
-                gone, of = (total - left, total) if alone else (ahead - left, ahead)
-                raise Interrupted(f"stopped after {doing} {gone} of {of} images; the place is kept")
+    own, done, saved = folder / file.format(team.rank), int(by_any.sum()), time.monotonic()
+    with progress(f"{labelling.title}: {what}", total, done=done, silent=not team.first) as bar:
+        try:
+            for block in team.handed_out(blocks, bar, size=len):
+                for scored in images(block):
+                    take(counts, scored)
+                    bar.advance(len(scored))
+                covered[block] = True
+                if stop and bar.done < total:
+                    raise Interrupted(f"stopped after {doing} {bar.done} of {total} images; the place is kept")
+                if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                    counts.save(own, covered=covered)
+                    saved = time.monotonic()
+        except Interrupted:
+            counts.save(own, covered=covered)
+            raise
+        counts.save(own, covered=covered)
     team.meet()
     return counts, earlier
 

@@ -104,15 +104,14 @@ def predict_inputs(
     pictures = [each for each in inputs if each.is_picture]
     # blocks, so that which pictures the network sees together does not depend on who sees them
     blocks = [pictures[first : first + wanted.batch] for first in range(0, len(pictures), wanted.batch)]
-    mine = team.share(blocks)
-    if mine:
-        with progress("predict", sum(map(len, mine)), silent=not team.first) as bar:
-            for block in mine:
+    if pictures:
+        with progress("predict", len(pictures), silent=not team.first) as bar:
+            for block in team.handed_out(blocks, bar, size=len):
                 places = (each.place for each in block if isinstance(each.place, Path))
                 for one, found in zip(block, _predictions(model, places, wanted), strict=True):
                     yield _write_pictures(output, one.name, found, wanted, label_ids)
                     bar.advance(note=one.name)
-    for one in team.share([each for each in inputs if not each.is_picture]):
+    for one in team.handed_out([each for each in inputs if not each.is_picture]):
         yield from _predict_video(model, one, output, wanted, label_ids)
 
 

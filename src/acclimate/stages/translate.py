@@ -322,15 +322,13 @@ def _write_images(request: TranslateRequest, function: Callable[[Image], Image],
     source = request.source
     waiting = [index for index, name in enumerate(source.names) if not translated_path(folder, name).exists()]
     team.meet()  # all have looked before any writes
-    mine, total = team.share(waiting), len(source) if team.size == 1 else -(-len(waiting) // team.size)
-    title = f"{request.title}: images"
-    with stop_request() as stop, progress(title, total, done=total - len(mine), silent=not team.first) as bar:
-        for index in mine:
+    title, total = f"{request.title}: images", len(source)
+    with stop_request() as stop, progress(title, total, done=total - len(waiting), silent=not team.first) as bar:
+        for index in team.handed_out(waiting, bar):
             if stop:
                 raise Interrupted("stopped while writing translated images; those written are kept")
             picture = PILImage.fromarray(function(source.image(index)))
             save_picture(translated_path(folder, source.names[index]), picture)
-            bar.advance()
     team.meet()
 
 

@@ -6,7 +6,11 @@ by bit, whatever the number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import itertools
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acclimate.io.environment import default_device
-from acclimate.io.progress import progress
+from acclimate.io.progress import Tracker, progress
 from acclimate.io.stopping import Interrupted, state
 from acclimate.training.processes import gathered
 
@@ -59,6 +63,38 @@ class Team:
         """This process's part of a list that is the same in all: every one goes to exactly one process."""
         return list(items[self.rank :: self.size])
 
+    def handed_out(
+        self, items: Sequence[Item], bar: Tracker | None = None, *, size: Callable[[Item], int] = lambda item: 1
+    ) -> Iterator[Item]:
+        """What falls to this process of a list that is the same in all.
+
+        Every item goes to exactly one process, the first that is free for it, so that none waits long for a slower one.
+        All processes have to ask together; which of them gets what differs from run to run.
+
+        Args:
+            items: the same in all processes.
+            bar: kept where the list is, unless the caller has taken it further within an item.
+            size: by how much an item moves the bar.
+
+        Raises:
+            Interrupted: the process that keeps count has ended.
+        """
+        begins = list(itertools.accumulate(map(size, items), initial=0 if bar is None else bar.done))
+        count = itertools.count().__next__ if self.size == 1 else self._counter()
+        place = -1
+        while place < len(items):
+            place = min(count(), len(items))
+            if bar is not None and begins[place] > bar.done:
+                bar.advance(begins[place] - bar.done)
+            if place < len(items):
+                yield items[place]
+
+    def _counter(self) -> Callable[[], int]:
+        """Counts from 0 up, over all processes together."""
+        # a new name every time: where processes are started again, the store may remember counts of those before
+        name = f"acclimate/{self.gathered(secrets.token_hex(8))[0]}"
+        return lambda: int(_with_the_others(lambda: _store().add(name, 1))) - 1
+
     def meet(self) -> None:
         """Waits until all are here.
 
@@ -95,19 +131,19 @@ class Team:
         return result
 
     def each(self, items: Sequence[Item], work: Callable[[Item], Result], *, title: str) -> list[Result]:
-        """What ``work`` finds in every item, in their order and in all processes, each of which does its :meth:`share`.
+        """What ``work`` finds in every item, in their order and in all processes.
 
         Args:
             items: the same list in all.
             work: finds what :meth:`gathered` can pass on.
             title: of the progress bar.
         """
-        mine, found = self.share(items), []
-        with progress(title, len(mine), silent=not self.first) as bar:
-            for item in mine:
-                found.append(work(item))
-                bar.advance()
-        return self.in_order(found)
+        found: dict[int, Result] = {}
+        with progress(title, len(items), silent=not self.first) as bar:
+            for place in self.handed_out(range(len(items)), bar):
+                found[place] = work(items[place])
+        everything = {place: result for share in self.gathered(found) for place, result in share.items()}
+        return [everything[place] for place in range(len(items))]
 
     def in_order(self, found: Sequence[Item]) -> list[Item]:
         """What all found of their :meth:`share` of a list, in the order of that list."""
@@ -116,6 +152,13 @@ class Team:
 
 
 ALONE = Team()
+
+
+@functools.cache
+def _store() -> Any:
+    """The memory that the processes share since they found each other, kept by the first or by what started them."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return torch.distributed.TCPStore(address, port)  # type: ignore[attr-defined]
 
 
 def _with_the_others(exchange: Callable[[], Any]) -> Any:
