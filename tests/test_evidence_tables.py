@@ -105,6 +105,30 @@ def test_losses_are_means_over_seeds(
         printed("losses_table", monkeypatch, capsys, tmp_path, "--loss", "entropy")
 
 
+def test_what_choosing_a_system_by_a_score_was_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scores(value: float) -> dict[str, Any]:  # the higher the better or the worse
+        return {"label_free": dict.fromkeys(HIGHER_IS_BETTER, value)}
+
+    rows = [
+        row(name, seed, miou, **scores(score))
+        for seed in (0, 1)
+        for name, miou, score in (("source-only", 0.2, 1.0), ("dacs", 0.4, 3.0), ("advent", 0.3, 2.0 + 2 * seed))
+    ]
+    write_results(tmp_path / "results.json", [*rows, row("oracle", 0, 0.9, **scores(9.0)), row("bare", 0, 0.9)])
+    table = printed("system_choice", monkeypatch, capsys, tmp_path / "results.json").splitlines()
+    # by information maximisation: dacs with seed 0, advent with seed 1; by mean entropy source-only, all ranks reversed
+    higher, lower = (
+        "35.0 ± 7.1 | 40.0 ± 0.0 | 40.0 ± 0.0 | 1 of 2 | +0.75 ± 0.35",
+        "20.0 ± 0.0 | 40.0 ± 0.0 | 40.0 ± 0.0",
+    )
+    assert f"| {tmp_path.name} | information maximisation | {higher} | 3, 2 |" in table
+    assert f"| {tmp_path.name} | mean entropy | {lower} | 0 of 2 | -0.75 ± 0.35 | 3, 2 |" in table
+    with pytest.raises(UserError, match="no seed has three rows with scores"):
+        printed("system_choice", monkeypatch, capsys, runs(tmp_path / "bare", {"dacs": [0.2]})[0] / "results.json")
+
+
 def test_detection_has_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, value in enumerate((0.1, 0.3)):
         content = row("minent", seed, value).model_dump()
