@@ -79,6 +79,18 @@ def test_labels_of_the_target_decide(before: float, after: float, safer: str, wo
     assert diagnosis(read_run(run)).final == without.final, "labels of the source say nothing about the target"
 
 
+def test_of_several_adapted_models_the_best_by_labels_is_named(tmp_path: Path) -> None:
+    run = write_unlabelled_run(tmp_path / "run")
+    shutil.copytree(run / "examined" / "2-dacs", run / "examined" / "3-minent")
+    assert [judged.name for judged in diagnosis(read_run(run)).verdicts] == ["dacs", "minent"]
+    assert diagnosis(read_run(run)).safer == "minent", "the last, where labels tell nothing"
+    rows = [scored("source-only", 0.3), scored("dacs", 0.5), scored("minent", 0.4)]
+    write_results(run / "results.json", rows)
+    assert diagnosis(read_run(run)).safer == "dacs"
+    write_results(run / "results.json", [scored("source-only", 0.6), *rows[1:]])
+    assert diagnosis(read_run(run)).safer == "source-only"
+
+
 def scored(name: str, miou: float, *, split: str = "val") -> Row:
     return Row(
         name=name, stage=name, method=name, seed=0, data="street", split=split, images=7, protocol="camvid-11",

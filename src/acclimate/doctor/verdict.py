@@ -34,6 +34,7 @@ class Verdict:
         leaning: ``source-only``: likely worse, use source-only; ``adapted``: nothing speaks against it and scores speak
             for it; ``open``: neither. By labels, it is one of the first two.
         words: all of it.
+        miou: of the adapted model on labels of the target, a fraction; None where they did not decide.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Verdict:
     against: tuple[str, ...]
     pro: tuple[str, ...]
     words: str
+    miou: float | None = None
 
     def finding(self) -> Finding | None:
         """As a finding; None unless the model is likely worse."""
@@ -98,8 +100,8 @@ def by_labels(judged: Verdict, *, before: float, after: float, where: str) -> Ve
     words = f"On {where} {figures}: labels decide, use {judged.name if after > before else judged.baseline}."
     told = (f"on {where} it has {100 * abs(after - before):.1f} points {'more' if after > before else 'less'}",)
     if after > before:
-        return replace(judged, leaning="adapted", against=(), pro=told, words=words)
-    return replace(judged, leaning="source-only", against=told, pro=(), words=words)
+        return replace(judged, leaning="adapted", against=(), pro=told, words=words, miou=after)
+    return replace(judged, leaning="source-only", against=told, pro=(), words=words, miou=after)
 
 
 def _forgotten(after: ModelSignals, before: ModelSignals) -> list[str]:

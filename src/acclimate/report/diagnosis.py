@@ -49,12 +49,15 @@ class Diagnosis:
 
     @property
     def final(self) -> Verdict | None:
-        """Of the last adapted model."""
+        """Of the adapted model to speak of: the best by labels, where they decide, else the last."""
+        known = [(judged.miou, judged) for judged in self.verdicts if judged.miou is not None]
+        if known:
+            return max(known, key=lambda each: each[0])[1]
         return self.verdicts[-1] if self.verdicts else None
 
     @property
     def safer(self) -> str | None:
-        """The model to use while nobody has looked at the pictures: the last, or source-only where that is safer."""
+        """The model to use while nobody has looked at the pictures: the final one, or source-only where that is safer."""
         if self.final is None:
             return None
         return self.final.name if self.final.leaning == "adapted" else self.final.baseline
