@@ -62,6 +62,11 @@ class Tracker:
             told = f"{self.done}/{self.total}, {self._seconds_left() or 0.0:.0f} s left"
         print(f"{self.what}: {told}{everything}  {note}", file=sys.stderr, flush=True)
 
+    def reach(self, done: int) -> None:
+        """Moves on until so much of the total is done, never back; see :meth:`advance`."""
+        if done > self.done:
+            self.advance(done - self.done)
+
     def lines(self, width: int) -> list[str]:
         """What a terminal of that width shows now."""
         lines = [

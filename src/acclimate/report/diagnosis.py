@@ -57,7 +57,7 @@ class Diagnosis:
 
     @property
     def safer(self) -> str | None:
-        """The model to use while nobody has looked at the pictures: the final one, or source-only where that is safer."""
+        """What to use while nobody has looked at the pictures: the final model, or source-only where that is safer."""
         if self.final is None:
             return None
         return self.final.name if self.final.leaning == "adapted" else self.final.baseline

@@ -81,13 +81,12 @@ class Team:
         """
         begins = list(itertools.accumulate(map(size, items), initial=0 if bar is None else bar.done))
         count = itertools.count().__next__ if self.size == 1 else self._counter()
-        place = -1
-        while place < len(items):
-            place = min(count(), len(items))
-            if bar is not None and begins[place] > bar.done:
-                bar.advance(begins[place] - bar.done)
-            if place < len(items):
-                yield items[place]
+        for place in itertools.takewhile(lambda place: place < len(items), iter(count, None)):
+            if bar is not None:
+                bar.reach(begins[place])
+            yield items[place]
+        if bar is not None:
+            bar.reach(begins[-1])
 
     def _counter(self) -> Callable[[], int]:
         """Counts from 0 up, over all processes together."""
