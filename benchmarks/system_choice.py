@@ -2,9 +2,9 @@
 
     python benchmarks/system_choice.py docs/results/scenes-neighbours.json docs/results/carla-camvid-neighbours.json
 
-One line for each results.json and score, means over its seeds: mIoU of the row of the best score, of ``--instead`` (the
-row that somebody without labels would take anyway) and of the row that is best by labels; how often the score took the
-best row; and Spearman's rank correlation of score and mIoU. The oracle does not compete.
+One line for each results.json, means over its seeds: for each score the mIoU of the row that has the best one and, in
+brackets, Spearman's rank correlation of score and mIoU; then the mIoU of ``--instead``, the row that somebody without
+labels would take anyway, and of the row that is best by labels. The oracle does not compete.
 """
 
 from __future__ import annotations
@@ -27,23 +27,20 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--instead", default="dacs", help="a row to compare with")
     arguments = parser.parse_args()
-    print(f"| results | score | its row | {arguments.instead} | best row | found | rank correlation | rows, seeds |")
-    print("|---|---|---|---|---|---|---|---|")
+    headings = ["results", "rows, seeds", *HIGHER_IS_BETTER, arguments.instead, "best by labels"]
+    print(f"| {' | '.join(headings)} |")
+    print("|---" * len(headings) + "|")
     for path in arguments.results:
         seeds = competing(path)
-        name = path.parent.name if path.stem == "results" else path.stem
-        usual = spread([row.miou for rows in seeds for row in rows if row.name == arguments.instead])
-        best = spread([max(row.miou for row in rows) for rows in seeds])
+        cells = [path.parent.name if path.stem == "results" else path.stem]
+        cells.append(f"{statistics.fmean(map(len, seeds)):.0f}, {len(seeds)}")
         for score in HIGHER_IS_BETTER:
-            taken = [chosen(rows, score) for rows in seeds]
-            its = spread([row.miou for row in taken])
-            hits = sum(row.miou == max(each.miou for each in rows) for row, rows in zip(taken, seeds, strict=True))
+            taken = spread([chosen(rows, score).miou for rows in seeds])
             correlation = spread([correlated(rows, score) for rows in seeds])
-            print(
-                f"| {name} | {score} | {percent(its)} | {percent(usual)} | {percent(best)} "
-                f"| {hits} of {len(seeds)} | {mean_and_deviation(correlation, digits=2, sign='+')} "
-                f"| {statistics.fmean(map(len, seeds)):.0f}, {len(seeds)} |"
-            )
+            cells.append(f"{percent(taken)} ({mean_and_deviation(correlation, digits=2, sign='+')})")
+        cells.append(percent(spread([row.miou for rows in seeds for row in rows if row.name == arguments.instead])))
+        cells.append(percent(spread([max(row.miou for row in rows) for rows in seeds])))
+        print(f"| {' | '.join(cells)} |")
 
 
 def competing(path: Path) -> list[list[Row]]:
