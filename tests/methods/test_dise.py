@@ -206,7 +206,7 @@ def test_a_step_equals_a_slow_implementation(network: type[ToyNetwork] | None, s
     ours = dict(method.named_parameters())
     for name, gradient in zip(named, found, strict=True):
         assert ours[name].grad is not None, name
-        assert torch.allclose(ours[name].grad, gradient, rtol=0, atol=1e-12), name  # type: ignore[arg-type]
+        assert torch.allclose(ours[name].grad, gradient, rtol=1e-9, atol=1e-12), name  # type: ignore[arg-type]
         assert gradient.abs().max() > 0, name
 
 

@@ -301,7 +301,6 @@ def test_predictions_do_not_depend_on_how_many_predict(checkpoint: Path, tmp_pat
     alone = predicted_by(ALONE, tmp_path / "one")
     shares = in_a_team(2, lambda team: predicted_by(team, tmp_path / "two"))
     assert sorted(path.name for share in shares for path in share) == [path.name for path in alone]
-    assert [len(share) for share in shares] == [3, 2]
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
