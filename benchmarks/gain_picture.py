@@ -14,12 +14,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread, Summary, find_role, read_results, summarise
 from scripts import run_script
+
+DIRECTIONS = ((1, 0), (0.7, 0.7), (0.7, -0.7), (0, 1), (0, -1), (-1, 0), (-0.7, 0.7), (-0.7, -0.7))
+"""Where a name may stand from its point, as right and up, the first choice first."""
 
 NUMBERS = {"one": 1, "two": 2, "five": 5, "ten": 10, "twenty": 20, "fifty": 50, "hundred": 100}
 
@@ -93,23 +97,26 @@ def draw(panels: Sequence[tuple[str, list[Point], Spread | None]], path: Path, *
     """A panel for each results file."""
     import matplotlib
 
-    matplotlib.use("svg" if path.suffix == ".svg" else "agg")
+    matplotlib.use("agg")
     from matplotlib import pyplot
 
     matplotlib.rcParams.update({"svg.hashsalt": "acclimate", "font.size": 9})
     figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(5.2 * len(panels), 3.8), squeeze=False, layout="constrained"
+        1, len(panels), figsize=(5.2 * len(panels), 4.4), squeeze=False, layout="constrained"
     )
     for axis, (name, systems, top) in zip(axes[0], panels, strict=True):
         panel(axis, systems, top=top if against == "labels" else None)
         axis.set_title(name, loc="left", fontsize=10)
         axis.set(xlabel="minutes of training" if against == "minutes" else "labelled frames of the target")
     axes[0][0].set_ylabel("gain over source-only, points of mIoU")
+    figure.canvas.draw()  # gives the axes their place, by which names are laid out
+    for axis, (_, systems, _) in zip(axes[0], panels, strict=True):
+        write_names(axis, systems)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def panel(axis: Any, systems: Sequence[Point], *, top: Spread | None) -> None:
-    """The systems of one file, with their names beside them, and the front."""
+    """The systems of one file and the front."""
     best = front(systems)
     axis.plot([point.cost for point in best], [100 * point.gain.mean for point in best], color="#0d7a78", linewidth=1)
     for point in systems:
@@ -118,14 +125,46 @@ def panel(axis: Any, systems: Sequence[Point], *, top: Spread | None) -> None:
         axis.errorbar(
             point.cost, 100 * point.gain.mean, yerr=spread, fmt="o", markersize=4, color=colour, elinewidth=0.8
         )
-        axis.annotate(
-            point.name, (point.cost, 100 * point.gain.mean), xytext=(5, 4), textcoords="offset points", fontsize=8
-        )
     if top is not None:
         axis.axhline(100 * top.mean, color="#c2622a", linewidth=0.8, linestyle="--")
     axis.axhline(0, color="#d9dedd", linewidth=0.8, zorder=0)
     axis.margins(x=0.15)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def write_names(axis: Any, systems: Sequence[Point]) -> None:
+    """Each name beside its point, the nearest place where it covers neither another name nor a point.
+
+    Call it when the axes have their final place and limits: it measures texts in pixels.
+    """
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+    dot = axis.figure.dpi / 72  # pixels in a typographical point
+    renderer = axis.figure.canvas.get_renderer()
+    spots = axis.transData.transform([(point.cost, 100 * point.gain.mean) for point in systems])
+    taken = [Bbox.from_bounds(x - 3 * dot, y - 3 * dot, 6 * dot, 6 * dot) for x, y in spots]
+    inside = axis.get_window_extent(renderer).padded(4 * dot)
+    best = front(systems)
+    for point in sorted(systems, key=lambda point: point not in best):
+        text = axis.annotate(
+            point.name,
+            (point.cost, 100 * point.gain.mean),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "#aab3b1", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
+        )
+        for reach, (right, up) in product((6, 14, 24, 36, 50, 66), DIRECTIONS):
+            text.set(
+                position=(reach * right, reach * up), ha=("right", "center", "left")[round(right) + 1], va="center"
+            )
+            text.arrow_patch.set_visible(reach > 6)
+            text.update_positions(renderer)
+            box = Text.get_window_extent(text, renderer)
+            if inside.contains(*box.min) and inside.contains(*box.max) and not any(map(box.overlaps, taken)):
+                break
+        taken.append(box)
 
 
 if __name__ == "__main__":
