@@ -117,16 +117,16 @@ def label_command(
 
     checkpoint = checkpoint_named(checkpoint)
     chosen = dict(parse_override(text) for text in overrides or ())
-    if is_detector(checkpoint):
-        if sweep:
-            raise UserError(f"{checkpoint} is a detector, and --sweep compares floors of label maps; leave it out")
-        in_several_processes(processes)
-        team = launched_team()
+    detector = is_detector(checkpoint)
+    if detector and sweep:
+        raise UserError(f"{checkpoint} is a detector, and --sweep compares floors of label maps; leave it out")
+    in_several_processes(processes)
+    team = launched_team()
+    if detector:
         told = label_with_detector(checkpoint, data=data, split=split, selection=chosen, output=output, team=team)
         if team.first:
             print(told)
         return
-    in_several_processes(processes)
     card = read_card(checkpoint)
     space = card.space()
     selection = validated(Selection, chosen, "the selection")
@@ -139,7 +139,6 @@ def label_command(
         scores_on_disk=scores_on_disk,
         title="label",
     )
-    team = launched_team()
     if sweep:
         table = sweep_table(request, device=team.device, team=team)
         if team.first:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,44 +70,47 @@ def predict_command(
     from acclimate.tasks import is_detector, predict_boxes
 
     asked = {"colours": colours, "overlay": overlay, "confidence": confidence, "entropy": entropy}
-    kinds = [kind for kind, wanted in asked.items() if wanted]
     checkpoint = checkpoint_named(checkpoint)
-    if is_detector(checkpoint):
-        flags = {
-            "batch": batch > 1,
-            "format": label_format != "train-ids",
-            "set": inference,
-        }
-        if given := [f"--{flag}" for flag, wanted in {**asked, **flags}.items() if wanted]:
-            alone = "which draws boxes, one picture at a time"
-            raise UserError(f"{checkpoint} is a detector, {alone}: leave out {' and '.join(given)}")
-        in_several_processes(processes)
-        team = launched_team()
-        inputs = inputs_named(images, output, claim=team.first)
-        team.meet()
-        found = predict_boxes(
+    detector = is_detector(checkpoint)
+    if detector:
+        _refuse_of_detectors(
+            checkpoint, {**asked, "batch": batch > 1, "format": label_format != "train-ids", "set": bool(inference)}
+        )
+    elif score is not None:
+        raise UserError(f"{checkpoint} is no detector, whose boxes --score is about: leave it out")
+    in_several_processes(processes)
+    team = launched_team()
+    device = device_named(device or team.device)
+    model = None if detector else load(checkpoint, device=device)
+    inputs = inputs_named(images, output, claim=team.first)
+    team.meet()
+    if model is None:
+        drawn = predict_boxes(
             checkpoint,
             inputs,
             output=output,
-            device=device_named(device or team.device),
+            device=device,
             score=score,
             frames=frames,
             seconds=seconds,
             team=team,
         )
-        _tell(found, team)
+        _tell(drawn, team)
         return
-    if score is not None:
-        raise UserError(f"{checkpoint} is no detector, whose boxes --score is about: leave it out")
-    in_several_processes(processes)
-    team = launched_team()
-    model = load(checkpoint, device=device or team.device)
+    kinds = [kind for kind, wanted in asked.items() if wanted]
     wanted = Wanted(kinds, label_format, frames, seconds, batch, inference_of(inference or ()))
-    inputs = inputs_named(images, output, claim=team.first)
-    team.meet()
     _tell(predict_inputs(model, inputs, output=output, wanted=wanted, team=team), team)
     if team.first:
         print(f"legend: {output / 'legend.png'}", file=sys.stderr)
+
+
+def _refuse_of_detectors(checkpoint: Path, asked: Mapping[str, bool]) -> None:
+    """Raises:
+    UserError: an option was asked for that is about maps of classes.
+    """
+    if given := [f"--{flag}" for flag, wanted in asked.items() if wanted]:
+        alone = "which draws boxes, one picture at a time"
+        raise UserError(f"{checkpoint} is a detector, {alone}: leave out {' and '.join(given)}")
 
 
 def _tell(written: Iterable[Path], team: Team) -> None:
