@@ -15,8 +15,9 @@ With -o, the rows of all files are also written as one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from acclimate.errors import unknown
 from acclimate.evaluation.scores import Summary, find_role, read_together, summarise, write_results
@@ -33,7 +34,12 @@ def main() -> None:
     arguments = parser.parse_args()
     results = read_together(arguments.results)
     if arguments.output is not None:
-        write_results(arguments.output, results.rows, environment=results.environment)
+        write_results(
+            arguments.output,
+            results.rows,
+            environment=results.environment,
+            other_environments=results.other_environments,
+        )
     rows = results.rows
     summaries = summarise(rows)
     base, top = find_role(summaries, "source-only"), find_role(summaries, "oracle")
@@ -61,8 +67,13 @@ def main() -> None:
     print("|---" * (len(summaries) + 1) + "|")
     for name in classes:
         print(f"| {name} | " + " | ".join(percent(summary.iou(name)) for summary in summaries) + " |")
-    machine = results.environment.get("accelerator") or results.environment.get("processor")
-    print(f"\ncommit {results.environment.get('commit')}, {machine}")
+    print()
+    print("\n".join(dict.fromkeys(map(made_by, (results.environment, *results.other_environments)))))
+
+
+def made_by(environment: Mapping[str, Any]) -> str:
+    """The code and the machine that rows came from."""
+    return f"commit {environment.get('commit')}, {environment.get('accelerator') or environment.get('processor')}"
 
 
 def gain_over(base: Summary | None, summary: Summary) -> str:

@@ -195,6 +195,24 @@ def test_rows_that_have_no_common_mean_are_refused(tmp_path: Path) -> None:
         read_together([tmp_path / "empty.json"])
 
 
+def test_rows_that_joined_others_keep_where_they_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [
+        {"commit": "aaa", "processor": "one"},
+        {"commit": "bbb", "processor": "two"},
+        {"commit": "aaa", "processor": "one"},
+    ]
+    for seed, environment in enumerate(made):
+        write_results(tmp_path / f"{seed}.json", [row("advent", seed, 0.1)], environment=environment)
+    files = [str(tmp_path / f"{seed}.json") for seed in range(3)]
+    merged = str(tmp_path / "merged.json")
+    for arguments in ([*files[:2], "-o", merged], [merged, files[2]]):
+        monkeypatch.setattr("sys.argv", ["results_table", *arguments])
+        script("results_table").main()
+        assert capsys.readouterr().out.endswith("\ncommit aaa, one\ncommit bbb, two\n")
+
+
 def test_what_a_suite_says_of_claims_is_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

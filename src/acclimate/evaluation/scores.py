@@ -82,13 +82,17 @@ class DetectionRow(Row):
 
 
 class Results(BaseModel):
-    """The content of ``results.json``."""
+    """The content of ``results.json``.
+
+    ``other_environments`` are those of rows that were made elsewhere or with other code, and joined these.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     rows: list[SerializeAsAny[Row]]
     environment: dict[str, Any] = Field(default_factory=dict)
+    other_environments: list[dict[str, Any]] = Field(default_factory=list)
 
     @field_validator("rows", mode="before")
     @classmethod
@@ -146,9 +150,16 @@ def score_row(
     )
 
 
-def write_results(path: Path, rows: Sequence[Row], *, environment: Mapping[str, Any] | None = None) -> None:
+def write_results(
+    path: Path,
+    rows: Sequence[Row],
+    *,
+    environment: Mapping[str, Any] | None = None,
+    other_environments: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Writes ``results.json`` atomically."""
-    results = Results(rows=list(rows), environment=dict(environment or {}))
+    others = [dict(each) for each in other_environments]
+    results = Results(rows=list(rows), environment=dict(environment or {}), other_environments=others)
     files.write_json(path, results.model_dump(mode="json", by_alias=True))
 
 
@@ -165,7 +176,7 @@ def read_together(paths: Sequence[Path]) -> Results:
     """The rows of several runs, of seeds that ran apart, as if they were of one.
 
     Args:
-        paths: ``results.json`` files, or folders of runs that hold one. The environment is the first one's.
+        paths: ``results.json`` files, or folders of runs that hold one.
 
     Raises:
         UserError: a file is missing or damaged, a model and seed occurs twice, or the runs have different sets or
@@ -173,11 +184,13 @@ def read_together(paths: Sequence[Path]) -> Results:
     """
     found: list[Row] = []
     places: dict[tuple[str, int], Path] = {}
-    environment: dict[str, Any] = {}
+    environments: list[dict[str, Any]] = []
     for path in paths:
         file = path / "results.json" if path.is_dir() else path
         results = read_results(file)
-        environment = environment or results.environment
+        for environment in (results.environment, *results.other_environments):
+            if environment and environment not in environments:
+                environments.append(environment)
         for row in results.rows:
             key = (row.name, row.seed)
             if key in places:
@@ -191,7 +204,8 @@ def read_together(paths: Sequence[Path]) -> Results:
             found.append(row)
     if not found:
         raise UserError(f"{', '.join(map(str, paths))}: no row of results; run the recipe to its end first")
-    return Results(rows=found, environment=environment)
+    first, *others = environments or [{}]
+    return Results(rows=found, environment=first, other_environments=others)
 
 
 def write_scores(path: Path, rows: Sequence[Row]) -> None:
