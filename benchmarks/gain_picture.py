@@ -137,6 +137,7 @@ def write_names(axis: Any, systems: Sequence[Point]) -> None:
 
     Call it when the axes have their final place and limits: it measures texts in pixels.
     """
+    from matplotlib.patheffects import withStroke
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
@@ -153,6 +154,7 @@ def write_names(axis: Any, systems: Sequence[Point]) -> None:
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=8,
+            path_effects=[withStroke(linewidth=2, foreground="white")],  # error bars do not strike names through
             arrowprops={"arrowstyle": "-", "color": "#aab3b1", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
         )
         for reach, (right, up) in product((6, 14, 24, 36, 50, 66), DIRECTIONS):
