@@ -101,16 +101,16 @@ def draw(panels: Sequence[tuple[str, list[Point], Spread | None]], path: Path, *
     from matplotlib import pyplot
 
     matplotlib.rcParams.update({"svg.hashsalt": "acclimate", "font.size": 9})
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(5.2 * len(panels), 4.4), squeeze=False, layout="constrained"
-    )
-    for axis, (name, systems, top) in zip(axes[0], panels, strict=True):
+    # one below the other: beside each other, their names could not be read on a phone
+    size = (6.2, 3.6 * len(panels))
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=size, squeeze=False, layout="constrained")
+    for axis, (name, systems, top) in zip(axes[:, 0], panels, strict=True):
         panel(axis, systems, top=top if against == "labels" else None)
         axis.set_title(name, loc="left", fontsize=10)
         axis.set(xlabel="minutes of training" if against == "minutes" else "labelled frames of the target")
-    axes[0][0].set_ylabel("gain over source-only, points of mIoU")
+        axis.set_ylabel("gain over source-only, points of mIoU")
     figure.canvas.draw()  # gives the axes their place, by which names are laid out
-    for axis, (_, systems, _) in zip(axes[0], panels, strict=True):
+    for axis, (_, systems, _) in zip(axes[:, 0], panels, strict=True):
         write_names(axis, systems)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

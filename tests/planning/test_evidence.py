@@ -19,7 +19,14 @@ from acclimate.planning.machine import Machine
 from acclimate.recipe.load import load_recipe
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-PAIRS = {"carla-camvid-modern": "dacs-mic", "carla-camvid-modern-weights": "dacs-mic", "carla-iddlite": "dacs"}
+PAIRS = {
+    "carla-camvid-modern": "dacs-mic",
+    "carla-camvid-modern-weights": "dacs-mic",
+    "carla-iddlite": "dacs",
+    "carla-camvid-short": "dacs",
+    "carla-iddlite-short": "dacs",
+    "carla-camvid-neighbours": "dacs",
+}
 """File of results -> the adapted row that is best in it."""
 NOT_ADAPTED = ("base", "source-only", "source-only-augmented", "oracle")
 
