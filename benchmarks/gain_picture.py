@@ -36,6 +36,11 @@ class Point:
     cost: float
     gain: Spread
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where it is drawn: what it cost, and its gain in points."""
+        return self.cost, 100 * self.gain.mean
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -118,13 +123,11 @@ def draw(panels: Sequence[tuple[str, list[Point], Spread | None]], path: Path, *
 def panel(axis: Any, systems: Sequence[Point], *, top: Spread | None) -> None:
     """The systems of one file and the front."""
     best = front(systems)
-    axis.plot([point.cost for point in best], [100 * point.gain.mean for point in best], color="#0d7a78", linewidth=1)
+    axis.plot(*zip(*(point.place for point in best), strict=True), color="#0d7a78", linewidth=1)
     for point in systems:
         colour = "#0d7a78" if point in best else "#66716f"
         spread = None if point.gain.deviation is None else 100 * point.gain.deviation
-        axis.errorbar(
-            point.cost, 100 * point.gain.mean, yerr=spread, fmt="o", markersize=4, color=colour, elinewidth=0.8
-        )
+        axis.errorbar(*point.place, yerr=spread, fmt="o", markersize=4, color=colour, elinewidth=0.8)
     if top is not None:
         axis.axhline(100 * top.mean, color="#c2622a", linewidth=0.8, linestyle="--")
     axis.axhline(0, color="#d9dedd", linewidth=0.8, zorder=0)
@@ -143,14 +146,14 @@ def write_names(axis: Any, systems: Sequence[Point]) -> None:
 
     dot = axis.figure.dpi / 72  # pixels in a typographical point
     renderer = axis.figure.canvas.get_renderer()
-    spots = axis.transData.transform([(point.cost, 100 * point.gain.mean) for point in systems])
+    spots = axis.transData.transform([point.place for point in systems])
     taken = [Bbox.from_bounds(x - 3 * dot, y - 3 * dot, 6 * dot, 6 * dot) for x, y in spots]
     inside = axis.get_window_extent(renderer).padded(4 * dot)
     best = front(systems)
     for point in sorted(systems, key=lambda point: point not in best):
         text = axis.annotate(
             point.name,
-            (point.cost, 100 * point.gain.mean),
+            point.place,
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=8,

@@ -15,14 +15,13 @@ With -o, the rows of all files are also written as one.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from acclimate.errors import unknown
 from acclimate.evaluation.scores import Summary, find_role, read_together, summarise, write_results
 from acclimate.report.tables import percent, signed_points
-from scripts import run_script
+from scripts import made_by, run_script
 
 
 def main() -> None:
@@ -69,11 +68,6 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(percent(summary.iou(name)) for summary in summaries) + " |")
     print()
     print("\n".join(dict.fromkeys(map(made_by, (results.environment, *results.other_environments)))))
-
-
-def made_by(environment: Mapping[str, Any]) -> str:
-    """The code and the machine that rows came from."""
-    return f"commit {environment.get('commit')}, {environment.get('accelerator') or environment.get('processor')}"
 
 
 def gain_over(base: Summary | None, summary: Summary) -> str:

@@ -28,6 +28,11 @@ def run_script(main: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+def made_by(environment: Mapping[str, Any]) -> str:
+    """The code and the machine that rows of results came from."""
+    return f"commit {environment.get('commit')}, {environment.get('accelerator') or environment.get('processor')}"
+
+
 def at_least_one(text: str) -> int:
     """A number from 1 up, as ``type`` of an argument of ``argparse``."""
     try:

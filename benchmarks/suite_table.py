@@ -16,7 +16,7 @@ from acclimate.errors import UserError
 from acclimate.evaluation.scores import Spread
 from acclimate.io.files import read_json
 from acclimate.report.tables import number, percent, signed_points
-from scripts import run_script
+from scripts import made_by, run_script
 
 HEADINGS = (
     "model",
@@ -51,9 +51,7 @@ def main() -> None:
     for title in ("missing", "failed"):
         if suite[title]:
             print(f"\n{title}: {'; '.join(suite[title])}")
-    environment = suite["environment"]
-    machine = environment.get("accelerator") or environment.get("processor")
-    print(f"\ncommit {environment.get('commit')}, {machine}")
+    print(f"\n{made_by(suite['environment'])}")
 
 
 def settings_table(settings: list[dict[str, Any]]) -> str:

@@ -80,8 +80,10 @@ def predict_command(
         raise UserError(f"{checkpoint} is no detector, whose boxes --score is about: leave it out")
     in_several_processes(processes)
     team = launched_team()
-    device = device_named(device or team.device)
+    device = device or team.device
     model = None if detector else load(checkpoint, device=device)
+    kinds = [kind for kind, wanted in asked.items() if wanted]
+    wanted = Wanted(kinds, label_format, frames, seconds, batch, inference_of(inference or ()))
     inputs = inputs_named(images, output, claim=team.first)
     team.meet()
     if model is None:
@@ -89,7 +91,7 @@ def predict_command(
             checkpoint,
             inputs,
             output=output,
-            device=device,
+            device=device_named(device),
             score=score,
             frames=frames,
             seconds=seconds,
@@ -97,16 +99,16 @@ def predict_command(
         )
         _tell(drawn, team)
         return
-    kinds = [kind for kind, wanted in asked.items() if wanted]
-    wanted = Wanted(kinds, label_format, frames, seconds, batch, inference_of(inference or ()))
     _tell(predict_inputs(model, inputs, output=output, wanted=wanted, team=team), team)
     if team.first:
         print(f"legend: {output / 'legend.png'}", file=sys.stderr)
 
 
 def _refuse_of_detectors(checkpoint: Path, asked: Mapping[str, bool]) -> None:
-    """Raises:
-    UserError: an option was asked for that is about maps of classes.
+    """A detector has no maps of classes, which these options are about.
+
+    Raises:
+        UserError: one of them was asked for.
     """
     if given := [f"--{flag}" for flag, wanted in asked.items() if wanted]:
         alone = "which draws boxes, one picture at a time"
